@@ -1,0 +1,1 @@
+"""Sound: files to waveforms to features."""

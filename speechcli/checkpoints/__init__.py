@@ -1,0 +1,1 @@
+"""Folders on disk to models in memory, and back."""

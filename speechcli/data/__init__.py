@@ -1,0 +1,1 @@
+"""Manifests, batches and collation for training and scoring."""

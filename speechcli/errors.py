@@ -1,0 +1,74 @@
+"""Every error that a user can cause: a sentence, a hint, and the exit code of the process.
+
+The command line catches `SpeechCliError` in one place (`speechcli.cli.app`) and prints ``error: …`` and ``hint: …``.
+"""
+
+
+class SpeechCliError(Exception):
+    """An error that is told to the user as one sentence.
+
+    Args:
+        message: subject, rule, what came.
+        hint: what to type next, if there is something.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(SpeechCliError):
+    """A flag, a language or an output plan that cannot be followed."""
+
+    exit_code = 2
+
+
+class ModelError(SpeechCliError):
+    """A model, its files or its configuration cannot be used."""
+
+    exit_code = 3
+
+
+class InputError(SpeechCliError):
+    """Audio, a manifest or another input cannot be used."""
+
+    exit_code = 4
+
+
+class SomeInputsFailed(SpeechCliError):
+    """Some inputs failed; the others are written."""
+
+    exit_code = 5
+
+
+class AllInputsFailed(SpeechCliError):
+    """Every input failed."""
+
+    exit_code = 6
+
+
+class OutOfMemory(SpeechCliError):
+    """Memory ran out even with the smallest batch."""
+
+    exit_code = 7
+
+
+class OutputError(SpeechCliError):
+    """The disk is full or an output cannot be written."""
+
+    exit_code = 8
+
+
+class TrainingDiverged(SpeechCliError):
+    """The loss or the gradients stopped being finite."""
+
+    exit_code = 9
+
+
+class Stopped(SpeechCliError):
+    """A signal stopped the work, and its state can be resumed."""
+
+    exit_code = 75

@@ -1,0 +1,1 @@
+"""Blocks: torch modules that know no family, file or option."""

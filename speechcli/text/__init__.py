@@ -1,0 +1,1 @@
+"""Language: tokenizers, language names, text normalisation; no torch."""

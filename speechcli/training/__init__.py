@@ -1,0 +1,1 @@
+"""Objectives, optimiser, the training loop and its state."""
