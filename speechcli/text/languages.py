@@ -1,0 +1,130 @@
+"""Names of languages: ISO 639-1 and 639-3 codes, BCP-47, English names and the tags of models."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from functools import cache
+
+from speechcli.errors import UsageError
+
+# ISO 639-1 (or 639-3 where there is none), ISO 639-3, English names separated by "/".
+_TABLE = """
+af afr Afrikaans;am amh Amharic;ar ara Arabic;as asm Assamese;ast ast Asturian;az aze Azerbaijani;ba bak Bashkir
+be bel Belarusian;bg bul Bulgarian;bn ben Bengali/Bangla;bo bod Tibetan;br bre Breton;bs bos Bosnian
+ca cat Catalan/Valencian;ceb ceb Cebuano;ckb ckb Central Kurdish/Sorani;cs ces Czech;cv chv Chuvash;cy cym Welsh
+da dan Danish;de deu German;dv div Dhivehi/Maldivian;el ell Greek;en eng English;eo epo Esperanto
+es spa Spanish/Castilian;et est Estonian;eu eus Basque;fa fas Persian/Farsi;ff ful Fulah/Fula;fi fin Finnish
+fo fao Faroese;fr fra French;fy fry Western Frisian/Frisian;ga gle Irish;gd gla Scottish Gaelic/Gaelic
+gl glg Galician;gn grn Guarani;gu guj Gujarati;ha hau Hausa;haw haw Hawaiian;he heb Hebrew;hi hin Hindi
+hr hrv Croatian;ht hat Haitian Creole/Haitian;hu hun Hungarian;hy hye Armenian;ia ina Interlingua;id ind Indonesian
+ig ibo Igbo;is isl Icelandic;it ita Italian;ja jpn Japanese;jv jav Javanese;ka kat Georgian;kab kab Kabyle
+kk kaz Kazakh;km khm Khmer/Cambodian;kn kan Kannada;ko kor Korean;ku kur Kurdish;ky kir Kyrgyz/Kirghiz;la lat Latin
+lb ltz Luxembourgish;lg lug Ganda/Luganda;ln lin Lingala;lo lao Lao;lt lit Lithuanian;lv lav Latvian;mdw mdw Mboshi
+mg mlg Malagasy;mi mri Maori;mk mkd Macedonian;ml mal Malayalam;mn mon Mongolian;mr mar Marathi;ms msa Malay
+mt mlt Maltese;my mya Burmese/Myanmar;ne nep Nepali;nl nld Dutch/Flemish;nn nno Norwegian Nynorsk/Nynorsk
+no nor Norwegian/Norwegian Bokmål;ny nya Chichewa/Nyanja;oc oci Occitan;om orm Oromo;or ori Odia/Oriya
+pa pan Punjabi/Panjabi;pl pol Polish;ps pus Pashto;pt por Portuguese;rm roh Romansh;ro ron Romanian/Moldavian
+ru rus Russian;rw kin Kinyarwanda;sa san Sanskrit;sd snd Sindhi;si sin Sinhala/Sinhalese;sk slk Slovak
+sl slv Slovenian;sn sna Shona;so som Somali;sq sqi Albanian;sr srp Serbian;su sun Sundanese;sv swe Swedish
+sw swa Swahili;ta tam Tamil;te tel Telugu;tg tgk Tajik;th tha Thai;tk tuk Turkmen;tl tgl Tagalog/Filipino
+tn tsn Tswana;tr tur Turkish;tt tat Tatar;ug uig Uyghur/Uighur;uk ukr Ukrainian;ur urd Urdu;uz uzb Uzbek
+vi vie Vietnamese;wo wol Wolof;xh xho Xhosa;yi yid Yiddish;yo yor Yoruba;yue yue Cantonese;zh zho Chinese/Mandarin
+zu zul Zulu
+"""
+
+# Withdrawn codes, bibliographic codes, and the individual languages that tag sets use for a whole group.
+_ALIASES = """
+iw he;in id;ji yi;jw jv;mo ro;nb no;nob no;fil tl;cmn zh;arb ar;pes fa;azj az;ekk et;lvs lv;zsm ms;khk mn;npi ne
+ory or;plt mg;swh sw;uzn uz;pbt ps;als sq;ydd yi;gaz om;kmr ku;fuv ff;gug gn;alb sq;arm hy;baq eu;bur my;chi zh
+cze cs;dut nl;fre fr;geo ka;ger de;gre el;ice is;mac mk;mao mi;may ms;per fa;rum ro;slo sk;tib bo;wel cy
+"""
+
+
+def language_code(tag: str) -> str:
+    """Return the short code of a language: ISO 639-1 where there is one, else 639-3.
+
+    Args:
+        tag: a model's tag, a code, a BCP-47 tag or an English name: "de_DE", "deu_Latn", "de-AT", "German".
+
+    Returns:
+        "de"; for a language that is not in the table, the first part of the tag in lower case.
+    """
+    name = tag.strip().lower()
+    codes = _codes()
+    first = re.split(r"[-_]", name, maxsplit=1)[0]
+    return codes.get(name) or codes.get(first) or first
+
+
+def language_name(tag: str) -> str:
+    """Return the English name of a language, or the tag itself if it is not in the table."""
+    return _names().get(language_code(tag), tag)
+
+
+def resolve_language(name: str, tags: Iterable[str]) -> str:
+    """Find the tag that a model uses for a language.
+
+    Args:
+        name: ISO 639-1 or 639-3 code, BCP-47 tag, English name, or one of the tags.
+        tags: the model's own tags.
+
+    Returns:
+        One of the tags. Of several for one language the one with the same script or region wins, then the first.
+
+    Raises:
+        UsageError: if no tag is for this language; the hint names near matches.
+    """
+    tags = list(tags)
+    wanted = name.strip().lower().replace("-", "_")
+    for tag in tags:
+        if tag.lower() == wanted:
+            return tag
+    same = [tag for tag in tags if language_code(tag) == language_code(name)]
+    if not same:
+        raise UsageError(_unknown(name, tags), hint=_near(name, tags))
+    details = set(wanted.split("_")[1:])
+    return max(same, key=lambda tag: len(details & set(tag.lower().split("_")[1:])))
+
+
+def _unknown(name: str, tags: list[str]) -> str:
+    if not tags:
+        return f"A language can only be chosen for a model that has language tags, but this one has none (`{name}`)."
+    return f"The language must be one that the model knows, but is `{name}`."
+
+
+def _near(name: str, tags: list[str]) -> str | None:
+    if not tags:
+        return None
+    spellings: dict[str, str] = {}
+    for tag in tags:
+        for spelling in (tag, language_code(tag), language_name(tag)):
+            spellings.setdefault(spelling.lower(), tag)
+    near = difflib.get_close_matches(name.strip().lower(), spellings, n=3, cutoff=0.5)
+    found = list(dict.fromkeys(spellings[spelling] for spelling in near))
+    if found:
+        return "did you mean " + " or ".join(f"{language_name(tag)} ({tag})" for tag in found) + "?"
+    return "the model knows " + ", ".join(tags)
+
+
+@cache
+def _codes() -> dict[str, str]:
+    """Every spelling in lower case -> short code."""
+    codes: dict[str, str] = {}
+    for code, iso3, names in _rows():
+        for spelling in (code, iso3, *names):
+            codes[spelling.lower()] = code
+    aliases = (alias.split() for alias in _ALIASES.replace("\n", ";").split(";") if alias)
+    return codes | dict(aliases)
+
+
+@cache
+def _names() -> dict[str, str]:
+    return {code: names[0] for code, _, names in _rows()}
+
+
+def _rows() -> list[tuple[str, str, list[str]]]:
+    rows = []
+    for row in _TABLE.replace("\n", ";").split(";"):
+        if row:
+            code, iso3, names = row.split(maxsplit=2)
+            rows.append((code, iso3, names.split("/")))
+    return rows

@@ -1,0 +1,199 @@
+"""The text side of a model: token ids, special ids by role, language tags.
+
+`Tokenizer` is a thin face of the `tokenizers` package: it reads ``tokenizer.json``, or rebuilds it from older
+vocabulary files (`speechcli.text.vocabulary`), and keeps the files of the folder byte for byte.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import tokenizers
+
+from speechcli.errors import ModelError
+from speechcli.text.languages import resolve_language
+from speechcli.text.vocabulary import TokenizerFiles, rebuild
+
+ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+"""The roles of special tokens, in the order in which Hugging Face appends those that a vocabulary lacks."""
+
+USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
+    "bos": ("<s>", "<|endoftext|>"),
+    "eos": ("</s>", "<|endoftext|>"),
+    "unk": ("<unk>", "[UNK]", "<|endoftext|>"),
+    "sep": ("[SEP]", "</s>"),
+    "pad": ("<pad>", "[PAD]"),
+    "cls": ("[CLS]", "<s>"),
+    "mask": ("<mask>", "[MASK]"),
+}
+"""What a role's token is called when no file of the folder says it."""
+
+LANGUAGE_TAG = re.compile(r"[a-z]{2,3}_([A-Z]{2}|[A-Z][a-z]{3})")
+"""mBART-50 writes ``de_DE``, NLLB writes ``deu_Latn``."""
+
+# Detokenisation of the first BERT releases, in their order.
+CLEAN_UPS = (
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+)
+
+
+class Tokenizer:
+    """Text to token ids and back, with the special ids that a decoder needs.
+
+    Args:
+        backend: the tokenizer of the `tokenizers` package; special tokens and languages are added to it if missing.
+        files: the files it came from, which `save` writes again.
+
+    Attributes:
+        vocabulary_size: one more than the largest token id.
+        languages: the model's own language tags and their ids, in id order; empty for models without tags.
+        bos_id, eos_id, unk_id, sep_id, pad_id, cls_id, mask_id: ids by role; None where the model has no such token.
+
+    Raises:
+        ModelError: if a file of the folder contradicts the vocabulary.
+    """
+
+    def __init__(self, backend: tokenizers.Tokenizer, files: TokenizerFiles) -> None:
+        self.backend = backend
+        self.files = files
+        # Some files were saved while they truncated or padded training batches.
+        backend.no_truncation()
+        backend.no_padding()
+        _add_listed_tokens(backend, files)
+        ids = _add_role_tokens(backend, files)
+        self.bos_id, self.eos_id, self.unk_id, self.sep_id = (ids[role] for role in ("bos", "eos", "unk", "sep"))
+        self.pad_id, self.cls_id, self.mask_id = (ids[role] for role in ("pad", "cls", "mask"))
+        _add_extra_special_tokens(backend, files)
+        added = sorted(backend.get_added_tokens_decoder().items())
+        self.languages = {t.content: i for i, t in added if t.special and LANGUAGE_TAG.fullmatch(t.content)}
+        self.vocabulary_size = max(backend.get_vocab().values(), default=-1) + 1
+        self._clean_up = bool(files.config.get("clean_up_tokenization_spaces", False))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tokenizer":
+        """Read the tokenizer of a model folder.
+
+        Args:
+            folder: a folder with ``tokenizer.json``, ``vocab.txt``, or ``vocab.json`` and ``merges.txt``.
+
+        Raises:
+            ModelError: if the files are missing, corrupt, or of a kind that is not supported.
+        """
+        files = TokenizerFiles.read(folder)
+        raw = files.contents.get("tokenizer.json")
+        if raw is None:
+            return cls(rebuild(files), files)
+        try:
+            backend = tokenizers.Tokenizer.from_buffer(raw)
+        except Exception as error:  # the package raises plain Exception and ValueError
+            raise ModelError(f"`{folder / 'tokenizer.json'}` must be a tokenizer file, but: {error}.") from error
+        return cls(backend, files)
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer's files as they were read, plus ``tokenizer.json`` if it was rebuilt."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in self.files.contents.items():
+            (folder / name).write_bytes(content)
+        if "tokenizer.json" not in self.files.contents:
+            (folder / "tokenizer.json").write_text(self.backend.to_str(pretty=True), encoding="utf-8")
+
+    @property
+    def end_id(self) -> int:
+        """The id that ends a text: the role eos, or sep for BERT-like vocabularies.
+
+        Raises:
+            ModelError: if the vocabulary has neither.
+        """
+        end = self.eos_id if self.eos_id is not None else self.sep_id
+        if end is None:
+            raise ModelError(
+                "A decoder's tokenizer must have a token that ends a text, but this one has neither eos nor sep.",
+                hint='add "eos_token" to tokenizer_config.json',
+            )
+        return end
+
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        """Turn text into token ids.
+
+        Args:
+            text: the text; special tokens written in it are recognised.
+            special: whether to add the special tokens that the model expects around a text.
+        """
+        return list(self.backend.encode(text, add_special_tokens=special).ids)
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        """Turn token ids into text; ids beyond the vocabulary say nothing."""
+        text: str = self.backend.decode(list(ids), skip_special_tokens=skip_special)
+        if self._clean_up:
+            for written, read in CLEAN_UPS:
+                text = text.replace(written, read)
+        return text
+
+    def label_ids(self, text: str, *, start_id: int, language: str | None = None) -> list[int]:
+        """Say what the decoder learns to write after its start token: the language tag, the text, the end token.
+
+        Args:
+            text: the text to learn.
+            start_id: the decoder's start token, which is not learnt (and so not repeated).
+            language: the language of the text, in any spelling; without effect if the model has no language tags.
+
+        Raises:
+            UsageError: if the model has language tags, but none for this language.
+            ModelError: if the vocabulary has no token that ends a text.
+        """
+        tag: list[int] = []
+        if language is not None and self.languages:
+            tag = [self.languages[resolve_language(language, self.languages)]]
+        return [i for i in tag if i != start_id] + self.encode(text) + [self.end_id]
+
+
+def _add_listed_tokens(backend: tokenizers.Tokenizer, files: TokenizerFiles) -> None:
+    """Add the tokens that ``added_tokens.json`` and ``added_tokens_decoder`` list, in id order."""
+    known = {token.content for token in backend.get_added_tokens_decoder().values()}
+    for id_, token in sorted(files.listed_tokens().items(), key=lambda item: item[0]):
+        if token.content in known:
+            continue
+        if token.special:
+            backend.add_special_tokens([token])
+        else:
+            backend.add_tokens([token])
+        found = backend.token_to_id(token.content)
+        if found != id_:
+            raise ModelError(
+                f"The added token `{token.content}` must have id {id_}, but the vocabulary in `{files.folder}` "
+                f"gives it {found}."
+            )
+
+
+def _add_role_tokens(backend: tokenizers.Tokenizer, files: TokenizerFiles) -> dict[str, int | None]:
+    """Find the token of every role, make it special, and return its id; None where there is none."""
+    ids: dict[str, int | None] = {}
+    for role in ROLES:
+        said, content = files.role_token(role)
+        if not said:
+            usual = (name for name in USUAL_NAMES[role] if backend.token_to_id(name) is not None)
+            content = next(usual, None)
+        if content is not None:
+            _make_special(backend, content, lstrip=role == "mask" and content == "<mask>")
+        ids[role] = None if content is None else backend.token_to_id(content)
+    return ids
+
+
+def _add_extra_special_tokens(backend: tokenizers.Tokenizer, files: TokenizerFiles) -> None:
+    for content in files.extra_special_tokens():
+        _make_special(backend, content)
+
+
+def _make_special(backend: tokenizers.Tokenizer, content: str, *, lstrip: bool = False) -> None:
+    added = backend.get_added_tokens_decoder().values()
+    if not any(token.content == content and token.special for token in added):
+        backend.add_special_tokens([tokenizers.AddedToken(content, lstrip=lstrip, normalized=False, special=True)])
