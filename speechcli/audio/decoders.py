@@ -1,0 +1,305 @@
+"""Decoders: a sound file or stream -> blocks of samples, by libsndfile (soundfile) or FFmpeg (PyAV, an extra)."""
+
+from __future__ import annotations
+
+import codecs
+import importlib
+import importlib.util
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import soundfile
+
+from speechcli.errors import InputError, UsageError
+
+MIN_SAMPLE_RATE = 4_000
+MAX_SAMPLE_RATE = 384_000
+MAX_CHANNELS = 32
+
+# Frames decoded at a time: a header that promises years of audio costs no memory.
+BLOCK_FRAMES = 1 << 16
+
+# encoding -> (libsndfile subtype, byte order)
+RAW_ENCODINGS: dict[str, tuple[str, str]] = {
+    "s8": ("PCM_S8", "LITTLE"),
+    "u8": ("PCM_U8", "LITTLE"),
+    "s16le": ("PCM_16", "LITTLE"),
+    "s16be": ("PCM_16", "BIG"),
+    "s24le": ("PCM_24", "LITTLE"),
+    "s24be": ("PCM_24", "BIG"),
+    "s32le": ("PCM_32", "LITTLE"),
+    "s32be": ("PCM_32", "BIG"),
+    "f32le": ("FLOAT", "LITTLE"),
+    "f32be": ("FLOAT", "BIG"),
+    "f64le": ("DOUBLE", "LITTLE"),
+    "f64be": ("DOUBLE", "BIG"),
+    "mulaw": ("ULAW", "LITTLE"),
+    "alaw": ("ALAW", "LITTLE"),
+}
+
+
+@dataclass(frozen=True)
+class RawFormat:
+    """What headerless PCM is: nothing in the data says so.
+
+    Args:
+        encoding: FFmpeg's name of the sample format, such as ``s16le``.
+        rate: samples a second and channel, in Hz.
+        channels: interleaved channels.
+
+    Raises:
+        UsageError: for an encoding that is not known, or a rate or a channel count out of range.
+    """
+
+    encoding: str = "s16le"
+    rate: int = 16_000
+    channels: int = 1
+
+    def __post_init__(self) -> None:
+        if self.encoding not in RAW_ENCODINGS:
+            raise UsageError(
+                f"The raw encoding must be one of {', '.join(RAW_ENCODINGS)}, but is `{self.encoding}`.",
+                hint="--raw s16le",
+            )
+        if not MIN_SAMPLE_RATE <= self.rate <= MAX_SAMPLE_RATE:
+            raise UsageError(
+                f"The rate of raw audio must be from {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz, but is {self.rate}."
+            )
+        if not 1 <= self.channels <= MAX_CHANNELS:
+            raise UsageError(f"Raw audio must have from 1 to {MAX_CHANNELS} channels, but has {self.channels}.")
+
+
+class CutShort(Exception):
+    """The data ends, or cannot be decoded further, before the length that the header promises."""
+
+
+class Decoder(Protocol):
+    """An opened source."""
+
+    sample_rate: int
+    """Of the source, in Hz."""
+    channels: int
+    frames: int | None
+    """Length that the header promises; None where it does not say."""
+
+    def blocks(self, start: int) -> Iterator[np.ndarray]:
+        """Yield the samples from frame ``start`` on, as float32 of shape (frames, channels).
+
+        Raises:
+            CutShort: after the last block that could be decoded, when more was promised.
+        """
+
+    def close(self) -> None:
+        """Close what the decoder opened."""
+
+
+class SoundfileDecoder:
+    """Decode with libsndfile.
+
+    Raises:
+        soundfile.LibsndfileError: when the source is in no format that libsndfile reads.
+    """
+
+    def __init__(self, source: Path | BinaryIO, raw: RawFormat | None) -> None:
+        # Bytes, because a name that is no valid UTF-8 has no str that soundfile takes.
+        target: object = os.fsencode(source) if isinstance(source, Path) and os.name == "posix" else source
+        if raw is None:
+            self._file = soundfile.SoundFile(target)
+        else:
+            subtype, endian = RAW_ENCODINGS[raw.encoding]
+            self._file = soundfile.SoundFile(
+                target, samplerate=raw.rate, channels=raw.channels, format="RAW", subtype=subtype, endian=endian
+            )
+        self.sample_rate = int(self._file.samplerate)
+        self.channels = int(self._file.channels)
+        # libsndfile's SF_COUNT_MAX stands for "not known" (a FLAC that was written to a pipe).
+        self.frames: int | None = self._file.frames if self._file.frames < 1 << 62 else None
+
+    def blocks(self, start: int) -> Iterator[np.ndarray]:
+        """Yield blocks until the end of the file."""
+        position = start if self.frames is None else min(start, self.frames)
+        if position > 0:
+            self._file.seek(position)
+        buffer = np.empty((BLOCK_FRAMES, self.channels), dtype=np.float32)
+        count = BLOCK_FRAMES
+        while count == BLOCK_FRAMES:
+            count = self._fill(buffer)
+            if count:
+                yield buffer[:count].copy()
+            position += count
+        # The length of an MP3 without a Xing header is an estimate.
+        promised = int((self.frames or 0) * (0.95 if self._file.format == "MP3" else 1))
+        if position < promised or self._header_promises_more():
+            raise CutShort
+
+    def _fill(self, buffer: np.ndarray) -> int:
+        # At damaged data, and at the end of a FLAC of unknown length, soundfile raises after it filled the buffer up to
+        # there, and no one says how far it came: what is not NaN any more was written.
+        buffer.fill(np.nan)
+        try:
+            return len(self._file.read(out=buffer))
+        except soundfile.SoundFileError:
+            unwritten = np.isnan(buffer[:, -1])
+            # A full buffer would read as "go on": its last frame is given up.
+            return int(unwritten.argmax()) if unwritten.any() else len(buffer) - 1
+
+    def _header_promises_more(self) -> bool:
+        # libsndfile lowers the length of a cut WAV or AIFF to what is there and says so only in its log. Lengths of
+        # 2 GiB and up are what programs write that stream to a pipe and cannot know.
+        found = re.search(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", self._file.extra_info, re.MULTILINE)
+        return found is not None and int(found[2]) < int(found[1]) < 0x7FFF_0000
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+
+
+class PyAvDecoder:
+    """Decode the first audio stream of any container that FFmpeg reads.
+
+    Raises:
+        ValueError: when the container has no audio stream.
+    """
+
+    def __init__(self, source: Path | BinaryIO, av: ModuleType) -> None:
+        self._av = av
+        self._container = av.open(str(source) if isinstance(source, Path) else source)
+        try:
+            if not self._container.streams.audio:
+                raise ValueError("it has no audio stream")
+            self._stream: Any = self._container.streams.audio[0]
+            self.sample_rate = int(self._stream.rate)
+            self.channels = int(self._stream.channels)
+            seconds = self._container.duration
+            self.frames: int | None = None if seconds is None else round(seconds * self.sample_rate / av.time_base)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def blocks(self, start: int) -> Iterator[np.ndarray]:
+        """Yield blocks as long as the packets are."""
+        # Seeking in a compressed stream lands where the codec likes: decode from the beginning and drop.
+        decoded = 0
+        try:
+            for block in self._decoded():
+                decoded += len(block)
+                if decoded > start:
+                    yield block[max(0, len(block) - (decoded - start)) :]
+        # PyAV raises what FFmpeg's code maps to (OSError, ValueError, EOFError, ...), and UnicodeDecodeError at times.
+        except Exception as error:
+            raise CutShort from error
+        # FFmpeg's length of a container may be off by the codec's delay.
+        if decoded < 0.95 * (self.frames or 0):
+            raise CutShort
+
+    def _decoded(self) -> Iterator[np.ndarray]:
+        planar = self._av.AudioResampler(format="fltp", layout=self._stream.layout, rate=self.sample_rate)
+        for frame in self._container.decode(self._stream):
+            for part in planar.resample(frame):
+                # (channels, frames) -> (frames, channels)
+                yield part.to_ndarray().T
+        for part in planar.resample(None):
+            yield part.to_ndarray().T
+
+    def close(self) -> None:
+        """Close it."""
+        self._container.close()
+
+
+def open_decoder(source: Path | BinaryIO, name: str, backend: str, raw: RawFormat | None) -> Decoder:
+    """Open a regular file or a seekable stream and check what its header says.
+
+    Args:
+        source: path, or binary stream at any position.
+        name: what to call it in sentences.
+        backend: ``soundfile``, ``av``, or ``auto`` (soundfile, then PyAV where it is installed).
+        raw: format of headerless PCM; such data goes to soundfile whatever the backend.
+
+    Raises:
+        InputError: when the source cannot be decoded, or its rate or channel count is out of range.
+        UsageError: when ``av`` is asked for and PyAV is not installed.
+    """
+    decoder = _open(source, name, backend, raw)
+    try:
+        if not MIN_SAMPLE_RATE <= decoder.sample_rate <= MAX_SAMPLE_RATE:
+            rule = f"from {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz"
+            raise InputError(f"The sample rate of `{name}` must be {rule}, but is {decoder.sample_rate}.")
+        if not 1 <= decoder.channels <= MAX_CHANNELS:
+            raise InputError(f"`{name}` must have from 1 to {MAX_CHANNELS} channels, but has {decoder.channels}.")
+    except InputError:
+        decoder.close()
+        raise
+    return decoder
+
+
+def _open(source: Path | BinaryIO, name: str, backend: str, raw: RawFormat | None) -> Decoder:
+    if raw is None and name.lower().endswith(".raw"):
+        raise InputError(
+            f"`{name}` is headerless, so its encoding, rate and channels must be given.",
+            hint="--raw s16le --rate 16000 --channels 1",
+        )
+    if raw is None and backend == "av":
+        return _open_with_av(source, name)
+    try:
+        return SoundfileDecoder(source, raw)
+    except soundfile.SoundFileError as error:
+        return _second_choice(source, name, backend, error)
+
+
+def _second_choice(source: Path | BinaryIO, name: str, backend: str, error: Exception) -> Decoder:
+    head = _head(source)
+    if _is_text(head):
+        raise InputError(f"`{name}` must be audio, but is a text file.") from error
+    if backend == "auto" and importlib.util.find_spec("av") is not None:
+        return _open_with_av(source, name)
+    reason = getattr(error, "error_string", str(error)).rstrip(". ")
+    if "not recognised" not in reason and "unsupported" not in reason.lower():
+        raise InputError(f"`{name}` cannot be decoded: {reason}.") from error
+    raise InputError(
+        f"`{name}` is in no format that libsndfile reads; other formats (m4a, mp4, webm, mkv, …) need the extra `av`.",
+        hint="pip install 'speechcli[av]'",
+    ) from error
+
+
+def _open_with_av(source: Path | BinaryIO, name: str) -> Decoder:
+    try:
+        av = importlib.import_module("av")
+    except ImportError as error:
+        raise UsageError(
+            "The audio backend `av` needs PyAV, which is not installed.", hint="pip install 'speechcli[av]'"
+        ) from error
+    if not isinstance(source, Path):
+        source.seek(0)
+    try:
+        return PyAvDecoder(source, av)
+    except Exception as error:
+        if _is_text(_head(source)):
+            raise InputError(f"`{name}` must be audio, but is a text file.") from error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise InputError(f"`{name}` cannot be decoded: {reason}.") from error
+
+
+def _head(source: Path | BinaryIO) -> bytes:
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return file.read(4096)
+    source.seek(0)
+    head = source.read(4096)
+    source.seek(0)
+    return head
+
+
+def _is_text(head: bytes) -> bool:
+    if any(byte < 32 and byte not in b"\t\n\f\r\x1b" for byte in head):
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True

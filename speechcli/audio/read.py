@@ -1,0 +1,216 @@
+"""Reading sound: a file, a stream or raw PCM -> mono float32 samples at the rate of the model."""
+
+from __future__ import annotations
+
+import io
+import math
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import soxr
+
+from speechcli.audio.decoders import CutShort, Decoder, RawFormat, open_decoder
+from speechcli.errors import InputError, UsageError
+
+__all__ = ["AUDIO_BACKENDS", "AUDIO_EXTENSIONS", "Audio", "RawFormat", "audio_seconds", "read_audio"]
+
+AUDIO_BACKENDS = ("auto", "soundfile", "av")
+
+AUDIO_EXTENSIONS = frozenset(
+    ".aif .aifc .aiff .au .caf .flac .mp3 .oga .ogg .opus .rf64 .snd .sph .w64 .wav .wave "  # libsndfile
+    ".3gp .aac .amr .m4a .m4b .mka .mkv .mov .mp4 .mpeg .mpga .webm .wma".split()  # FFmpeg, by the extra `av`
+)
+"""Lower-case suffixes that a folder scan takes for audio."""
+
+# A file this long that holds no samples is one whose header was never completed.
+MAX_BYTES_WITHOUT_SAMPLES = 4096
+
+
+class Audio(NamedTuple):
+    """Decoded sound, one channel."""
+
+    samples: np.ndarray
+    """(samples,) float32, full scale is 1.0."""
+    sample_rate: int
+    """Of ``samples``, in Hz."""
+    seconds: float
+    """Length, measured before resampling."""
+    truncated: bool
+    """Whether the source ends, or is damaged, before the length that its header promises; ``samples`` is what came."""
+
+
+def read_audio(
+    source: Path | BinaryIO,
+    *,
+    sample_rate: int,
+    channel: str = "mix",
+    start: float | None = None,
+    end: float | None = None,
+    backend: str = "auto",
+    raw: RawFormat | None = None,
+) -> Audio:
+    """Read one channel of sound at a given rate.
+
+    Zero samples are no error: the result is empty. A source that is cut short gives what can be decoded, with
+    ``truncated`` set.
+
+    Args:
+        source: path, or binary stream; a pipe is read to its end first.
+        sample_rate: rate of the result, in Hz.
+        channel: ``mix`` for the mean of all channels, or the number of one, from 0.
+        start: where to begin, in seconds.
+        end: where to stop, in seconds; beyond the end of the sound it has no effect.
+        backend: ``auto``, ``soundfile`` or ``av``.
+        raw: what the source is, if it is headerless PCM.
+
+    Raises:
+        InputError: when the source cannot be read or decoded, its rate or channel count is out of range, it lacks the
+            channel, it ends before ``start``, or it holds samples that are no finite numbers.
+        UsageError: for a channel, a time or a backend that makes no sense.
+    """
+    _check_request(channel, start, end, backend)
+    name = _name(source)
+    opened, size = _openable(source, name)
+    with closing(open_decoder(opened, name, backend, raw)) as decoder:
+        blocks = _one_channel(decoder, name, channel, start or 0.0, end)
+        resampled = _Resampled(blocks, decoder.sample_rate, sample_rate)
+        parts = list(resampled)
+    samples = np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
+    if resampled.frames_in == 0:
+        _check_empty(name, size, start or 0.0, resampled.truncated)
+    return Audio(samples, sample_rate, resampled.frames_in / decoder.sample_rate, resampled.truncated)
+
+
+def audio_seconds(path: Path) -> float:
+    """Return the length of a sound file in seconds, from its header where that says it.
+
+    Raises:
+        InputError: when the file cannot be read or decoded.
+    """
+    name = _name(path)
+    opened, _ = _openable(path, name)
+    with closing(open_decoder(opened, name, "auto", None)) as decoder:
+        frames = decoder.frames
+        if frames is None:
+            frames = 0
+            try:
+                for block in decoder.blocks(0):
+                    frames += len(block)
+            except CutShort:
+                pass
+        return frames / decoder.sample_rate
+
+
+class _Resampled:
+    """Iterate over mono blocks at another rate; afterwards know how many frames came in and if they were cut short."""
+
+    def __init__(self, blocks: Iterator[np.ndarray], source_rate: int, target_rate: int) -> None:
+        self._blocks = blocks
+        self._stream = None
+        if source_rate != target_rate:
+            self._stream = soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32")
+        self.frames_in = 0
+        self.truncated = False
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        try:
+            for block in self._blocks:
+                self.frames_in += len(block)
+                yield block if self._stream is None else self._stream.resample_chunk(block)
+        except CutShort:
+            self.truncated = True
+        if self._stream is not None and self.frames_in:
+            yield self._stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+
+
+def _one_channel(decoder: Decoder, name: str, channel: str, start: float, end: float | None) -> Iterator[np.ndarray]:
+    if channel != "mix" and int(channel) >= decoder.channels:
+        raise InputError(f"`{name}` has {decoder.channels} channels, numbered from 0, but channel {channel} was asked.")
+    position = round(start * decoder.sample_rate)
+    stop = math.inf if end is None else round(end * decoder.sample_rate)
+    for block in decoder.blocks(position):
+        # (frames, channels) -> (frames,)
+        mono = block.mean(axis=1, dtype=np.float32) if channel == "mix" else block[:, int(channel)]
+        if position + len(mono) >= stop:
+            mono = mono[: int(stop) - position]
+        finite = np.isfinite(mono)
+        if not finite.all():
+            seconds = (position + int(finite.argmin())) / decoder.sample_rate
+            raise InputError(f"The samples of `{name}` must be finite, but at {seconds:.3f} s one is NaN or infinite.")
+        yield np.ascontiguousarray(mono)
+        position += len(mono)
+        if position >= stop:
+            return
+
+
+def _check_request(channel: str, start: float | None, end: float | None, backend: str) -> None:
+    if channel != "mix" and not (channel.isascii() and channel.isdigit()):
+        raise UsageError(f"The channel must be `mix` or a number from 0, but is `{channel}`.")
+    if backend not in AUDIO_BACKENDS:
+        raise UsageError(f"The audio backend must be one of {', '.join(AUDIO_BACKENDS)}, but is `{backend}`.")
+    if start is not None and not 0 <= start < math.inf:
+        raise UsageError(f"The start must be 0 seconds or later, but is {start}.")
+    if end is not None and not (start or 0.0) < end:
+        raise UsageError(f"The end must be later than the start ({start or 0.0} s), but is {end} s.")
+
+
+def _check_empty(name: str, size: int, start: float, truncated: bool) -> None:
+    if start > 0:
+        raise InputError(f"`{name}` ends before the start that was asked, {start} s.")
+    if truncated:
+        raise InputError(f"`{name}` cannot be decoded: it is cut off or damaged before its first sample.")
+    if size > MAX_BYTES_WITHOUT_SAMPLES:
+        raise InputError(
+            f"The header of `{name}` says that it holds no samples, but it is {size} bytes long: "
+            "its recording was perhaps interrupted.",
+            hint="sox --ignore-length IN.wav OUT.wav",
+        )
+
+
+def _name(source: Path | BinaryIO) -> str:
+    if isinstance(source, Path):
+        return str(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) and name != "<stdin>" else "standard input"
+
+
+def _openable(source: Path | BinaryIO, name: str) -> tuple[Path | BinaryIO, int]:
+    """Return a regular file or a seekable stream, and its size in bytes."""
+    try:
+        if isinstance(source, Path):
+            mode = source.stat().st_mode
+            if stat.S_ISDIR(mode):
+                raise InputError(f"`{name}` must be an audio file, but is a folder.")
+            with source.open("rb") as file:
+                if stat.S_ISREG(mode):
+                    return source, _not_empty(file.seek(0, io.SEEK_END), name)
+                if not stat.S_ISFIFO(mode):
+                    raise InputError(f"`{name}` must be an audio file or a pipe, but is a device or a socket.")
+                return _spooled(file, name)
+        if not source.seekable():
+            return _spooled(source, name)
+        size = source.seek(0, io.SEEK_END)
+        source.seek(0)
+        return source, _not_empty(size, name)
+    except FileNotFoundError as error:
+        raise InputError(f"`{name}` does not exist.") from error
+    except PermissionError as error:
+        raise InputError(f"`{name}` cannot be read: permission denied.") from error
+    # ValueError: a null character in the path.
+    except (OSError, ValueError) as error:
+        raise InputError(f"`{name}` cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def _spooled(stream: BinaryIO, name: str) -> tuple[BinaryIO, int]:
+    data = stream.read()
+    return io.BytesIO(data), _not_empty(len(data), name)
+
+
+def _not_empty(size: int, name: str) -> int:
+    if size == 0:
+        raise InputError(f"`{name}` must be audio, but is empty (0 bytes).")
+    return size
