@@ -1,0 +1,297 @@
+"""The files of a model folder: JSON, weights (safetensors or older pickles, sharded or not), written all or nothing."""
+
+import errno
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from speechcli.errors import ModelError, OutputError
+
+CONFIG = "config.json"
+GENERATION = "generation_config.json"
+PREPROCESSOR = "preprocessor_config.json"
+PROCESSOR = "processor_config.json"
+OURS = "speechcli.json"
+CTC_HEAD = "ctc_head.safetensors"
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+
+MAX_SHARD_BYTES = 5 * 1000**3
+
+# Weights of an earlier save that would win over, or lie beside, what is written now.
+_STALE = re.compile(
+    r"model\.safetensors(\.index\.json)?|model-\d{5}-of-\d{5}\.safetensors|ctc_head\.safetensors|speechcli\.json"
+)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one JSON object; ``{"__float__": "Infinity"}``, as transformers 5 writes it, becomes a float.
+
+    Raises:
+        ModelError: the file is missing, unreadable, not JSON, or not an object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"), object_hook=_plain_float)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:  # both JSONDecodeError and UnicodeDecodeError
+        raise ModelError(f"{path} must be JSON, but it is not: {error}.") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} must hold a JSON object, but holds a {type(value).__name__}.")
+    return value
+
+
+def read_optional_json(path: Path) -> dict[str, Any] | None:
+    """Read one JSON object as `read_json` does, or return None when there is no such file."""
+    return read_json(path) if path.exists() else None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read config.json of a model folder.
+
+    Raises:
+        ModelError: the folder or its config.json is missing or corrupt.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"A model is a folder, but {folder} is {'a file' if folder.exists() else 'not there'}.")
+    try:
+        names = _listing(folder)
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be read: {error.strerror or error}.") from error
+    if not (folder / CONFIG).exists():
+        raise ModelError(f"{folder} holds no {CONFIG}, so it is not a model folder; it holds {names}.")
+    return read_json(folder / CONFIG)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write one JSON object, sorted by key, as transformers lays it out."""
+    text = json.dumps(_strict_floats(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Map every tensor of a folder's weight files into memory, by its name in the file.
+
+    Safetensors and zip-format pickles are memory-mapped: nothing is read before it is used, and nothing is copied.
+
+    Raises:
+        ModelError: there are no weights, a shard is missing, a name leaves the folder, a file is corrupt or holds code.
+    """
+    for name in WEIGHTS:
+        path = folder / name
+        if path.exists() and name.endswith(".index.json"):
+            return _read_shards(folder, name)
+        if path.exists():
+            return read_tensors(path)
+    raise ModelError(
+        f"{folder} holds no weights: looked for {', '.join(WEIGHTS)}; it holds {_listing(folder)}.",
+        hint="Download the model again, or convert its weights to model.safetensors.",
+    )
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Map the tensors of one weight file into memory, by name.
+
+    Raises:
+        ModelError: the file is corrupt, or is a pickle that holds anything but tensors.
+    """
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+
+
+def write_weights(folder: Path, tensors: Mapping[str, Tensor], *, max_shard_bytes: int = MAX_SHARD_BYTES) -> None:
+    """Write model.safetensors, or numbered shards and their index when the tensors are larger than one shard."""
+    shards = _split(tensors, max_shard_bytes)
+    if len(shards) == 1:
+        write_tensors(folder / "model.safetensors", shards[0])
+        return
+    weight_map: dict[str, str] = {}
+    for number, shard in enumerate(shards, start=1):
+        name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        write_tensors(folder / name, shard)
+        weight_map.update(dict.fromkeys(shard, name))
+    size = sum(_bytes(tensor) for tensor in tensors.values())
+    write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": weight_map})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write one safetensors file that transformers accepts.
+
+    Raises:
+        OutputError: the file cannot be written, for example because the disk is full.
+    """
+    try:
+        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        if "I/O error" not in str(error):
+            raise
+        raise OutputError(f"{path.name} cannot be written: {_after_colon(error)}.") from error
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder; its files appear in `folder` when the block ends well, and vanish otherwise.
+
+    A new folder appears in one step. In an existing folder each file is replaced in one step, weights of an earlier
+    save are removed, and files of other names stay.
+
+    Raises:
+        OutputError: the folder cannot be written, for example because the disk is full.
+    """
+    new = not folder.exists()
+    home = folder.parent if new else folder
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".saving-", dir=home, ignore_cleanup_errors=True) as scratch:
+            # one level deeper, because only the scratch folder itself is closed to other users
+            stage = Path(scratch) / "model"
+            stage.mkdir()
+            yield stage
+            for path in stage.iterdir():
+                _flush(path)
+            if new:
+                os.rename(stage, folder)
+            else:
+                _replace_files(stage, folder)
+        with suppress(OSError):  # not every file system can flush a folder
+            _flush(home)
+    except OSError as error:
+        hint = "Free some space, or choose another folder." if error.errno in _NO_SPACE else None
+        raise OutputError(f"{folder} cannot be written: {error.strerror or error}.", hint=hint) from error
+
+
+def _replace_files(stage: Path, folder: Path) -> None:
+    written = sorted(path.name for path in stage.iterdir())
+    for name in written:
+        os.replace(stage / name, folder / name)
+    for path in folder.iterdir():
+        if _STALE.fullmatch(path.name) and path.name not in written:
+            path.unlink()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_shards(folder: Path, index: str) -> dict[str, Tensor]:
+    weight_map = read_json(folder / index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise ModelError(f'{folder / index} must name a file for each tensor under "weight_map", but does not.')
+    names = sorted(set(weight_map.values()))
+    for name in names:
+        _refuse_outside(folder, name, index)
+    absent = [name for name in names if not (folder / name).is_file()]
+    if absent:
+        raise ModelError(f"{folder} lacks {len(absent)} of the {len(names)} weight files: {', '.join(absent)}.")
+    tensors: dict[str, Tensor] = {}
+    for name in names:
+        shard = read_tensors(folder / name)
+        tensors.update({key: tensor for key, tensor in shard.items() if weight_map.get(key, name) == name})
+    lost = sorted(set(weight_map) - set(tensors))
+    if lost:
+        raise ModelError(f"{index} of {folder} promises tensors that its files lack: {', '.join(lost)}.")
+    return tensors
+
+
+def _refuse_outside(folder: Path, name: str, index: str) -> None:
+    # A name with "/" or "\", "..", a drive or a root is no plain file name; a link may still point elsewhere.
+    plain = name not in ("", ".", "..") and not set(name) & set("/\\:\0")
+    real, home = (folder / name).resolve() if plain else folder, folder.resolve()
+    # huggingface_hub's cache: snapshots/COMMIT/FILE is a link to blobs/HASH
+    blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else home
+    if not plain or real.parent not in (home, blobs):
+        raise ModelError(f"{index} of {folder} must name files of that folder, but names {name!r}.")
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"{path} is not a whole safetensors file: {_after_colon(error)}.",
+            hint="It is a Git LFS pointer: run `git lfs pull` there." if _is_lfs(path) else "Download the model again.",
+        ) from error
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        value = _torch_load(path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except Exception as error:  # torch.load on foreign bytes raises nearly anything
+        raise ModelError(
+            f"{path} is damaged, or holds something other than weights, and was not executed.",
+            hint="It is a Git LFS pointer: run `git lfs pull` there."
+            if _is_lfs(path)
+            else "Use a model whose weights are in model.safetensors.",
+        ) from error
+    if not isinstance(value, dict) or not all(isinstance(tensor, Tensor) for tensor in value.values()):
+        raise ModelError(f"{path} must hold tensors by name, but holds something else.")
+    return {str(key): tensor.detach() for key, tensor in value.items()}
+
+
+def _torch_load(path: Path) -> Any:
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"  # files written before torch 1.6 are no archives and cannot be mapped
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+
+
+def _is_lfs(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(23) == b"version https://git-lfs"
+
+
+def _split(tensors: Mapping[str, Tensor], max_shard_bytes: int) -> list[dict[str, Tensor]]:
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for key, tensor in tensors.items():
+        if size and size + _bytes(tensor) > max_shard_bytes:
+            shards.append({})
+            size = 0
+        shards[-1][key] = tensor
+        size += _bytes(tensor)
+    return shards
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _listing(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "") if names else "nothing"
+
+
+def _after_colon(error: Exception) -> str:
+    return str(error).split(": ", 1)[-1].splitlines()[0]
+
+
+def _plain_float(value: dict[str, Any]) -> Any:
+    return float(value["__float__"]) if value.keys() == {"__float__"} else value
+
+
+def _strict_floats(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _strict_floats(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict_floats(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"__float__": {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")}
+    return value

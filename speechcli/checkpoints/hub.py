@@ -1,0 +1,154 @@
+"""A model's name to a folder on this machine. The only file that imports huggingface_hub, and only when it must."""
+
+import errno
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from speechcli.errors import ModelError, OutputError, SpeechCliError, UsageError
+
+EMBEDDED = Path(__file__).resolve().parent.parent / "default_model"
+
+_FILES = (
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "speechcli.json",
+    "ctc_head.safetensors",
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "vocab.txt", "merges.txt", "dict.txt"),
+    *("sentencepiece.bpe.model", "spiece.model", "source.spm", "target.spm"),
+)
+_SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
+
+# OWNER/NAME or NAME, then perhaps @REVISION (a branch, a tag such as refs/pr/3, or a commit)
+_NAME = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?)(@(?P<revision>[\w./-]+))?")
+
+
+def resolve_model(
+    name: str | None,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    cache_dir: Path | None = None,
+    offline: bool = False,
+) -> Path:
+    """Find the folder of a model, downloading the files that are needed and no others.
+
+    Args:
+        name: a folder (a path that exists wins; ``./x`` is always a path), ``OWNER/NAME``, ``OWNER/NAME@REVISION``,
+            or None for the embedded model.
+        revision: branch, tag or commit on the Hugging Face Hub.
+        token: access token of the Hub; None means what huggingface_hub itself finds (``HF_TOKEN``, or a login).
+        cache_dir: where downloads are kept; None means huggingface_hub's own place.
+        offline: never ask the network.
+
+    Raises:
+        ModelError: no such folder or model, or it may not be read, or the Hub cannot be reached.
+        UsageError: two revisions are given, or a revision of a folder.
+        OutputError: the download does not fit on the disk.
+    """
+    if name is None:
+        if not (EMBEDDED / "config.json").exists():
+            raise ModelError("This installation carries no embedded model.", hint="Name a model with --model.")
+        return EMBEDDED
+    path = Path(name).expanduser()
+    if path.exists():
+        if revision is not None:
+            raise UsageError(f"--revision names a version on the Hugging Face Hub, but {name} is a folder here.")
+        if path.is_file():
+            raise ModelError(f"A model is a folder, but {name} is a file.", hint=f"Did you mean {path.parent}?")
+        return path
+    match = _NAME.fullmatch(name)
+    if match is None or name.startswith((".", "~")):
+        raise ModelError(f"There is no folder {name}.", hint="A model is a folder, or OWNER/NAME on the Hub.")
+    if revision and match["revision"] and revision != match["revision"]:
+        raise UsageError(f"{name} names one revision and --revision another: {revision}.", hint="Give only one.")
+    return _snapshot(match["name"], revision or match["revision"], token=token, cache_dir=cache_dir, offline=offline)
+
+
+def _snapshot(name: str, revision: str | None, *, token: str | None, cache_dir: Path | None, offline: bool) -> Path:
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    shown = name if revision is None else f"{name}@{revision}"
+    common: dict[str, Any] = {"repo_id": name, "revision": revision, "token": token, "cache_dir": cache_dir}
+    if offline or constants.HF_HUB_OFFLINE:
+        hint = "Run once without --offline (or HF_HUB_OFFLINE), or name a folder."
+        problem: SpeechCliError = ModelError(
+            f"{shown} is not in the cache, and the network may not be used.", hint=hint
+        )
+    else:
+        try:
+            names = huggingface_hub.HfApi().list_repo_files(name, revision=revision, token=token)
+            return Path(huggingface_hub.snapshot_download(**common, allow_patterns=_wanted(names)))
+        except Exception as error:
+            problem = _explained(shown, error)
+            if not _is_network(error):
+                raise problem from None  # the error's own text may quote the request
+    cached = _cached(common)
+    if cached is None:
+        raise problem
+    return cached
+
+
+def _cached(common: dict[str, Any]) -> Path | None:
+    import huggingface_hub
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(huggingface_hub.snapshot_download(**common, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return folder if (folder / "config.json").exists() else None
+
+
+def _wanted(names: Sequence[str]) -> list[str]:
+    has_safetensors = any(name in _SAFETENSORS for name in names)
+    return [*_FILES, *(_SAFETENSORS if has_safetensors else _PICKLES)]
+
+
+def _is_network(error: BaseException) -> bool:
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    if isinstance(error, HfHubHTTPError):
+        status = getattr(error.response, "status_code", None)
+        return status is None or status == 429 or status >= 500
+    if isinstance(error, (OfflineModeIsEnabled, LocalEntryNotFoundError, ConnectionError, TimeoutError)):
+        return True
+    # huggingface_hub changed its HTTP client between 1.x and 2.x: httpx, then httpx2
+    return type(error).__module__.startswith(("httpx", "httpcore"))
+
+
+def _explained(shown: str, error: Exception) -> SpeechCliError:
+    from huggingface_hub import errors
+
+    login = "Check the spelling; for a private model give --token or set HF_TOKEN."
+    if isinstance(error, errors.GatedRepoError):
+        hint = (
+            f"Accept its terms at https://huggingface.co/{shown.partition('@')[0]}, then give --token or set HF_TOKEN."
+        )
+        return ModelError(f"{shown} is a gated model, and you have no access to it.", hint=hint)
+    if isinstance(error, errors.RevisionNotFoundError):
+        name, _, revision = shown.partition("@")
+        return ModelError(f"{name} on the Hugging Face Hub has no revision {revision!r}.")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return ModelError(f"There is neither a folder {shown} nor a model of that name on the Hub.", hint=login)
+    if isinstance(error, errors.HFValidationError):
+        return ModelError(f"{shown} is neither a folder nor a possible name on the Hub.")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        return OutputError(f"{shown} cannot be stored: {error.strerror}.", hint="Name another place with --cache-dir.")
+    if _is_network(error):
+        hint = "Check the connection, or name a folder that is already here."
+        return ModelError(f"{shown} is not in the cache, and the Hub cannot be reached ({_name(error)}).", hint=hint)
+    return ModelError(f"{shown} cannot be downloaded ({_name(error)}).", hint=login)
+
+
+def _name(error: Exception) -> str:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    status = getattr(error.response, "status_code", None) if isinstance(error, HfHubHTTPError) else None
+    return type(error).__name__ if status is None else f"HTTP status {status}"

@@ -1,0 +1,182 @@
+"""Names of models: folders win, the Hub is asked for the needed files only, and errors keep secrets."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+from huggingface_hub import errors
+
+from speechcli.checkpoints import hub
+from speechcli.checkpoints.hub import resolve_model
+from speechcli.errors import ModelError, OutputError, UsageError
+
+# whichever HTTP client this huggingface_hub is built on
+httpx = importlib.import_module(errors.HfHubHTTPError.__mro__[1].__module__.partition(".")[0])
+REQUEST = httpx.Request("GET", "https://hub.example/api?token=hf_secret")
+
+
+class FakeHub:
+    """Stands in for the two calls to huggingface_hub that are made."""
+
+    def __init__(self) -> None:
+        self.files = ["config.json", "model.safetensors", "pytorch_model.bin", "tf_model.h5", "README.md"]
+        self.error: Exception | None = None
+        self.calls: list[dict[str, Any]] = []
+        self.cache: Path | None = None
+
+    def list_repo_files(self, name: str, *, revision: str | None, token: str | None) -> list[str]:
+        if self.error is not None:
+            raise self.error
+        return self.files
+
+    def snapshot_download(self, **options: Any) -> str:
+        self.calls.append(options)
+        if options.get("local_files_only") and self.cache is None:
+            raise errors.LocalEntryNotFoundError("not cached")
+        return str(self.cache or "downloaded")
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+    fake = FakeHub()
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: fake)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fake.snapshot_download)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    return fake
+
+
+def cache(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def http_error(kind: type[Exception], status: int) -> Exception:
+    return kind("Bad hf_secret", response=httpx.Response(status, request=REQUEST))  # type: ignore[call-arg]
+
+
+def test_a_folder_that_exists_wins_over_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: FakeHub) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("owner/name").mkdir(parents=True)
+    assert resolve_model("owner/name") == Path("owner/name")
+    assert fake.calls == []
+
+
+@pytest.mark.parametrize("name", ["./name", "../name", "/no/name", "~/no-name", "a/b/c", "name/", "a b", "@main"])
+def test_what_looks_like_a_path_is_never_asked_of_the_hub(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: FakeHub
+) -> None:
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path / "x")
+    with pytest.raises(ModelError, match="There is no folder"):
+        resolve_model(name)
+    assert fake.calls == []
+
+
+def test_a_file_is_no_model_but_its_folder_may_be(tmp_path: Path) -> None:
+    (tmp_path / "config.json").touch()
+    with pytest.raises(ModelError, match="is a file") as caught:
+        resolve_model(str(tmp_path / "config.json"))
+    assert str(tmp_path) in str(caught.value.hint)
+
+
+def test_no_name_means_the_embedded_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "EMBEDDED", cache(tmp_path / "default_model"))
+    assert resolve_model(None) == tmp_path / "default_model"
+
+
+def test_an_installation_without_the_embedded_model_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "EMBEDDED", tmp_path)
+    with pytest.raises(ModelError, match="no embedded model"):
+        resolve_model(None)
+
+
+def test_only_the_needed_files_are_downloaded(fake: FakeHub) -> None:
+    assert resolve_model("owner/name") == Path("downloaded")
+    wanted = fake.calls[0]["allow_patterns"]
+    assert {"config.json", "tokenizer.json", "model.safetensors", "model-*-of-*.safetensors"} <= set(wanted)
+    assert not any(".bin" in name or ".h5" in name or "*.json" in name for name in wanted)
+
+
+def test_pickles_are_downloaded_only_when_there_are_no_safetensors(fake: FakeHub) -> None:
+    fake.files.remove("model.safetensors")
+    resolve_model("owner/name")
+    assert {"pytorch_model.bin", "pytorch_model-*-of-*.bin"} <= set(fake.calls[0]["allow_patterns"])
+    assert "model.safetensors" not in fake.calls[0]["allow_patterns"]
+
+
+def test_a_revision_is_taken_from_the_name_or_the_option(fake: FakeHub) -> None:
+    resolve_model("owner/name@refs/pr/3")
+    resolve_model("name", revision="v1", token="hf_secret", cache_dir=Path("c"))
+    assert [(call["repo_id"], call["revision"]) for call in fake.calls] == [
+        ("owner/name", "refs/pr/3"),
+        ("name", "v1"),
+    ]
+    assert (fake.calls[1]["token"], fake.calls[1]["cache_dir"]) == ("hf_secret", Path("c"))
+
+
+def test_two_revisions_or_a_revision_of_a_folder_are_usage_errors(tmp_path: Path, fake: FakeHub) -> None:
+    with pytest.raises(UsageError, match="--revision another"):
+        resolve_model("owner/name@main", revision="v1")
+    with pytest.raises(UsageError, match="is a folder here"):
+        resolve_model(str(tmp_path), revision="v1")
+
+
+def test_offline_takes_the_cache_and_never_lists(fake: FakeHub, tmp_path: Path) -> None:
+    fake.error = AssertionError("the network was asked")
+    fake.cache = cache(tmp_path / "snapshot")
+    assert resolve_model("owner/name", offline=True) == fake.cache
+    assert fake.calls[0]["local_files_only"] is True
+
+
+def test_offline_and_not_cached_says_both(fake: FakeHub) -> None:
+    with pytest.raises(ModelError, match="not in the cache, and the network may not be used"):
+        resolve_model("owner/name", offline=True)
+
+
+def test_the_environment_can_forbid_the_network(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="the network may not be used"):
+        resolve_model("owner/name")
+
+
+def test_without_a_network_the_cache_serves(fake: FakeHub, tmp_path: Path) -> None:
+    fake.error = httpx.ConnectError("no route", request=REQUEST)
+    fake.cache = cache(tmp_path / "snapshot")
+    assert resolve_model("owner/name") == fake.cache
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (httpx.ConnectError("no route hf_secret", request=REQUEST), "Hub cannot be reached"),
+        (http_error(errors.HfHubHTTPError, 503), "HTTP status 503"),
+        (http_error(errors.RepositoryNotFoundError, 404), "neither a folder"),
+        (http_error(errors.GatedRepoError, 403), "gated"),
+        (http_error(errors.RevisionNotFoundError, 404), "no revision 'v1'"),
+        (http_error(errors.HfHubHTTPError, 401), "cannot be downloaded .HTTP status 401"),
+        (errors.HFValidationError("bad"), "possible name"),
+        (RuntimeError("hf_secret"), "cannot be downloaded .RuntimeError"),
+    ],
+)
+def test_errors_of_the_hub_are_sentences_without_the_token(fake: FakeHub, error: Exception, words: str) -> None:
+    fake.error = error
+    with pytest.raises(ModelError, match=words) as caught:
+        resolve_model("owner/name@v1", token="hf_secret")
+    assert "hf_secret" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_full_disk_is_an_output_error(fake: FakeHub) -> None:
+    fake.error = OSError(28, "No space left on device")
+    with pytest.raises(OutputError, match="No space left"):
+        resolve_model("owner/name")
+
+
+def test_the_real_cache_is_found_offline(tmp_path: Path) -> None:
+    root = tmp_path / "models--owner--name"
+    (root / "refs").mkdir(parents=True)
+    (root / "refs" / "main").write_text("c0ffee")
+    snapshot = cache(root / "snapshots" / "c0ffee")
+    assert resolve_model("owner/name", cache_dir=tmp_path, offline=True) == snapshot
