@@ -1,0 +1,157 @@
+"""The rules that generation options obey, each told as a sentence when broken."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from speechcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from speechcli.decoding.options import GenerationOptions
+
+
+def check_options(options: "GenerationOptions") -> None:
+    """Check every value, then what holds between values.
+
+    Raises:
+        UsageError: if a rule is broken.
+    """
+    for name, (allowed, rule) in _RULES.items():
+        value = getattr(options, name)
+        if not (value is None and name in _MAY_BE_NONE) and not allowed(value):
+            raise UsageError(f"`{name}` must be {rule}, but is {value!r}.")
+    if options.do_sample and options.temperature == 0:
+        raise UsageError("`temperature` must be above 0 when sampling, but is 0.", hint="Use do_sample=False instead.")
+    _check_returned(options)
+    _check_forced(options)
+
+
+def check_supported(extra: Mapping[str, Any]) -> None:
+    """Refuse keys that ask for a search that does not exist here.
+
+    Raises:
+        UsageError: if one of them is set to more than its neutral value.
+    """
+    for name, neutral in UNSUPPORTED.items():
+        value = extra.get(name)
+        if value is not None and value != neutral:
+            raise UsageError(
+                f"`{name}` must not be set, because it is not supported, but is {value!r}.",
+                hint=f"Remove {name} from the model's generation_config.json.",
+            )
+
+
+def _check_returned(options: "GenerationOptions") -> None:
+    if options.num_beams == 1 and options.do_sample:
+        return
+    if options.num_return_sequences > options.num_beams:
+        raise UsageError(
+            f"`num_return_sequences` must be at most `num_beams` ({options.num_beams}), "
+            f"but is {options.num_return_sequences}.",
+            hint="Raise num_beams, or set do_sample.",
+        )
+
+
+def _check_forced(options: "GenerationOptions") -> None:
+    suppressed = set(options.suppress_tokens or ())
+    bos = () if options.forced_bos_token_id is None else (options.forced_bos_token_id,)
+    for name, forced in (("forced_bos_token_id", bos), ("forced_eos_token_id", options.forced_eos_ids)):
+        if forced and suppressed.issuperset(forced):
+            raise UsageError(f"`{name}` must not be among `suppress_tokens`, but is {list(forced)}.")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _at_least(least: int) -> Callable[[Any], bool]:
+    return lambda value: _whole(value) and value >= least
+
+
+def _ids(value: Any) -> bool:
+    return isinstance(value, tuple) and all(_whole(each) and each >= 0 for each in value)
+
+
+def _some_ids(value: Any) -> bool:
+    return _ids(value) and len(value) > 0
+
+
+def _bias(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and _some_ids(value[0]) and _number(value[1])
+
+
+def _sequence(allowed: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, tuple) and all(allowed(each) for each in value)
+
+
+def _decay(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and _whole(value[0]) and _number(value[1])
+
+
+_POSITIVE = (_at_least(1), "a whole number of at least 1")
+_NOT_NEGATIVE = (_at_least(0), "a whole number of at least 0")
+_ID = (_at_least(0), "a token id")
+_ID_OR_IDS = (lambda value: _at_least(0)(value) or _some_ids(value), "a token id or a list of token ids")
+_IDS = (_ids, "a list of token ids")
+_BOOL = (lambda value: isinstance(value, bool), "true or false")
+_SHARE = (lambda value: _number(value) and 0 <= value <= 1, "a number from 0 to 1")
+_POSITIVE_SHARE = (lambda value: _number(value) and 0 < value <= 1, "a number above 0 and at most 1")
+_CUTOFF = (lambda value: _number(value) and 0 <= value < 1, "a number of at least 0 and below 1")
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "max_length": _POSITIVE,
+    "max_new_tokens": _POSITIVE,
+    "min_length": _NOT_NEGATIVE,
+    "min_new_tokens": _NOT_NEGATIVE,
+    "do_sample": _BOOL,
+    "num_beams": _POSITIVE,
+    "num_return_sequences": _POSITIVE,
+    "length_penalty": (_number, "a number"),
+    "early_stopping": (lambda value: isinstance(value, bool) or value == "never", 'true, false or "never"'),
+    "temperature": (lambda value: _number(value) and value >= 0, "a number of at least 0"),
+    "top_k": _NOT_NEGATIVE,
+    "top_p": _SHARE,
+    "min_p": _SHARE,
+    "top_h": _POSITIVE_SHARE,
+    "typical_p": _POSITIVE_SHARE,
+    "epsilon_cutoff": _CUTOFF,
+    "eta_cutoff": _CUTOFF,
+    "repetition_penalty": (lambda value: _number(value) and value > 0, "a number above 0"),
+    "no_repeat_ngram_size": _NOT_NEGATIVE,
+    "bad_words_ids": (_sequence(_some_ids), "a list of lists of token ids"),
+    "sequence_bias": (_sequence(_bias), "a list of pairs of a list of token ids and a number"),
+    "suppress_tokens": _IDS,
+    "begin_suppress_tokens": _IDS,
+    "forced_bos_token_id": _ID,
+    "forced_eos_token_id": _ID_OR_IDS,
+    "exponential_decay_length_penalty": (_decay, "a pair of a whole number and a number"),
+    "remove_invalid_values": _BOOL,
+    "renormalize_logits": _BOOL,
+    "bos_token_id": _ID,
+    "pad_token_id": _ID,
+    "eos_token_id": _ID_OR_IDS,
+    "decoder_start_token_id": _ID,
+}
+
+_MAY_BE_NONE = {
+    "max_length", "max_new_tokens", "min_new_tokens", "min_p", "top_h", "bad_words_ids", "sequence_bias",
+    "suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id",
+    "exponential_decay_length_penalty", "bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id",
+}  # fmt: skip
+
+UNSUPPORTED: dict[str, Any] = {
+    "num_beam_groups": 1,
+    "penalty_alpha": 0,
+    "force_words_ids": None,
+    "constraints": None,
+    "dola_layers": None,
+    "guidance_scale": 1,
+    "watermarking_config": None,
+    "stop_strings": None,
+    "max_time": None,
+    "token_healing": False,
+}
+"""Keys of other searches, with the value that asks for nothing."""

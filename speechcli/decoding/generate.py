@@ -1,0 +1,50 @@
+"""From a model, as a step and a cache, to hypotheses: the search that the options ask for."""
+
+import torch
+from torch import Tensor
+
+from speechcli.decoding.beam import beam_search
+from speechcli.decoding.hypothesis import Hypothesis
+from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.search import drawn, most_likely, search
+from speechcli.decoding.step import CacheT, Step
+
+
+def start_prompt(options: GenerationOptions, batch: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return the (batch, 1) ids that decoding begins with.
+
+    Raises:
+        UsageError: if the options have no id to begin with.
+    """
+    return torch.full((batch, 1), options.start_token_id, dtype=torch.long, device=device)
+
+
+@torch.no_grad()
+def generate(
+    step: Step[CacheT],
+    cache: CacheT,
+    prompt: Tensor,
+    options: GenerationOptions,
+    *,
+    generator: torch.Generator | None = None,
+) -> list[list[Hypothesis]]:
+    """Search for the texts of a batch of utterances.
+
+    Args:
+        step: the model: (rows, new tokens) ids and the cache -> (rows, vocabulary) logits of the last position.
+            It is first called with the whole prompt and `batch` rows, then with one token a row.
+        cache: the model's cache, with `batch` rows; it grows to `batch * num_beams` rows, or one for each sample.
+        prompt: (batch, tokens) ids, all of one length: see `start_prompt`.
+        options: the options.
+        generator: for sampling, on the device of the logits; None is torch's global generator.
+
+    Returns:
+        For each utterance `num_return_sequences` hypotheses: best first from beam search, else in the order drawn.
+
+    Raises:
+        UsageError: if the options do not fit the prompt or the vocabulary, or ask for a search that does not exist.
+    """
+    options.check_supported()
+    if options.num_beams > 1:
+        return beam_search(step, cache, prompt, options, generator=generator)
+    return search(step, cache, prompt, options, choose=drawn(generator) if options.do_sample else most_likely)

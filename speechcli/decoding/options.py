@@ -1,0 +1,237 @@
+"""GenerationOptions: everything that decides how text is searched for, under Hugging Face's names."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, NamedTuple
+
+from speechcli.decoding.checks import UNSUPPORTED, check_options, check_supported
+from speechcli.errors import ModelError, UsageError
+
+DEFAULT_NEW_TOKENS = 20
+"""Tokens after the prompt when no length is set anywhere, as in transformers 5."""
+
+
+class LengthLimits(NamedTuple):
+    """The limits of one search, in tokens; both count the prompt."""
+
+    shortest: int
+    longest: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationOptions:
+    """How to decode. Every value is checked when made; a value that is not set has Hugging Face's default.
+
+    Raises:
+        UsageError: if a value is not one of those described.
+    """
+
+    max_length: int | None = None
+    """Longest result in tokens, prompt included. `max_new_tokens` wins over it; with neither, 20 new tokens."""
+    max_new_tokens: int | None = None
+    """Longest result in tokens, prompt not counted."""
+    min_length: int = 0
+    """Shortest result in tokens, prompt included. `min_new_tokens` wins over it."""
+    min_new_tokens: int | None = None
+    """Shortest result in tokens, prompt not counted."""
+
+    do_sample: bool = False
+    """Draw tokens by their probability instead of taking the most likely."""
+    num_beams: int = 1
+    """Hypotheses kept side by side; 1 means no beam search."""
+    num_return_sequences: int = 1
+    """Hypotheses returned for each utterance; at most `num_beams` unless sampling."""
+    length_penalty: float = 1.0
+    """Beam scores are divided by length ** length_penalty; above 0 favours longer texts."""
+    early_stopping: bool | Literal["never"] = False
+    """Stop with `num_beams` finished (True), when improvement is unlikely (False), or impossible ("never")."""
+
+    temperature: float = 1.0
+    """Sampling: logits are divided by it."""
+    top_k: int = 50
+    """Sampling: keep the k most likely tokens; 0 keeps all."""
+    top_p: float = 1.0
+    """Sampling: keep the most likely tokens that together have this probability; 1 keeps all."""
+    min_p: float | None = None
+    """Sampling: drop tokens less likely than this share of the most likely one."""
+    top_h: float | None = None
+    """Sampling: keep the most likely tokens up to this share of the entropy."""
+    typical_p: float = 1.0
+    """Sampling: keep the tokens of most typical information with this probability together; 1 keeps all."""
+    epsilon_cutoff: float = 0.0
+    """Sampling: drop tokens less likely than this; 0 drops none."""
+    eta_cutoff: float = 0.0
+    """Sampling: as `epsilon_cutoff`, scaled by the entropy; 0 drops none."""
+
+    repetition_penalty: float = 1.0
+    """Divides the positive, multiplies the negative scores of tokens said before; 1 changes nothing."""
+    no_repeat_ngram_size: int = 0
+    """No run of so many tokens occurs twice; 0 allows all."""
+    bad_words_ids: tuple[tuple[int, ...], ...] | None = None
+    """Token sequences that are never completed."""
+    sequence_bias: tuple[tuple[tuple[int, ...], float], ...] | None = None
+    """Pairs of a token sequence and what is added to the score of completing it."""
+    suppress_tokens: tuple[int, ...] | None = None
+    """Ids that are never said."""
+    begin_suppress_tokens: tuple[int, ...] | None = None
+    """Ids that are not said first."""
+    forced_bos_token_id: int | None = None
+    """Id said first after a prompt of one token: the language of multilingual decoders."""
+    forced_eos_token_id: int | tuple[int, ...] | None = None
+    """Id said last when `max_length` is reached."""
+    exponential_decay_length_penalty: tuple[int, float] | None = None
+    """(start, factor): so many tokens after the prompt, the end becomes likelier by factor ** further tokens."""
+    remove_invalid_values: bool = False
+    """Replace NaN by 0 and infinities by the largest numbers."""
+    renormalize_logits: bool = False
+    """Make scores log-probabilities again after all other changes."""
+
+    bos_token_id: int | None = None
+    pad_token_id: int | None = None
+    eos_token_id: int | tuple[int, ...] | None = None
+    """One or more ids that end a text."""
+    decoder_start_token_id: int | None = None
+
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Keys of generation_config.json that are not ours, kept to be written back."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if each.name != "extra":
+                object.__setattr__(self, each.name, _frozen(getattr(self, each.name)))
+        check_options(self)
+
+    @property
+    def eos_ids(self) -> tuple[int, ...]:
+        """Return the ids that end a text; empty when there are none."""
+        return _as_ids(self.eos_token_id)
+
+    @property
+    def forced_eos_ids(self) -> tuple[int, ...]:
+        """Return the ids of which one ends a text that reaches its longest length."""
+        return _as_ids(self.forced_eos_token_id)
+
+    @property
+    def start_token_id(self) -> int:
+        """Return the id that the decoder begins with.
+
+        Raises:
+            UsageError: if neither `decoder_start_token_id` nor `bos_token_id` is set.
+        """
+        start = self.bos_token_id if self.decoder_start_token_id is None else self.decoder_start_token_id
+        if start is None:
+            raise UsageError(
+                "`decoder_start_token_id` must be set, but neither it nor `bos_token_id` is.",
+                hint="Add decoder_start_token_id to the model's generation_config.json.",
+            )
+        return start
+
+    @property
+    def fill_token_id(self) -> int:
+        """Return the id after the end of the shorter rows of a result tensor.
+
+        Beam search in transformers fills with end-of-sequence where the pad id is 0, with -1 where no id ends a text.
+        """
+        if self.num_beams > 1:
+            return (self.pad_token_id or self.eos_ids[0]) if self.eos_ids else -1
+        if self.pad_token_id is None:
+            return self.eos_ids[0] if self.eos_ids else -1
+        return self.pad_token_id
+
+    def length_limits(self, prompt_tokens: int) -> LengthLimits:
+        """Return the shortest and longest result for a prompt.
+
+        Raises:
+            UsageError: if the prompt leaves no room for a token.
+        """
+        longest = prompt_tokens + DEFAULT_NEW_TOKENS if self.max_length is None else self.max_length
+        if self.max_new_tokens is not None:
+            longest = prompt_tokens + self.max_new_tokens
+        if longest <= prompt_tokens:
+            raise UsageError(
+                f"`max_length` must be above the prompt's {prompt_tokens} tokens, but is {longest}.",
+                hint="Set max_new_tokens instead: it does not count the prompt.",
+            )
+        shortest = self.min_length if self.min_new_tokens is None else prompt_tokens + self.min_new_tokens
+        return LengthLimits(shortest, longest)
+
+    def with_(self, **changes: Any) -> "GenerationOptions":
+        """Return a copy with some values replaced; None sets a value back to its default.
+
+        Raises:
+            UsageError: if a name is not an option, or a value is not allowed.
+        """
+        for name in changes:
+            if name not in _DEFAULTS:
+                near = difflib.get_close_matches(name, _DEFAULTS, n=1)
+                hint = f"Did you mean {near[0]}?" if near else f"Options are: {', '.join(_DEFAULTS)}."
+                raise UsageError(f"`{name}` is not a generation option.", hint=hint)
+        return replace(self, **{name: _DEFAULTS[name] if new is None else new for name, new in changes.items()})
+
+    def check_supported(self) -> None:
+        """Refuse kept keys that ask for a search that does not exist here.
+
+        Raises:
+            UsageError: if there is such a key.
+        """
+        check_supported(self.extra)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "GenerationOptions":
+        """Make options from the content of a generation_config.json; unknown keys go to `extra`.
+
+        Raises:
+            UsageError: if a value is not allowed.
+        """
+        known = {name: value for name, value in values.items() if name in _DEFAULTS and value is not None}
+        return cls(**known, extra={name: value for name, value in values.items() if name not in _DEFAULTS})
+
+    @classmethod
+    def from_files(
+        cls, config: Mapping[str, Any], generation_config: Mapping[str, Any] | None = None
+    ) -> "GenerationOptions":
+        """Make the options that a model folder asks for.
+
+        Args:
+            config: the content of config.json. It is read only where there is no generation_config.json; what its
+                top level does not set may stand in its `decoder` section, as in files of 2021 and 2022.
+            generation_config: the content of generation_config.json, or None if there is no such file.
+
+        Raises:
+            ModelError: if a value is not allowed.
+        """
+        try:
+            if generation_config is not None:
+                return cls.from_dict(generation_config)
+            merged: dict[str, Any] = {}
+            for section in (config.get("decoder") or {}, config):
+                merged |= {name: section[name] for name in (*_DEFAULTS, *UNSUPPORTED) if section.get(name) is not None}
+            return cls.from_dict(merged)
+        except UsageError as error:
+            name = "config.json" if generation_config is None else "generation_config.json"
+            raise ModelError(f"{name} cannot be used: {error.message}", hint=error.hint) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of a generation_config.json: what differs from the default, and all unknown keys."""
+        ours = {name: _thawed(getattr(self, name)) for name in _DEFAULTS if getattr(self, name) != _DEFAULTS[name]}
+        return {**self.extra, **ours}
+
+
+_DEFAULTS: dict[str, Any] = {each.name: each.default for each in fields(GenerationOptions) if each.name != "extra"}
+
+
+def _as_ids(ids: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    if ids is None:
+        return ()
+    return (ids,) if isinstance(ids, int) else ids
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        value = list(value.items())
+    return tuple(_frozen(each) for each in value) if isinstance(value, list | tuple) else value
+
+
+def _thawed(value: Any) -> Any:
+    return [_thawed(each) for each in value] if isinstance(value, tuple) else value

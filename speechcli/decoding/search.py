@@ -1,0 +1,75 @@
+"""Greedy search and sampling: one loop, two choices of the next token."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from speechcli.decoding.hypothesis import Hypothesis, to_hypotheses
+from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.processors import build_processors, process
+from speechcli.decoding.step import CacheT, Step, first_step
+
+Choose = Callable[[Tensor], Tensor]
+"""(rows, vocabulary) processed scores -> (rows,) ids."""
+
+
+def most_likely(scores: Tensor) -> Tensor:
+    """Choose the token with the highest score; of equals, the lowest id."""
+    return scores.argmax(dim=-1)
+
+
+def drawn(generator: torch.Generator | None) -> Choose:
+    """Choose a token at random by the softmax of the scores; None is torch's global generator."""
+
+    def choose(scores: Tensor) -> Tensor:
+        return torch.multinomial(scores.softmax(dim=-1), 1, generator=generator).squeeze(1)
+
+    return choose
+
+
+def search(
+    step: Step[CacheT], cache: CacheT, prompt: Tensor, options: GenerationOptions, *, choose: Choose
+) -> list[list[Hypothesis]]:
+    """Extend each row by one chosen token at a time, until all have ended.
+
+    Args:
+        step: the model.
+        cache: the model's cache, with `batch` rows.
+        prompt: (batch, tokens) ids.
+        options: `num_return_sequences` rows stand for each utterance.
+        choose: takes the next token of each row.
+
+    Returns:
+        For each utterance its hypotheses, in the order drawn.
+
+    Raises:
+        UsageError: if the options do not fit the prompt or the vocabulary.
+    """
+    batch, prompt_tokens = prompt.shape
+    longest = options.length_limits(prompt_tokens).longest
+    ids, logits = first_step(step, cache, prompt, options.num_return_sequences)
+    processors = build_processors(
+        options, prompt_tokens=prompt_tokens, vocabulary=logits.shape[-1], device=logits.device
+    )
+    ends = torch.tensor(options.eos_ids, dtype=torch.long, device=ids.device)
+    ended = torch.zeros_like(ids[:, 0], dtype=torch.bool)
+    lengths = torch.zeros_like(ids[:, 0])
+    logprobs: list[Tensor] = []
+    while True:
+        chosen = choose(process(processors, ids, logits)).masked_fill(ended, max(options.fill_token_id, 0))
+        said = logits.gather(1, chosen[:, None]).squeeze(1) - logits.logsumexp(dim=-1)
+        logprobs.append(said.masked_fill(ended, 0.0))
+        ids = torch.cat([ids, chosen[:, None]], dim=1)
+        lengths += ~ended
+        ended |= torch.isin(chosen, ends)
+        if ids.shape[1] == longest or bool(ended.all()):
+            break
+        logits = step(chosen[:, None], cache).float()
+
+    # (rows, tokens) -> (batch, copies, tokens)
+    shape = (batch, options.num_return_sequences)
+    tokens = ids[:, prompt_tokens:].reshape(*shape, -1)
+    said_logprobs = torch.stack(logprobs, dim=1).view(*shape, -1)
+    lengths = lengths.view(shape)
+    return to_hypotheses(tokens, said_logprobs, lengths, said_logprobs.sum(dim=-1) / lengths**options.length_penalty)

@@ -1,0 +1,40 @@
+"""What a model is to this package: a function from ids and a cache to logits."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+
+class Cache(Protocol):
+    """What a model remembers of the tokens it has read."""
+
+    def reorder(self, rows: Tensor) -> None:
+        """Make row `i` what row `rows[i]` was; `rows` may be longer or shorter than the rows so far."""
+
+
+CacheT = TypeVar("CacheT", bound=Cache)
+
+Step = Callable[[Tensor, CacheT], Tensor]
+"""(rows, new tokens) ids and the cache -> (rows, vocabulary) logits of the last position."""
+
+
+def first_step(step: Step[CacheT], cache: CacheT, prompt: Tensor, copies: int) -> tuple[Tensor, Tensor]:
+    """Read the prompt once for each utterance, then let each utterance stand in `copies` rows.
+
+    Args:
+        step: the model.
+        cache: the model's cache, with `batch` rows.
+        prompt: (batch, tokens) ids.
+        copies: rows for each utterance: beams or samples.
+
+    Returns:
+        (batch * copies, tokens) ids and (batch * copies, vocabulary) float32 logits.
+    """
+    logits = step(prompt, cache).float()
+    if copies == 1:
+        return prompt, logits
+    rows = torch.arange(prompt.shape[0], device=prompt.device).repeat_interleave(copies)
+    cache.reorder(rows)
+    return prompt[rows], logits[rows]
