@@ -1,0 +1,258 @@
+"""Features: waveforms -> what a speech encoder reads; both ways to and from ``preprocessor_config.json``.
+
+Every feature of an utterance depends on that utterance alone, never on the others in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechcli.errors import ModelError, UsageError
+
+NORMALIZATIONS = ("auto", "utterance", "none")
+
+# 25 ms and 10 ms at 16 kHz; the extractors count in samples whatever the rate.
+FRAME_SAMPLES = 400
+HOP_SAMPLES = 160
+FFT_SIZE = 512
+# Frames transformed at a time (about one minute): bounds the memory of long recordings.
+BLOCK_FRAMES = 6_000
+
+VARIANCE_FLOOR = 1e-7
+MEL_FLOOR = 1.192092955078125e-07  # float32's epsilon, as Kaldi
+LOWEST_HERTZ = 20.0
+PREEMPHASIS = 0.97
+INT16_SCALE = 2.0**15  # Kaldi's samples are 16-bit integers
+
+
+class FeatureBatch(NamedTuple):
+    """Features of several utterances, padded on the right."""
+
+    values: Tensor
+    """(batch, samples) or (batch, frames, mels), float32."""
+    lengths: Tensor | None
+    """(batch,) int64: how many samples or frames are real. None: the model was trained without a mask."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Features:
+    """What both extractors share: fields named as in ``preprocessor_config.json``, and that file's other keys."""
+
+    sampling_rate: int = 16_000
+    """Of the waveforms, in Hz."""
+    padding_value: float = 0.0
+    """Written behind the shorter utterances of a batch."""
+    other: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the file that have no meaning here; they are written back."""
+
+    kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value, default = getattr(self, item.name), item.default
+            if isinstance(default, bool):
+                valid = isinstance(value, bool)
+            elif isinstance(default, int):
+                valid = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            else:
+                valid = item.name == "other" or (isinstance(value, int | float) and not isinstance(value, bool))
+            if not valid:
+                wanted = {bool: "true or false", int: "a whole number from 1"}.get(type(default), "a number")
+                raise ModelError(f"`{item.name}` in preprocessor_config.json must be {wanted}, but is {value!r}.")
+        side = self.other.get("padding_side", "right")
+        if side != "right":
+            raise ModelError(f"`padding_side` in preprocessor_config.json must be right, but is {side!r}.")
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> Self:
+        """Read the content of ``preprocessor_config.json``; absent keys have Hugging Face's defaults.
+
+        Raises:
+            ModelError: for a value of the wrong type, or padding on the left.
+        """
+        ours = {item.name for item in fields(cls)} - {"other"}
+        return cls(
+            **{key: value for key, value in config.items() if key in ours},
+            other={key: value for key, value in config.items() if key not in ours},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of ``preprocessor_config.json``."""
+        ours = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "other"}
+        return {"feature_extractor_type": self.kind, "padding_side": "right", **self.other, **ours}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaveformFeatures(_Features):
+    """The samples themselves, normalised if the model wants it (Hugging Face's ``Wav2Vec2FeatureExtractor``).
+
+    One deliberate difference: normalisation is done on each utterance *before* padding, and padding is
+    ``padding_value``. Hugging Face's extractor with ``return_attention_mask`` false takes mean and variance over the
+    padded vector, so that a result there depends on the batch; here it equals the result for the utterance alone.
+
+    Called with waveforms, each (samples,) float32, gives values (batch, samples). Zeros are appended to a clip shorter
+    than 400 samples, the least that gives an encoder one frame, and count as real.
+    """
+
+    do_normalize: bool = True
+    """Whether each utterance gets mean 0 and variance 1."""
+    return_attention_mask: bool = False
+    """Whether the model was trained to be told which samples are real."""
+
+    kind: ClassVar[str] = "Wav2Vec2FeatureExtractor"
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> FeatureBatch:
+        """Return values (batch, samples), and lengths (batch,) if the model was trained with a mask."""
+        rows = [_at_least_one_frame(waveform) for waveform in waveforms]
+        if self.do_normalize:
+            rows = [_standardised(row, correction=0) for row in rows]
+        values, lengths = _padded(rows, self.padding_value)
+        return FeatureBatch(values, lengths if self.return_attention_mask else None)
+
+    def with_normalization(self, mode: str) -> WaveformFeatures:
+        """Return a copy that normalises each ``utterance``, does not (``none``), or does as it did (``auto``).
+
+        Raises:
+            UsageError: for another mode.
+        """
+        _check_normalization(mode)
+        return self if mode == "auto" else replace(self, do_normalize=mode == "utterance")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of ``preprocessor_config.json``."""
+        return {"feature_size": 1, **super().to_dict()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterbankFeatures(_Features):
+    """Stacked log-mel filterbanks (Hugging Face's ``SeamlessM4TFeatureExtractor``).
+
+    Kaldi's filterbanks, normalised for each utterance and mel, ``stride`` frames side by side. A frame count that is
+    odd is padded to an even one; then frames that do not fill a stack are dropped. A stack is real if its second frame
+    is (with ``stride`` 1: if its frame is).
+
+    Called with waveforms, each (samples,) float32, gives values (batch, frames, num_mel_bins * stride). A clip shorter
+    than a frame (400 samples) is padded with zeros to one; every clip has at least one stack, counted as real.
+    """
+
+    num_mel_bins: int = 80
+    stride: int = 2
+    """Frames of 10 ms in one of the encoder's."""
+    do_normalize_per_mel_bins: bool = True
+    """Whether each mel gets mean 0 and variance 1 over the utterance."""
+
+    kind: ClassVar[str] = "SeamlessM4TFeatureExtractor"
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> FeatureBatch:
+        """Return values (batch, frames, num_mel_bins * stride) and lengths (batch,)."""
+        filters = _mel_filters(self.num_mel_bins, self.sampling_rate)
+        stacks, lengths = [], []
+        for waveform in waveforms:
+            frames = _log_mel(_at_least_one_frame(waveform), filters)
+            if self.do_normalize_per_mel_bins:
+                frames = _standardised(frames, correction=1)
+            stack, length = self._stacked(frames.float())
+            stacks.append(stack)
+            lengths.append(length)
+        values, _ = _padded(stacks, self.padding_value)
+        return FeatureBatch(values, torch.tensor(lengths))
+
+    def _stacked(self, frames: Tensor) -> tuple[Tensor, int]:
+        real = len(frames)
+        # The extractor pads to a multiple of 2 whatever the stride.
+        total = max((real + real % 2) // self.stride, 1) * self.stride
+        padding = frames.new_full((max(0, total - real), self.num_mel_bins), self.padding_value)
+        # (frames, mels) -> (stacks, mels * stride)
+        stack = torch.cat([frames, padding])[:total].reshape(-1, self.num_mel_bins * self.stride)
+        second = min(1, self.stride - 1)
+        return stack, max(1, len(range(second, min(real, total), self.stride)))
+
+    def with_normalization(self, mode: str) -> FilterbankFeatures:
+        """Return a copy that normalises each ``utterance``, does not (``none``), or does as it did (``auto``).
+
+        Raises:
+            UsageError: for another mode.
+        """
+        _check_normalization(mode)
+        return self if mode == "auto" else replace(self, do_normalize_per_mel_bins=mode == "utterance")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of ``preprocessor_config.json``."""
+        config = {"feature_size": self.num_mel_bins, "return_attention_mask": True, **super().to_dict()}
+        if self.do_normalize_per_mel_bins:
+            # Hugging Face knows it as an argument of the call, not as a key: written only where it differs.
+            del config["do_normalize_per_mel_bins"]
+        return config
+
+
+def features_from_dict(config: Mapping[str, Any]) -> WaveformFeatures | FilterbankFeatures:
+    """Build the extractor that ``preprocessor_config.json`` names; old files name none and mean the waveform.
+
+    Raises:
+        ModelError: for a type that is not supported, or a value that is not valid.
+    """
+    extractors = {cls.kind: cls for cls in (WaveformFeatures, FilterbankFeatures)}
+    kind = config.get("feature_extractor_type", WaveformFeatures.kind)
+    if kind not in extractors:
+        raise ModelError(f"`feature_extractor_type` must be one of {', '.join(extractors)}, but is {kind!r}.")
+    return extractors[kind].from_dict(config)
+
+
+def _check_normalization(mode: str) -> None:
+    if mode not in NORMALIZATIONS:
+        raise UsageError(f"The normalisation must be one of {', '.join(NORMALIZATIONS)}, but is `{mode}`.")
+
+
+def _at_least_one_frame(waveform: np.ndarray) -> Tensor:
+    samples = torch.from_numpy(np.require(waveform, dtype=np.float32, requirements=["C", "W"]))
+    missing = FRAME_SAMPLES - len(samples)
+    return torch.nn.functional.pad(samples, (0, missing)) if missing > 0 else samples
+
+
+def _standardised(values: Tensor, *, correction: int) -> Tensor:
+    # One frame has no sample variance (0 / 0): it counts as constant.
+    correction = min(correction, len(values) - 1)
+    variance, mean = torch.var_mean(values, dim=0, correction=correction)
+    return (values - mean) / torch.sqrt(variance + VARIANCE_FLOOR)
+
+
+def _padded(rows: Sequence[Tensor], padding_value: float) -> tuple[Tensor, Tensor]:
+    values = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=padding_value)
+    return values, torch.tensor([len(row) for row in rows])
+
+
+def _log_mel(samples: Tensor, filters: Tensor) -> Tensor:
+    """Return Kaldi's log-mel energies, (samples,) -> (frames, mels), float64."""
+    # Quiet mels beside loud ones lose digits in float32.
+    frames = (samples.double() * INT16_SCALE).unfold(0, FRAME_SAMPLES, HOP_SAMPLES)
+    window = torch.hann_window(FRAME_SAMPLES, periodic=False, dtype=torch.float64).pow(0.85)  # Povey's
+    blocks = []
+    for block in torch.split(frames, BLOCK_FRAMES):
+        block = block - block.mean(dim=1, keepdim=True)
+        before = torch.cat([block[:, :1], block[:, :-1]], dim=1)
+        spectrum = torch.fft.rfft((block - PREEMPHASIS * before) * window, n=FFT_SIZE)
+        power = torch.view_as_real(spectrum).square().sum(dim=-1)
+        blocks.append((power @ filters).clamp_min(MEL_FLOOR).log())
+    return torch.cat(blocks)
+
+
+@lru_cache
+def _mel_filters(mels: int, sampling_rate: int) -> Tensor:
+    """Return triangles whose corners are equally spaced in mel, (FFT bins, mels), float64."""
+
+    def to_mel(hertz: np.ndarray) -> np.ndarray:
+        return 1127.0 * np.log1p(hertz / 700.0)
+
+    low, high = to_mel(np.array([LOWEST_HERTZ, sampling_rate // 2]))
+    corners = np.linspace(low, high, mels + 2)
+    bins = to_mel(sampling_rate / FFT_SIZE * np.arange(FFT_SIZE // 2 + 1))[:, None]
+    rising = (bins - corners[:-2]) / np.diff(corners)[:-1]
+    falling = (corners[2:] - bins) / np.diff(corners)[1:]
+    return torch.from_numpy(np.maximum(0.0, np.minimum(rising, falling)))
