@@ -1,0 +1,274 @@
+"""From utterances to the tensors of one training step."""
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speechcli.data.manifest import Target, Utterance
+from speechcli.errors import InputError, SpeechCliError, UsageError
+from speechcli.text.languages import resolve_language
+from speechcli.text.tokenizer import Tokenizer
+
+IGNORED = -100
+"""The label that no loss counts."""
+
+Waveform = NDArray[np.float32]
+Augment = Callable[[Waveform, np.random.Generator], Waveform]
+Read = Callable[[Utterance], Waveform]
+
+
+class Features(Protocol):
+    """Turns waveforms into what the encoder reads."""
+
+    @property
+    def sampling_rate(self) -> int:
+        """In Hz."""
+
+    def __call__(self, waveforms: Sequence[Waveform], /) -> tuple[Tensor, Tensor | None]:
+        """Return values (batch, samples) or (batch, frames, mels), and lengths (batch,) or None."""
+
+
+class Failed(NamedTuple):
+    """An utterance, or one of its texts, that could not be used."""
+
+    utterance: Utterance
+    reason: str
+
+
+@dataclass
+class Batch:
+    """The tensors of one training step; everything has 0 rows if every recording of the batch failed."""
+
+    inputs: Tensor
+    """(batch, samples) or (batch, frames, mels)."""
+    lengths: Tensor | None
+    """(batch,) samples or frames; None for models that were trained without a mask."""
+    rows: Tensor
+    """(targets,) which recording each target belongs to."""
+    decoder_input_ids: Tensor
+    """(targets, tokens) the labels shifted right behind the start token."""
+    labels: Tensor
+    """(targets, tokens), padded with -100."""
+    ctc_labels: Tensor | None
+    """(batch, tokens), padded with -100; a row of -100 without a transcript; None if no CTC head learns."""
+    seconds: float
+    """Audio, after augmentation."""
+    padded_seconds: float
+    """Audio with its padding."""
+    utterances: list[Utterance]
+    """(batch,) the recordings that were read."""
+    failed: list[Failed]
+    """What could not be used."""
+
+    def __len__(self) -> int:
+        """Return the number of recordings."""
+        return len(self.utterances)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
+        """Return the batch with all tensors on a device."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "Batch":
+        """Return the batch with all tensors in page-locked memory (a loader calls this)."""
+        return self._mapped(lambda tensor: tensor.pin_memory())
+
+    def _mapped(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        return replace(
+            self,
+            inputs=function(self.inputs),
+            lengths=None if self.lengths is None else function(self.lengths),
+            rows=function(self.rows),
+            decoder_input_ids=function(self.decoder_input_ids),
+            labels=function(self.labels),
+            ctc_labels=None if self.ctc_labels is None else function(self.ctc_labels),
+        )
+
+
+@dataclass
+class Collate:
+    """Read, augment, extract features, tokenise and pad; can be sent to the workers of a loader."""
+
+    features: Features
+    tokenizer: Tokenizer
+    start_id: int
+    """The decoder's start token."""
+    pad_id: int | None = None
+    """What pads decoder inputs; None for the tokenizer's, or its end token if it has none."""
+    ctc: bool = False
+    """Whether to make labels for a CTC head: [tag of the spoken language] + transcript."""
+    augment: Augment | None = None
+    """Called with samples and a generator that depends on seed, epoch and utterance only."""
+    seed: int = 0
+    epoch: int = 0
+    """Set it before each epoch's loader starts its workers."""
+    max_targets: int | None = None
+    """At most so many texts per recording, chosen at random; None for all."""
+    max_tokens: int | None = None
+    """Longer labels are reported and left out; None for no limit."""
+    read: Read | None = None
+    """Reads an utterance at the model's sampling rate; None reads its file."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("max_targets", self.max_targets), ("max_tokens", self.max_tokens)):
+            if value is not None and value < 1:
+                raise UsageError(f"`{name}` must be at least 1, but is {value}.")
+
+    def check_languages(self, utterances: Sequence[Utterance]) -> None:
+        """Refuse texts in languages that the model has no tag for, before training begins.
+
+        Raises:
+            UsageError: naming the first such language.
+        """
+        if self.tokenizer.languages:
+            for name in dict.fromkeys(target.language for u in utterances for target in u.targets):
+                if name is not None:
+                    resolve_language(name, self.tokenizer.languages)
+
+    def __call__(self, utterances: Sequence[Utterance]) -> Batch:
+        """Make a batch; recordings that cannot be read are left out and reported.
+
+        Raises:
+            UsageError: if the model has language tags, but none for the language of a text.
+        """
+        kept: list[Utterance] = []
+        failed: list[Failed] = []
+        waveforms: list[Waveform] = []
+        labels: list[list[int]] = []
+        rows: list[int] = []
+        for utterance in utterances:
+            generator = self._generator(utterance)
+            sequences = self._labels(utterance, generator, failed)
+            if not sequences and utterance.targets:
+                continue
+            try:
+                waveform = self._waveform(utterance, generator)
+            except (SpeechCliError, OSError) as error:
+                failed.append(Failed(utterance, str(error)))
+                continue
+            rows += [len(kept)] * len(sequences)
+            labels += sequences
+            waveforms.append(waveform)
+            kept.append(utterance)
+        return self._batch(kept, failed, waveforms, labels, rows)
+
+    def _batch(
+        self,
+        kept: list[Utterance],
+        failed: list[Failed],
+        waveforms: list[Waveform],
+        labels: list[list[int]],
+        rows: list[int],
+    ) -> Batch:
+        inputs, lengths = self.features(waveforms) if waveforms else (torch.zeros(0, 0), None)
+        padded = pad_rows(labels, IGNORED)
+        samples = [len(waveform) for waveform in waveforms]
+        rate = self.features.sampling_rate
+        return Batch(
+            inputs=inputs,
+            lengths=lengths,
+            rows=torch.tensor(rows, dtype=torch.long),
+            decoder_input_ids=shift_right(padded, start_id=self.start_id, pad_id=self._pad_id()),
+            labels=padded,
+            ctc_labels=pad_rows([self._ctc_labels(u) for u in kept], IGNORED) if self.ctc else None,
+            seconds=sum(samples) / rate,
+            padded_seconds=max(samples, default=0) * len(samples) / rate,
+            utterances=kept,
+            failed=failed,
+        )
+
+    def _generator(self, utterance: Utterance) -> np.random.Generator:
+        # crc32 and not hash(): the latter differs from process to process.
+        return np.random.default_rng([self.seed, self.epoch, zlib.crc32(utterance.id.encode())])
+
+    def _waveform(self, utterance: Utterance, generator: np.random.Generator) -> Waveform:
+        waveform = read_waveform(utterance, self.features.sampling_rate) if self.read is None else self.read(utterance)
+        return waveform if self.augment is None else self.augment(waveform, generator)
+
+    def _labels(self, utterance: Utterance, generator: np.random.Generator, failed: list[Failed]) -> list[list[int]]:
+        """Return the labels of the chosen targets; those that are too long are reported."""
+        labels: list[list[int]] = []
+        for target in self._chosen(utterance.targets, generator):
+            ids = self.tokenizer.label_ids(target.text, start_id=self.start_id, language=target.language)
+            if self.max_tokens is not None and len(ids) > self.max_tokens:
+                reason = f"A text must have at most {self.max_tokens} tokens, but has {len(ids)}: {target.text[:60]!r}."
+                failed.append(Failed(utterance, reason))
+            else:
+                labels.append(ids)
+        return labels
+
+    def _chosen(self, targets: tuple[Target, ...], generator: np.random.Generator) -> list[Target]:
+        if self.max_targets is None or len(targets) <= self.max_targets:
+            return list(targets)
+        chosen = generator.choice(len(targets), size=self.max_targets, replace=False)
+        return [targets[i] for i in sorted(chosen)]
+
+    def _ctc_labels(self, utterance: Utterance) -> list[int]:
+        if utterance.transcript is None:
+            return []
+        tag: list[int] = []
+        if self.tokenizer.languages and utterance.language is not None:
+            try:
+                name = resolve_language(utterance.language, self.tokenizer.languages)
+            except UsageError:
+                # Speech in a language that the model can only translate from: its vocabulary cannot spell it either.
+                return []
+            tag = [self.tokenizer.languages[name]]
+        return tag + self.tokenizer.encode(utterance.transcript)
+
+    def _pad_id(self) -> int:
+        if self.pad_id is not None:
+            return self.pad_id
+        return self.tokenizer.end_id if self.tokenizer.pad_id is None else self.tokenizer.pad_id
+
+
+def read_waveform(utterance: Utterance, sampling_rate: int) -> Waveform:
+    """Read the samples of an utterance.
+
+    Args:
+        utterance: a file or a stretch of one.
+        sampling_rate: in Hz; the audio is resampled to it.
+
+    Returns:
+        Samples (samples,), channels mixed.
+
+    Raises:
+        InputError: if the file cannot be read, is damaged, or is empty.
+    """
+    from speechcli.audio.read import read_audio
+
+    audio = read_audio(utterance.audio, sample_rate=sampling_rate, start=utterance.start, end=utterance.end)
+    if audio.truncated:
+        raise InputError(f"`{utterance.audio}` must be complete, because its text is, but it ends early.")
+    if not len(audio.samples):
+        raise InputError(f"`{utterance.audio}` must have sound, but is empty.")
+    return audio.samples
+
+
+def shift_right(labels: Tensor, *, start_id: int, pad_id: int) -> Tensor:
+    """Make decoder inputs of labels: the start token, then every label but the last.
+
+    Args:
+        labels: (targets, tokens), padded with -100.
+        start_id: the decoder's start token.
+        pad_id: stands where a label is -100.
+
+    Returns:
+        (targets, tokens)
+    """
+    inputs = labels.new_full(labels.shape, start_id)
+    inputs[:, 1:] = labels[:, :-1]
+    return inputs.masked_fill(inputs == IGNORED, pad_id)
+
+
+def pad_rows(rows: Sequence[Sequence[int]], value: int) -> Tensor:
+    """Return rows of ids as one tensor (rows, longest row), filled up with a value."""
+    padded = torch.full((len(rows), max(map(len, rows), default=0)), value, dtype=torch.long)
+    for row, ids in enumerate(rows):
+        padded[row, : len(ids)] = torch.tensor(ids, dtype=torch.long)
+    return padded

@@ -1,0 +1,36 @@
+"""One epoch of batches, read by worker processes ahead of the training step."""
+
+from collections.abc import Iterator
+
+from torch.utils.data import DataLoader, Dataset
+
+from speechcli.data.batching import DurationBatches
+from speechcli.data.collate import Batch, Collate
+from speechcli.data.manifest import Utterance
+
+
+class _Utterances(Dataset[Utterance]):
+    """The data set of a loader whose sampler gives utterances and not their numbers."""
+
+    def __getitem__(self, utterance: Utterance) -> Utterance:
+        return utterance
+
+
+def load_epoch(
+    batches: DurationBatches, collate: Collate, *, workers: int = 0, pin_memory: bool = False
+) -> Iterator[Batch]:
+    """Give the batches of the current epoch, or of its rest after a resume.
+
+    With workers, `batches` runs ahead: a state that is saved in mid-epoch needs the number of batches that were trained
+    on, `batches.state_dict(epoch=epoch, position=trained)`.
+
+    Args:
+        batches: which utterances; it moves on to the next epoch at the end.
+        collate: makes the tensors; its epoch is set.
+        workers: processes that read ahead; 0 reads in this process.
+        pin_memory: whether to put tensors into page-locked memory, for faster copies to a GPU.
+    """
+    collate.epoch = batches.epoch
+    yield from DataLoader(
+        _Utterances(), batch_sampler=batches, collate_fn=collate, num_workers=workers, pin_memory=pin_memory
+    )

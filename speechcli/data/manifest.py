@@ -1,0 +1,283 @@
+"""Manifests: tables of recordings and texts, read from TSV, CSV or JSON lines.
+
+A *narrow* manifest has one text a row (`text`, `src_lang`, perhaps `tgt_lang`); a *wide* one has a column `text_<lang>`
+for every language, so that one recording teaches several. Both may be mixed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from speechcli.data.columns import COLUMNS, Columns, Row, find_columns, read_rows
+from speechcli.errors import InputError, SpeechCliError, UsageError
+from speechcli.text.languages import language_code
+
+Task = Literal["transcribe", "translate", "both"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A text that the decoder learns to write for a recording."""
+
+    text: str
+    language: str | None
+    """Its language as the manifest writes it; None if unsaid."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A recording, or a stretch of one, and what is known about it."""
+
+    id: str
+    audio: Path
+    seconds: float
+    targets: tuple[Target, ...] = ()
+    """The texts to learn or to score against, transcript first."""
+    transcript: str | None = None
+    """What is said, in the spoken language; kept even if it is no target."""
+    language: str | None = None
+    """The spoken language as the manifest writes it; None if unsaid."""
+    speaker: str | None = None
+    start: float | None = None
+    """Where the stretch begins in the file, in seconds; None for a whole file."""
+    end: float | None = None
+    """Where the stretch ends in the file, in seconds; None for the file's end."""
+
+
+@dataclass(frozen=True)
+class ManifestOptions:
+    """What to take from a manifest.
+
+    Raises:
+        UsageError: if an option is no legal value.
+    """
+
+    task: Task = "both"
+    """Which texts become targets: the transcript, the translations, or both as far as a row has them."""
+    source_languages: tuple[str, ...] | None = None
+    """Spoken languages to keep, in any spelling; None keeps all."""
+    target_languages: tuple[str, ...] | None = None
+    """Languages of texts to keep, in any spelling; None keeps all."""
+    need_targets: bool = True
+    """Whether a row without a wanted text is left out (False: for transcribing a manifest)."""
+    default_language: str | None = None
+    """The spoken language of rows that do not say it."""
+    default_target_language: str | None = None
+    """The language of translations that do not say it."""
+    min_seconds: float = 0.0
+    """Shorter recordings are bad rows."""
+    max_seconds: float = float("inf")
+    """Longer recordings are bad rows."""
+    check_audio: bool = True
+    """Whether a row whose file does not exist is a bad row."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Role to column name, where the usual names do not fit: {"audio": "clip", "transcript": "words"}."""
+
+    def __post_init__(self) -> None:
+        if self.task not in get_args(Task):
+            raise UsageError(f"`task` must be one of {', '.join(get_args(Task))}, but is {self.task!r}.")
+        if not 0 <= self.min_seconds <= self.max_seconds:
+            raise UsageError(
+                f"`min_seconds` must be from 0 to `max_seconds`, but is {self.min_seconds:g} with {self.max_seconds:g}."
+            )
+        unknown = [role for role in self.columns if role not in COLUMNS]
+        if unknown:
+            raise UsageError(f"`columns` must map {', '.join(COLUMNS)}, but names {', '.join(unknown)}.")
+
+
+class BadRow(NamedTuple):
+    """A row that cannot be used."""
+
+    line: int
+    """Line in the file, counted from 1, the header included."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest holds."""
+
+    path: Path
+    utterances: tuple[Utterance, ...]
+    bad_rows: tuple[BadRow, ...]
+    """Rows that cannot be used, in the order of the file."""
+    left_out: int
+    """Usable rows that the options do not want: another language, or no text in a wanted one."""
+
+    @property
+    def seconds(self) -> float:
+        """Sum of all recordings."""
+        return sum(utterance.seconds for utterance in self.utterances)
+
+
+class _RowError(Exception):
+    """A reason why a row is bad."""
+
+
+def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Manifest:
+    """Read a manifest; bad rows are reported and the others read on.
+
+    Args:
+        path: ``.csv`` (comma, quoted), ``.jsonl``/``.json`` (an object a line, NeMo's keys too), else tab separated
+            without quoting. Paths of recordings are relative to its folder.
+        options: what to take; None takes all.
+
+    Raises:
+        InputError: if the file cannot be read, has no column of recordings, or no row is usable.
+    """
+    options = options or ManifestOptions()
+    rows, names = read_rows(path)
+    columns = find_columns(names, options.columns, path)
+    utterances: dict[str, Utterance] = {}
+    first_lines: dict[str, int] = {}
+    bad: list[BadRow] = []
+    left_out = 0
+    for row in rows:
+        try:
+            utterance = _utterance(row, columns, path.parent, options)
+            if utterance is None:
+                left_out += 1
+                continue
+            first = first_lines.setdefault(utterance.id, row.line)
+            if first != row.line:
+                utterance = _merged(utterances[utterance.id], utterance, first)
+            utterances[utterance.id] = utterance
+        except _RowError as error:
+            bad.append(BadRow(row.line, str(error)))
+    if not utterances:
+        raise InputError(_nothing_usable(path, bad, left_out), hint=f"columns found: {columns.summary()}")
+    return Manifest(path, tuple(utterances.values()), tuple(bad), left_out)
+
+
+def _nothing_usable(path: Path, bad: list[BadRow], left_out: int) -> str:
+    message = f"`{path}` must hold at least one usable row, but {len(bad)} are bad and {left_out} are not wanted"
+    return f"{message}; line {bad[0].line}: {bad[0].reason}." if bad else f"{message}."
+
+
+def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOptions) -> Utterance | None:
+    """Make an utterance of a row; None if the options do not want it."""
+    if row.problem:
+        raise _RowError(row.problem)
+    audio = row.get(columns.audio)
+    if not audio:
+        raise _RowError(f"`{columns.audio}` must name a recording, but is empty")
+    language = row.get(columns.source_language) or options.default_language
+    if not _wanted(language, options.source_languages):
+        return None
+    transcript, translations = _texts(row, columns, language, options.default_target_language)
+    targets = _targets(transcript, translations, language, options)
+    if options.need_targets and not targets:
+        if transcript is None and not translations:
+            raise _RowError("the row must have a text, but every text is empty or has no known column")
+        return None
+    file = folder / Path(audio).expanduser()
+    if options.check_audio and not file.is_file():
+        raise _RowError(f"the recording must exist, but `{file}` does not")
+    start, end, seconds = _times(row, columns, file)
+    if not options.min_seconds <= seconds <= options.max_seconds:
+        limits = f"between {options.min_seconds:g} and {options.max_seconds:g} s"
+        raise _RowError(f"the recording must be {limits} long, but has {seconds:g} s")
+    name = row.get(columns.id) or (audio if start is None else f"{audio}@{start}")
+    speaker = row.get(columns.speaker)
+    return Utterance(name, file, seconds, targets, transcript, language, speaker, start, end)
+
+
+def _merged(first: Utterance, second: Utterance, line: int) -> Utterance:
+    """Join two rows of one recording that give texts in different languages."""
+    if (first.audio, first.start, first.end) != (second.audio, second.start, second.end):
+        raise _RowError(f"`id` must be unique to a recording, but {second.id!r} is another one in line {line}")
+    languages = {target.language for target in first.targets}
+    new = tuple(target for target in second.targets if target.language not in languages)
+    if not new:
+        raise _RowError(f"the row must say something new, but line {line} has this recording in the same language")
+    return replace(first, targets=first.targets + new, transcript=first.transcript or second.transcript)
+
+
+def _texts(row: Row, columns: Columns, language: str | None, default: str | None) -> tuple[str | None, list[Target]]:
+    """Return the transcript and the translations of a row, each language once."""
+    transcript = row.get(columns.transcript)
+    target_language = row.get(columns.target_language)
+    text, translation = row.get(columns.text), row.get(columns.translation)
+    texts: list[Target] = []
+    if text is not None:
+        # `text` is what is said, unless the row says that it is in another language.
+        if target_language is not None and not _same(target_language, language):
+            texts.append(Target(text, target_language))
+        else:
+            transcript = transcript or text
+    if translation is not None and target_language is not None and _same(target_language, language):
+        transcript = transcript or translation
+    elif translation is not None:
+        texts.append(Target(translation, target_language or default))
+    for wide_language, column in columns.wide.items():
+        wide_text = row.get(column)
+        if wide_text is None:
+            continue
+        if language is not None and _same(wide_language, language):
+            transcript = transcript or wide_text
+        else:
+            texts.append(Target(wide_text, wide_language))
+    unique = {(t.language and language_code(t.language)): t for t in reversed(texts)}
+    return transcript, [t for t in texts if unique[t.language and language_code(t.language)] is t]
+
+
+def _targets(
+    transcript: str | None, translations: list[Target], language: str | None, options: ManifestOptions
+) -> tuple[Target, ...]:
+    targets: list[Target] = []
+    if options.task != "translate" and transcript is not None:
+        targets.append(Target(transcript, language))
+    if options.task != "transcribe":
+        targets += translations
+    return tuple(target for target in targets if _wanted(target.language, options.target_languages))
+
+
+def _times(row: Row, columns: Columns, file: Path) -> tuple[float | None, float | None, float]:
+    """Return start, end and length in seconds."""
+    start = _number(row, columns.start, minimum=0.0)
+    end = _number(row, columns.end, minimum=0.0)
+    seconds = _number(row, columns.seconds, minimum=0.0)
+    if end is not None:
+        if end <= (start or 0.0):
+            raise _RowError(f"`{columns.end}` must be after the start ({start or 0.0:g} s), but is {end:g}")
+        seconds = end - (start or 0.0)
+    elif seconds is None:
+        seconds = _audio_seconds(file) - (start or 0.0)
+    elif start is not None:
+        end = start + seconds
+    if seconds <= 0:
+        raise _RowError(f"the recording must be longer than 0 s, but has {seconds:g} s")
+    return start, end, seconds
+
+
+def _number(row: Row, column: str | None, *, minimum: float) -> float | None:
+    text = row.get(column)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not minimum <= value < float("inf"):
+        raise _RowError(f"`{column}` must be a number of seconds, but is {text!r}")
+    return value
+
+
+def _audio_seconds(file: Path) -> float:
+    """Read the length from the header of a recording."""
+    from speechcli.audio import read
+
+    audio_seconds: Callable[[Path], float] = read.audio_seconds
+    try:
+        return audio_seconds(file)
+    except (SpeechCliError, OSError) as error:
+        raise _RowError(f"the length of the recording must be readable, but: {error}") from error
+
+
+def _wanted(language: str | None, kept: tuple[str, ...] | None) -> bool:
+    return kept is None or (language is not None and language_code(language) in map(language_code, kept))
+
+
+def _same(one: str, other: str | None) -> bool:
+    return other is not None and language_code(one) == language_code(other)
