@@ -90,7 +90,8 @@ def add_noise(samples: np.ndarray, snr: float, *, pink: bool, generator: np.rand
         noise = _filtered(noise, lambda frequency: 1 / np.sqrt(np.maximum(frequency, 20 / 16_000)))
     power = np.mean(np.square(samples))
     noise_power = np.mean(np.square(noise))
-    return samples + noise * np.float32(np.sqrt(power / noise_power * 10 ** (-snr / 10)))
+    noisy: np.ndarray = samples + noise * np.float32(np.sqrt(power / noise_power * 10 ** (-snr / 10)))
+    return noisy
 
 
 def telephone_band(samples: np.ndarray, sample_rate: int) -> np.ndarray:
