@@ -1,0 +1,132 @@
+"""Checkpoint keys to ours and back, by the rules of the families; every problem is found before one error is raised."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from speechcli.errors import ModelError
+from speechcli.families.family import Rule
+
+OLD_SPELLINGS = (
+    (".weight_g", ".parametrizations.weight.original0"),
+    (".weight_v", ".parametrizations.weight.original1"),
+    ("LayerNorm.gamma", "LayerNorm.weight"),
+    ("LayerNorm.beta", "LayerNorm.bias"),
+)
+"""Endings that older versions wrote."""
+
+LISTED = 8
+"""Problems of one kind that a message names; the others are counted."""
+
+
+def modern_name(key: str) -> str:
+    """The name of today for a key of an older version."""
+    for old, new in OLD_SPELLINGS:
+        if key.endswith(old):
+            return key.removesuffix(old) + new
+    return key
+
+
+def to_ours(
+    rules: Sequence[Rule],
+    tensors: Mapping[str, Tensor],
+    expected: Mapping[str, torch.Size],
+    *,
+    tied: tuple[str, str] | None = None,
+    strict: bool = True,
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Rename and reshape a checkpoint's tensors into a model's.
+
+    Args:
+        rules: each key must match exactly one.
+        tensors: theirs by key.
+        expected: our keys and shapes.
+        tied: our name of the head and of the embeddings, one of which may be missing.
+        strict: whether every key of theirs must be known and every key of ours must come; otherwise what is not
+            known is left, and what does not come is for the caller to fill. A shape that differs is always a problem.
+
+    Returns:
+        our tensors, which share memory with theirs where possible, and their keys that were left
+
+    Raises:
+        ModelError: keys missing, unexpected or misshapen, all in one message.
+    """
+    ours: dict[str, Tensor] = {}
+    unexpected: list[str] = []
+    misshapen: list[str] = []
+    for key, tensor in tensors.items():
+        loaded = _load(rules, key, tensor)
+        if loaded is None or loaded[1].keys() - expected.keys():
+            if loaded is None or not loaded[0].optional:
+                unexpected.append(key)
+            continue
+        for name, part in loaded[1].items():
+            if part.shape != expected[name]:
+                misshapen.append(f"{key} is {_shape(part.shape)} where {_shape(expected[name])} is needed")
+            ours[name] = part
+    if tied is not None:
+        for name, twin in (tied, tied[::-1]):
+            if name not in ours and twin in ours:
+                ours[name] = ours[twin]
+    missing = [_writer(rules, name)[1] for name in expected if name not in ours and not _optional(rules, name)]
+    problems = _listed("misshapen", misshapen)
+    if strict:
+        problems += _listed("missing", list(dict.fromkeys(missing))) + _listed("unexpected", unexpected)
+    if problems:
+        raise ModelError("The weights do not fit the configuration: " + "; ".join(problems) + ".")
+    return ours, unexpected
+
+
+def to_theirs(
+    rules: Sequence[Rule], tensors: Mapping[str, Tensor], *, tied: tuple[str, str] | None = None
+) -> dict[str, Tensor]:
+    """Rename and reshape a model's tensors into a checkpoint's.
+
+    Args:
+        rules: each of our keys matches exactly one.
+        tensors: ours by key.
+        tied: our name of the head, which is not written, and of the embeddings.
+    """
+    theirs: dict[str, Tensor] = {}
+    for key in tensors:
+        if tied is not None and key == tied[0]:
+            continue
+        rule, name = _writer(rules, key)
+        tensor = rule.dump(key, tensors)
+        if tensor is not None:
+            theirs[name] = tensor
+    return theirs
+
+
+def _load(rules: Sequence[Rule], key: str, tensor: Tensor) -> tuple[Rule, dict[str, Tensor]] | None:
+    for rule in rules:
+        parts = rule.load(modern_name(key), tensor)
+        if parts is not None:
+            return rule, parts
+    return None
+
+
+def _writer(rules: Sequence[Rule], key: str) -> tuple[Rule, str]:
+    """The rule that writes one of our tensors, and its name there."""
+    for rule in rules:
+        name = rule.their_name(key)
+        if name is not None:
+            return rule, name
+    raise AssertionError(f"no rule writes {key}")
+
+
+def _optional(rules: Sequence[Rule], key: str) -> bool:
+    # Versions before torch 0.4.1 did not count the batches of a batch norm.
+    return key.endswith(".num_batches_tracked") or _writer(rules, key)[0].optional
+
+
+def _listed(kind: str, items: Sequence[str]) -> list[str]:
+    if not items:
+        return []
+    more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
+    return [f"{len(items)} {kind} ({', '.join(items[:LISTED])}{more})"]
+
+
+def _shape(size: torch.Size) -> str:
+    return "×".join(str(n) for n in size) or "a number"

@@ -1,0 +1,137 @@
+"""The decoders of BART and mBART: one builder, the norm last or first."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from speechcli.families.config import FamilyConfig
+from speechcli.families.family import Family, Same
+from speechcli.models.decoder import TextDecoder
+from speechcli.nn.attention import CrossAttention, MultiHeadAttention
+from speechcli.nn.feedforward import FeedForward, activation
+from speechcli.nn.initialize import initialize as initialize_module
+from speechcli.nn.layer import TransformerLayer
+from speechcli.nn.positions import LearnedPositions
+
+
+@dataclass(frozen=True, kw_only=True)
+class BartConfig(FamilyConfig):
+    """BART (Lewis et al. 2020)."""
+
+    model_type: ClassVar[str] = "bart"
+    vocab_size: int = 50265
+    max_position_embeddings: int = 1024
+    decoder_layers: int = 12
+    decoder_ffn_dim: int = 4096
+    decoder_attention_heads: int = 16
+    decoder_layerdrop: float = 0.0
+    activation_function: str = "gelu"
+    d_model: int = 1024
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    init_std: float = 0.02
+    scale_embedding: bool = False
+    """Multiply the token embeddings, not the positions, by the square root of the width."""
+    pad_token_id: int | None = 1
+    bos_token_id: int | None = 0
+    eos_token_id: int | None = 2
+    decoder_start_token_id: int | None = 2
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    tie_word_embeddings: bool = True
+
+    def __post_init__(self) -> None:
+        self.require(
+            self.d_model % self.decoder_attention_heads == 0,
+            f"`decoder_attention_heads` ({self.decoder_attention_heads}) must divide `d_model` ({self.d_model}).",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MBartConfig(BartConfig):
+    """mBART (Liu et al. 2020) and mBART-50 (Tang et al. 2020)."""
+
+    model_type: ClassVar[str] = "mbart"
+    decoder_start_token_id: int | None = None
+
+
+KEYS = (
+    Same("model.decoder.embed_tokens",                             "tokens"),
+    Same("model.decoder.embed_positions",                          "positions"),
+    Same("model.decoder.layernorm_embedding",                      "embedding_norm"),
+    Same("model.decoder.layers.{}.self_attn.q_proj",               "layers.{}.self_attn.query"),
+    Same("model.decoder.layers.{}.self_attn.k_proj",               "layers.{}.self_attn.key"),
+    Same("model.decoder.layers.{}.self_attn.v_proj",               "layers.{}.self_attn.value"),
+    Same("model.decoder.layers.{}.self_attn.out_proj",             "layers.{}.self_attn.output"),
+    Same("model.decoder.layers.{}.self_attn_layer_norm",           "layers.{}.self_attn_norm"),
+    Same("model.decoder.layers.{}.encoder_attn.q_proj",            "layers.{}.cross_attn.query"),
+    Same("model.decoder.layers.{}.encoder_attn.k_proj",            "layers.{}.cross_attn.key"),
+    Same("model.decoder.layers.{}.encoder_attn.v_proj",            "layers.{}.cross_attn.value"),
+    Same("model.decoder.layers.{}.encoder_attn.out_proj",          "layers.{}.cross_attn.output"),
+    Same("model.decoder.layers.{}.encoder_attn_layer_norm",        "layers.{}.cross_attn_norm"),
+    Same("model.decoder.layers.{}.fc1",                            "layers.{}.ffn.up"),
+    Same("model.decoder.layers.{}.fc2",                            "layers.{}.ffn.down"),
+    Same("model.decoder.layers.{}.final_layer_norm",               "layers.{}.ffn_norm"),
+    Same("model.decoder.layer_norm",                               "norm"),
+    Same("lm_head",                                                "head"),
+)  # fmt: skip
+
+
+def build_bart(config: BartConfig) -> TextDecoder:
+    """Build a BART decoder."""
+    return _build(config, norm_first=False)
+
+
+def build_mbart(config: MBartConfig) -> TextDecoder:
+    """Build an mBART decoder."""
+    return _build(config, norm_first=True)
+
+
+def _build(config: BartConfig, *, norm_first: bool) -> TextDecoder:
+    width = config.d_model
+    tokens = nn.Embedding(config.vocab_size, width)
+    head = nn.Linear(width, config.vocab_size, bias=False)
+    if config.tie_word_embeddings:
+        head.weight = tokens.weight
+    return TextDecoder(
+        tokens,
+        LearnedPositions(config.max_position_embeddings, width, offset=2),
+        [_layer(config, norm_first) for _ in range(config.decoder_layers)],
+        head,
+        embedding_norm=nn.LayerNorm(width),
+        norm=nn.LayerNorm(width) if norm_first else None,
+        scale=width**0.5 if config.scale_embedding else 1.0,
+        dropout=config.dropout,
+        layer_dropout=config.decoder_layerdrop,
+    )
+
+
+def _layer(config: BartConfig, norm_first: bool) -> TransformerLayer:
+    width, heads, dropout = config.d_model, config.decoder_attention_heads, config.attention_dropout
+    return TransformerLayer(
+        MultiHeadAttention(width, heads, dropout=dropout),
+        FeedForward(
+            width, config.decoder_ffn_dim, activation(config.activation_function), dropout=config.activation_dropout
+        ),
+        norm=lambda: nn.LayerNorm(width),
+        norm_first=norm_first,
+        cross_attn=CrossAttention(width, heads, dropout=dropout),
+        dropout=config.dropout,
+    )
+
+
+def initialize(decoder: nn.Module, config: BartConfig) -> None:
+    """Fill a decoder with random weights."""
+    for module in decoder.modules():
+        initialize_module(module, config.init_std)
+
+
+TIED = ("head.weight", "tokens.weight")
+SHARED = {"model.shared.weight": "model.decoder.embed_tokens.weight"}
+"""A whole BART keeps one matrix for encoder, decoder and head under this name only. Hugging Face's warm start does not
+look there and leaves the embeddings and the head random; here they come from it."""
+
+BART = Family(BartConfig, KEYS, build_bart, initialize, base="model.", tied=TIED, sources=SHARED)
+MBART = Family(MBartConfig, KEYS, build_mbart, initialize, base="model.", tied=TIED, sources=SHARED)

@@ -1,0 +1,152 @@
+"""The configuration of a whole model: two families and the ids that they share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from speechcli.errors import ModelError
+from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS
+from speechcli.families.config import FamilyConfig
+from speechcli.families.family import Family, Rule, Same, under
+from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
+
+MODEL_TYPE = "speech-encoder-decoder"
+
+
+@dataclass
+class SpeechEncoderDecoderConfig:
+    """Hugging Face's `SpeechEncoderDecoderConfig`: a `config.json` as a whole.
+
+    It may be changed after it was made, as the reference's documentation does with the ids.
+    """
+
+    encoder: FamilyConfig
+    decoder: FamilyConfig
+    decoder_start_token_id: int | None = None
+    """What the decoder reads first."""
+    pad_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    extra: dict[str, Any] = field(default_factory=dict, repr=False)
+    """All other keys; written back."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "SpeechEncoderDecoderConfig":
+        """Read a `config.json`.
+
+        Raises:
+            ModelError: it describes another kind of model, or a family that is not supported.
+        """
+        kind = values.get("model_type")
+        if kind != MODEL_TYPE or "encoder" not in values or "decoder" not in values:
+            raise ModelError(
+                f"The model must be a {MODEL_TYPE} with an encoder and a decoder, but its `model_type` is {kind!r}.",
+                hint="`speechcli warm-start --encoder … --decoder …` joins two checkpoints into such a model.",
+            )
+        ids = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
+        special = {"encoder", "decoder", "model_type", *ids}
+        return cls(
+            encoder=family_config(values["encoder"], SPEECH_ENCODERS, role="speech encoder"),
+            decoder=family_config(values["decoder"], TEXT_DECODERS, role="text decoder"),
+            **{key: values.get(key) for key in ids},
+            extra={key: value for key, value in values.items() if key not in special},
+        )
+
+    @classmethod
+    def from_encoder_decoder_configs(
+        cls, encoder_config: FamilyConfig, decoder_config: FamilyConfig
+    ) -> "SpeechEncoderDecoderConfig":
+        """Join two configurations; the decoder's becomes that of a decoder with cross-attention."""
+        flags = {"is_decoder": True, "add_cross_attention": True}
+        decoder = type(decoder_config).from_dict(decoder_config.to_dict() | flags)
+        extra = {"architectures": ["SpeechEncoderDecoderModel"], "is_encoder_decoder": True}
+        return cls(encoder_config, decoder, extra=extra | {"tie_word_embeddings": False})
+
+    def to_dict(self) -> dict[str, Any]:
+        """What goes into `config.json`."""
+        ids = {
+            "decoder_start_token_id": self.decoder_start_token_id,
+            "pad_token_id": self.pad_token_id,
+            "eos_token_id": self.eos_token_id,
+        }
+        parts = {"encoder": self.encoder.to_dict(), "decoder": self.decoder.to_dict()}
+        named = {key: value for key, value in ids.items() if value is not None}
+        return {"model_type": MODEL_TYPE} | parts | named | self.extra
+
+    @property
+    def encoder_family(self) -> Family:
+        """The family of the encoder."""
+        return SPEECH_ENCODERS[self.encoder.model_type]
+
+    @property
+    def decoder_family(self) -> Family:
+        """The family of the decoder."""
+        return TEXT_DECODERS[self.decoder.model_type]
+
+    @property
+    def keys(self) -> tuple[Rule, ...]:
+        """The key rules of the whole model."""
+        return (
+            *under("encoder.", "encoder.", self.encoder_family.keys),
+            *under("decoder.", "decoder.", self.decoder_family.keys),
+            Same("enc_to_dec_proj", "projection"),
+        )
+
+    @property
+    def tied(self) -> tuple[str, str] | None:
+        """Our names of the head's matrix and the embeddings that it shares, in the whole model; none when untied."""
+        names = self.decoder_family.tied
+        if names is None or not getattr(self.decoder, "tie_word_embeddings", True):
+            return None
+        return "decoder." + names[0], "decoder." + names[1]
+
+
+def family_config(values: Mapping[str, Any], families: Mapping[str, Family], *, role: str) -> FamilyConfig:
+    """Read one part of a configuration.
+
+    Args:
+        values: with a `model_type`.
+        families: that may stand here.
+        role: "speech encoder" or "text decoder", for the message.
+
+    Raises:
+        ModelError: the family cannot stand here.
+    """
+    kind = values.get("model_type")
+    if kind not in families:
+        raise ModelError(f"The {role} must be one of {', '.join(families)}, but its `model_type` is {kind!r}.")
+    return families[kind].config.from_dict(values)
+
+
+def build(config: SpeechEncoderDecoderConfig) -> SpeechEncoderDecoder:
+    """Build a model, with weights of torch's own making.
+
+    A projection stands between the halves when the reference has one, and also when the encoder's real width differs
+    from the decoder's where the reference builds none, or one of the wrong width, and then crashes (an adapter whose
+    width differs from both sides; `output_hidden_size` without an adapter).
+
+    Raises:
+        ModelError: the halves cannot be joined.
+    """
+    encoder = config.encoder_family.build(config.encoder)
+    decoder = config.decoder_family.build(config.decoder)
+    stated = getattr(config.encoder, "output_hidden_size", None) or encoder.frame_width
+    asked = config.decoder.extra.get("cross_attention_hidden_size")
+    if asked is not None and not asked == encoder.width == decoder.width:
+        raise ModelError(
+            f"`cross_attention_hidden_size` must be the width of the encoder ({encoder.width}) and of the decoder "
+            f"({decoder.width}), but is {asked}."
+        )
+    needed = asked is None and (stated != decoder.width or encoder.width != decoder.width)
+    projection = nn.Linear(encoder.width, decoder.width) if needed else None
+    return SpeechEncoderDecoder(encoder, decoder, projection=projection)
+
+
+def initialize(model: SpeechEncoderDecoder, config: SpeechEncoderDecoderConfig) -> None:
+    """Fill a model with random weights by its families' rules."""
+    config.encoder_family.initialize(model.encoder, config.encoder)
+    config.decoder_family.initialize(model.decoder, config.decoder)
+    for head in (model.projection, model.ctc_head):
+        if head is not None:
+            head.reset_parameters()

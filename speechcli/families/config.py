@@ -1,0 +1,81 @@
+"""The base of all family configurations: Hugging Face's field names, nothing lost on the way through."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Self
+
+from speechcli.errors import ModelError, UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyConfig:
+    """One encoder's or decoder's part of a `config.json`.
+
+    Subclasses name the fields that shape the model, with Hugging Face's names and defaults. Every other key is kept in
+    `extra` and written back.
+    """
+
+    model_type: ClassVar[str]
+
+    extra: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Keys of the file that shape nothing here."""
+    written: frozenset[str] | None = field(default=None, repr=False, compare=False)
+    """Fields that the file named; None for a configuration that was made here, of which all are written."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read a configuration, keeping the keys that mean nothing here.
+
+        Raises:
+            ModelError: a value cannot shape a model.
+        """
+        known = cls.field_names()
+        mine = {key: _frozen(value) for key, value in values.items() if key in known}
+        extra = {key: value for key, value in values.items() if key not in known and key != "model_type"}
+        return cls(**mine, extra=extra, written=frozenset(mine))
+
+    @classmethod
+    def field_names(cls) -> set[str]:
+        """The names of the fields that shape the model."""
+        return {item.name for item in fields(cls)} - {"extra", "written"}
+
+    def to_dict(self) -> dict[str, Any]:
+        """What goes into `config.json`: the keys that came, with the values of now, and whatever was changed."""
+        values = asdict(self)
+        defaults = {item.name: item.default for item in fields(self)}
+        kept = {
+            name: _thawed(values[name])
+            for name in sorted(self.field_names())
+            if self.written is None or name in self.written or values[name] != defaults[name]
+        }
+        return {"model_type": self.model_type} | kept | dict(self.extra)
+
+    def with_values(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with some keys changed.
+
+        Raises:
+            UsageError: a key exists neither as a field nor in the file; names the nearest.
+        """
+        known = self.field_names() | set(self.extra)
+        for key in changes:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                raise UsageError(
+                    f"A {self.model_type} configuration has no key {key!r}.",
+                    hint=f"Did you mean {near[0]!r}?" if near else None,
+                )
+        return type(self).from_dict(self.to_dict() | dict(changes))
+
+    def require(self, condition: bool, message: str) -> None:
+        """Raise `ModelError` with this message unless the condition holds."""
+        if not condition:
+            raise ModelError(f"The {self.model_type} configuration cannot be built: {message}")
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _thawed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

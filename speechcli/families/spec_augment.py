@@ -1,0 +1,34 @@
+"""SpecAugment's part of an encoder's configuration."""
+
+from dataclasses import dataclass
+
+from speechcli.families.config import FamilyConfig
+from speechcli.nn.masks import SpecAugment, Spans
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecAugmentConfig(FamilyConfig):
+    """What is hidden from the encoder in training."""
+
+    apply_spec_augment: bool = True
+    mask_time_prob: float = 0.05
+    """About this share of the frames is hidden."""
+    mask_time_length: int = 10
+    """Frames hidden together."""
+    mask_time_min_masks: int = 2
+    mask_feature_prob: float = 0.0
+    """About this share of the channels is hidden."""
+    mask_feature_length: int = 10
+    mask_feature_min_masks: int = 0
+
+
+def spec_augment(config: SpecAugmentConfig, width: int) -> SpecAugment | None:
+    """Build SpecAugment: its vector exists whenever a probability is above zero, applied or not."""
+    if config.mask_time_prob <= 0 and config.mask_feature_prob <= 0:
+        return None
+    return SpecAugment(
+        width,
+        time=Spans(config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks),
+        channels=Spans(config.mask_feature_prob, config.mask_feature_length, config.mask_feature_min_masks),
+        apply=config.apply_spec_augment,
+    )

@@ -1,0 +1,51 @@
+"""WavLM: wav2vec 2.0's encoder with a gated relative position bias in every layer (Chen et al. 2022)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from speechcli.families.family import Family, Same
+from speechcli.families.wav2vec2 import (
+    KEYS,
+    AdapterConfig,
+    WaveformEncoderConfig,
+    build_waveform_encoder,
+    conv_positions,
+    initialize,
+    length_adapter,
+)
+from speechcli.models.encoder import SpeechEncoder
+from speechcli.nn.attention import GatedBiasAttention
+from speechcli.nn.relative import RelativePositionBias
+
+
+@dataclass(frozen=True, kw_only=True)
+class WavLMConfig(WaveformEncoderConfig, AdapterConfig):
+    """WavLM."""
+
+    model_type: ClassVar[str] = "wavlm"
+    num_buckets: int = 320
+    """Of distances, half before and half after the query."""
+    max_bucket_distance: int = 800
+    """Frames from which on all distances share a bucket."""
+
+
+WAVLM_KEYS = (
+    *KEYS,
+    Same("encoder.layers.{}.attention.gru_rel_pos_linear",         "layers.{}.self_attn.gate"),
+    Same("encoder.layers.{}.attention.gru_rel_pos_const",          "layers.{}.self_attn.gate_scale"),
+    Same("encoder.layers.0.attention.rel_attn_embed",              "position_bias.embedding"),
+)  # fmt: skip
+
+
+def build_wavlm(config: WavLMConfig) -> SpeechEncoder:
+    """Build a WavLM encoder."""
+    return build_waveform_encoder(
+        config,
+        positions=conv_positions(config),
+        attention=GatedBiasAttention,
+        position_bias=RelativePositionBias(config.num_buckets, config.max_bucket_distance, config.num_attention_heads),
+        adapter=length_adapter(config, config),
+    )
+
+
+WAVLM = Family(WavLMConfig, WAVLM_KEYS, build_wavlm, initialize, base="wavlm.")

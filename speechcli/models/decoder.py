@@ -1,0 +1,117 @@
+"""The text decoder: token ids and a memory to scores over the vocabulary."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from speechcli.nn.cache import DecoderCache, KeyValues, LayerCache
+from speechcli.nn.layer import TransformerLayer
+from speechcli.nn.positions import CountedPositions, LearnedPositions
+
+
+class TransformHead(nn.Module):
+    """BERT's and RoBERTa's head: a linear map, an activation and a norm before the vocabulary scores."""
+
+    def __init__(self, width: int, vocabulary: int, activation: nn.Module, norm: nn.Module) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.activation, self.norm = activation, norm
+        self.scores = nn.Linear(width, vocabulary)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, tokens, width) -> (rows, tokens, vocabulary)."""
+        return self.scores(self.norm(self.activation(self.dense(x))))  # type: ignore[no-any-return]
+
+
+class TextDecoder(nn.Module):
+    """A causal stack of layers that reads a memory.
+
+        ids -> tokens * scale + positions + types -> norm -> layers (reading the memory) -> norm -> head -> logits
+
+    Args:
+        tokens: embeddings of the vocabulary.
+        positions: added to the embeddings.
+        layers: with cross-attention.
+        head: a linear map or a `TransformHead`, to the vocabulary.
+        types: embeddings of token types, of which the first is added everywhere.
+        embedding_norm: after the sum of the embeddings.
+        norm: after the layers.
+        scale: of the token embeddings.
+        dropout: on the input of the layers, in training.
+        layer_dropout: probability of skipping a layer, in training.
+    """
+
+    def __init__(
+        self,
+        tokens: nn.Embedding,
+        positions: LearnedPositions | CountedPositions,
+        layers: Sequence[TransformerLayer],
+        head: nn.Linear | TransformHead,
+        *,
+        types: nn.Embedding | None = None,
+        embedding_norm: nn.Module | None = None,
+        norm: nn.Module | None = None,
+        scale: float = 1.0,
+        dropout: float = 0.0,
+        layer_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.tokens, self.positions, self.types, self.embedding_norm = tokens, positions, types, embedding_norm
+        self.layers, self.norm, self.head = nn.ModuleList(layers), norm, head
+        self.scale = scale
+        self.dropout = nn.Dropout(dropout)
+        self.layer_dropout = layer_dropout
+        self.width = tokens.embedding_dim
+        self.vocabulary = tokens.num_embeddings
+
+    def forward(
+        self, ids: Tensor, memory: Tensor, memory_mask: Tensor | None = None, *, mask: Tensor | None = None
+    ) -> Tensor:
+        """Score every position, as in training.
+
+        Args:
+            ids: (batch, tokens).
+            memory: (batch, frames, width).
+            memory_mask: bool, true where the memory is real, (batch, frames).
+            mask: bool, true where a token is real, (batch, tokens); padding on the right needs none.
+
+        Returns:
+            logits (batch, tokens, vocabulary)
+        """
+        logits: Tensor = self.head(self._hidden(ids, self.start(memory, memory_mask), mask))
+        return logits
+
+    def start(self, memory: Tensor, memory_mask: Tensor | None = None) -> DecoderCache:
+        """Project a memory (batch, frames, width) for every layer, once."""
+        layers = [
+            LayerCache(KeyValues() if layer.cross_attn is None else layer.cross_attn.project(memory))
+            for layer in self.layers
+        ]
+        return DecoderCache(layers, memory_mask)
+
+    def step(self, ids: Tensor, cache: DecoderCache) -> Tensor:
+        """Score what comes after the newest tokens.
+
+        Args:
+            ids: (rows, new tokens), what `cache` has not seen yet.
+            cache: receives them.
+
+        Returns:
+            logits (rows, vocabulary) of the last position
+        """
+        logits: Tensor = self.head(self._hidden(ids, cache)[:, -1])
+        return logits
+
+    def _hidden(self, ids: Tensor, cache: DecoderCache, mask: Tensor | None = None) -> Tensor:
+        x = self.tokens(ids) * self.scale + self.positions(ids, cache.length)
+        if self.types is not None:
+            x = x + self.types.weight[0]
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
+        x = self.dropout(x)
+        for layer, kept in zip(self.layers, cache.layers, strict=True):
+            if self.training and torch.rand(()).item() < self.layer_dropout:
+                continue
+            x = layer.decode(x, kept, mask=mask, memory_mask=cache.memory_mask)
+        return x if self.norm is None else self.norm(x)

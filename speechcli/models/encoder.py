@@ -1,0 +1,111 @@
+"""The speech encoder: input to frames, frames through layers, layers to memory."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from speechcli.nn.adapter import LengthAdapter
+from speechcli.nn.conformer import ConformerLayer
+from speechcli.nn.frontend import ConvFrontend, FilterbankFrontend, FrameProjection
+from speechcli.nn.layer import TransformerLayer
+from speechcli.nn.masks import SpecAugment, padding_mask
+from speechcli.nn.positions import BatchNormConvPositions, ConvPositions
+from speechcli.nn.relative import RelativePositionBias
+
+
+class SpeechEncoder(nn.Module):
+    """A stack of layers over the frames of a frontend.
+
+        input -> frontend -> projection -> SpecAugment -> + positions -> layers -> norm -> adapter -> memory
+                                                                    (norm before the layers where the norm comes last)
+
+    Args:
+        frontend: waveform or features to frames.
+        projection: frontend width to encoder width.
+        layers: transformer or conformer layers.
+        width: of the frames in the layers.
+        spec_augment: hides spans in training.
+        positions: added to the frames.
+        norm: before the layers, or after them where `norm_first`.
+        norm_first: whether the layers have their norms first.
+        position_bias: added to every layer's attention scores.
+        adapter: shortens the output.
+        dropout: on the input of the layers, in training.
+        layer_dropout: probability of skipping a layer, in training.
+    """
+
+    def __init__(
+        self,
+        frontend: ConvFrontend | FilterbankFrontend,
+        projection: FrameProjection,
+        layers: Sequence[TransformerLayer | ConformerLayer],
+        *,
+        width: int,
+        spec_augment: SpecAugment | None = None,
+        positions: ConvPositions | BatchNormConvPositions | None = None,
+        norm: nn.Module | None = None,
+        norm_first: bool = False,
+        position_bias: RelativePositionBias | None = None,
+        adapter: LengthAdapter | None = None,
+        dropout: float = 0.0,
+        layer_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.frontend = frontend
+        self.projection = projection
+        self.spec_augment = spec_augment
+        self.positions = positions
+        self.norm, self.norm_first = norm, norm_first
+        self.position_bias = position_bias
+        self.layers = nn.ModuleList(layers)
+        self.adapter = adapter
+        self.dropout = nn.Dropout(dropout)
+        self.layer_dropout = layer_dropout
+        self.frame_width = width
+        self.width = width if adapter is None else adapter.width
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Encode.
+
+        Args:
+            inputs: (batch, samples) or (batch, frames, mels), padded on the right.
+            lengths: (batch,) real samples or frames; None for models trained without a padding mask.
+
+        Returns:
+            memory (batch, frames, width) and its real lengths (batch,), None where no lengths came
+        """
+        return self.adapt(*self.frames(inputs, lengths))
+
+    def frames(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Encode without the adapter; as `forward`, but the frames have the layers' width."""
+        x = self.projection(self.frontend(inputs))
+        mask = None
+        if lengths is not None:
+            lengths = self.frontend.out_lengths(lengths)
+            mask = padding_mask(lengths, x.size(1))
+        if self.spec_augment is not None:
+            x = self.spec_augment(x, lengths)
+        if mask is not None:
+            x = x.masked_fill(~mask[..., None], 0.0)
+        if self.positions is not None:
+            x = x + self.positions(x)
+        if self.norm is not None and not self.norm_first:
+            x = self.norm(x)
+        x = self.dropout(x)
+        bias = None if self.position_bias is None else self.position_bias(x.size(1))
+        for layer in self.layers:
+            if self.training and torch.rand(()).item() < self.layer_dropout:
+                continue
+            x = layer(x, mask=mask, bias=bias)
+        if self.norm is not None and self.norm_first:
+            x = self.norm(x)
+        return x, lengths
+
+    def adapt(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Shorten what `frames` returned, where there is an adapter."""
+        return (x, lengths) if self.adapter is None else self.adapter(x, lengths)
+
+    def freeze_frontend(self) -> None:
+        """Stop the frontend from learning. Hugging Face offers it for some encoders only; here all have it."""
+        self.frontend.requires_grad_(False)

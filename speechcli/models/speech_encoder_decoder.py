@@ -1,0 +1,131 @@
+"""The whole model: a speech encoder, a text decoder, and what joins them."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechcli.models.decoder import TextDecoder
+from speechcli.models.encoder import SpeechEncoder
+from speechcli.nn.cache import DecoderCache
+from speechcli.nn.masks import padding_mask
+
+IGNORED_LABEL = -100
+
+
+class Encoded(NamedTuple):
+    """What the encoder made of a batch of recordings."""
+
+    memory: Tensor
+    """(batch, frames, decoder width), what the decoder reads."""
+    mask: Tensor | None
+    """(batch, frames), true where the memory is real; None when the model takes no lengths."""
+    frames: Tensor
+    """(batch, frames before the adapter, encoder width), what the CTC head reads."""
+    frame_lengths: Tensor
+    """(batch,) real frames."""
+
+
+class ModelOutput(NamedTuple):
+    """What one pass returns."""
+
+    logits: Tensor
+    """(targets, tokens, vocabulary)"""
+    ctc_logits: Tensor | None
+    """(batch, frames, CTC vocabulary)"""
+    frame_lengths: Tensor
+    """(batch,) real frames of `ctc_logits`."""
+
+
+class SpeechEncoderDecoder(nn.Module):
+    """Any speech encoder with any text decoder, as Hugging Face's `SpeechEncoderDecoderModel`.
+
+    Args:
+        encoder: speech to memory.
+        decoder: token ids and memory to vocabulary scores.
+        projection: encoder width to decoder width, where they differ.
+        ctc_head: frames to a vocabulary, for connectionist temporal classification (Graves et al. 2006) beside the
+            decoder; Hugging Face's model has none.
+    """
+
+    def __init__(
+        self,
+        encoder: SpeechEncoder,
+        decoder: TextDecoder,
+        *,
+        projection: nn.Linear | None = None,
+        ctc_head: nn.Linear | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+        self.projection = projection
+        self.ctc_head = ctc_head
+
+    def forward(
+        self, inputs: Tensor, lengths: Tensor | None, decoder_input_ids: Tensor, rows: Tensor | None = None
+    ) -> ModelOutput:
+        """Score every position of every target, as in training.
+
+        Args:
+            inputs: (batch, samples) or (batch, frames, mels), padded on the right.
+            lengths: (batch,) real samples or frames; None for models trained without a padding mask.
+            decoder_input_ids: (targets, tokens).
+            rows: (targets,), the recording of each target; None when there is one target each, in order. Several
+                targets share one pass through the encoder.
+        """
+        encoded = self.encode(inputs, lengths)
+        memory, mask = encoded.memory, encoded.mask
+        if rows is not None:
+            memory, mask = memory[rows], None if mask is None else mask[rows]
+        logits = self.decoder(decoder_input_ids, memory, mask)
+        ctc_logits = None if self.ctc_head is None else self.ctc_head(encoded.frames)
+        return ModelOutput(logits, ctc_logits, encoded.frame_lengths)
+
+    def encode(self, inputs: Tensor, lengths: Tensor | None = None) -> Encoded:
+        """Run the encoder; inputs and lengths as in `forward`."""
+        frames, frame_lengths = self.encoder.frames(inputs, lengths)
+        memory, memory_lengths = self.encoder.adapt(frames, frame_lengths)
+        if self.projection is not None:
+            memory = self.projection(memory)
+        mask = None if memory_lengths is None else padding_mask(memory_lengths, memory.size(1))
+        if frame_lengths is None:
+            frame_lengths = torch.full((frames.size(0),), frames.size(1), device=frames.device)
+        return Encoded(memory, mask, frames, frame_lengths)
+
+    def start(self, encoded: Encoded) -> DecoderCache:
+        """Prepare decoding: the memory is projected once for all steps, one row a recording."""
+        return self.decoder.start(encoded.memory, encoded.mask)
+
+    def step(self, ids: Tensor, cache: DecoderCache) -> Tensor:
+        """Score what comes next: ids (rows, new tokens) -> logits (rows, vocabulary)."""
+        return self.decoder.step(ids, cache)
+
+
+def shift_right(labels: Tensor, *, start_id: int, pad_id: int) -> Tensor:
+    """Labels to what the decoder reads: the start token first, the last label dropped, -100 as padding.
+
+    Args:
+        labels: (batch, tokens), -100 where nothing is to be learned.
+        start_id: `decoder_start_token_id`.
+        pad_id: `pad_token_id`.
+
+    Returns:
+        (batch, tokens)
+    """
+    start = torch.full_like(labels[:, :1], start_id)
+    shifted = torch.cat([start, labels[:, :-1]], dim=1)
+    return shifted.masked_fill(shifted == IGNORED_LABEL, pad_id)
+
+
+def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy over all labels but -100, in float32.
+
+    Args:
+        logits: (batch, tokens, vocabulary).
+        labels: (batch, tokens).
+
+    Returns:
+        a scalar
+    """
+    return F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED_LABEL)

@@ -1,0 +1,128 @@
+"""What turns the encoder's input into frames; each frontend knows how many frames come out."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvSize(NamedTuple):
+    """One convolution of the waveform frontend."""
+
+    width: int
+    kernel: int
+    stride: int
+
+
+class ConvBlock(nn.Module):
+    """A convolution over time, a norm over channels or over time, an activation."""
+
+    def __init__(self, conv: nn.Conv1d, norm: nn.GroupNorm | nn.LayerNorm | None, activation: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.norm, self.activation = conv, norm, activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, samples) -> (batch, channels, fewer samples)."""
+        x = self.conv(x)
+        if isinstance(self.norm, nn.LayerNorm):
+            x = self.norm(x.transpose(1, 2)).transpose(1, 2)
+        elif self.norm is not None:
+            x = self.norm(x)
+        return self.activation(x)  # type: ignore[no-any-return]
+
+
+class ConvFrontend(nn.Module):
+    """A stack of strided convolutions over the waveform (wav2vec 2.0).
+
+    A clip too short for one frame is padded with zeros to one frame, where the reference crashes.
+
+    Args:
+        sizes: of the convolutions, in order.
+        norm: "group": a norm over time after the first convolution only (then padding changes the result);
+            "layer": a norm over channels after each.
+        bias: whether the convolutions have one.
+        activation: after each.
+    """
+
+    def __init__(self, sizes: Sequence[ConvSize], *, norm: str, bias: bool, activation: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList()
+        before = 1
+        for i, (width, kernel, stride) in enumerate(sizes):
+            conv = nn.Conv1d(before, width, kernel, stride, bias=bias)
+            self.layers.append(ConvBlock(conv, _norm(norm, width, first=i == 0), activation))
+            before = width
+        self.sizes = tuple(sizes)
+        self.width = before
+
+    @property
+    def min_samples(self) -> int:
+        """Samples that make one frame."""
+        samples = 1
+        for size in reversed(self.sizes):
+            samples = (samples - 1) * size.stride + size.kernel
+        return samples
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) -> (batch, frames, width)."""
+        x = F.pad(waveform, (0, max(0, self.min_samples - waveform.size(1))))[:, None]
+        for layer in self.layers:
+            x = layer(x)
+        return x.transpose(1, 2)
+
+    def out_lengths(self, lengths: Tensor) -> Tensor:
+        """Samples (batch,) -> frames (batch,), at least one."""
+        lengths = lengths.clamp(min=self.min_samples)
+        for size in self.sizes:
+            lengths = (lengths - size.kernel).div(size.stride, rounding_mode="floor") + 1
+        return lengths
+
+
+def _norm(kind: str, width: int, *, first: bool) -> nn.GroupNorm | nn.LayerNorm | None:
+    if kind == "layer":
+        return nn.LayerNorm(width)
+    return nn.GroupNorm(width, width) if first else None
+
+
+class FilterbankFrontend(nn.Module):
+    """Takes frames as they come from the feature extractor.
+
+    Args:
+        width: of a frame.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, frames, width), unchanged."""
+        return features
+
+    def out_lengths(self, lengths: Tensor) -> Tensor:
+        """Frames (batch,), at least one."""
+        return lengths.clamp(min=1)
+
+
+class FrameProjection(nn.Module):
+    """From the frontend's width to the encoder's: norm, linear map, dropout.
+
+    Args:
+        frontend_width: of the frames that come in.
+        width: of the frames that go out.
+        norm: over the frontend's width; None where a checkpoint has none.
+        dropout: on the output, in training.
+    """
+
+    def __init__(self, frontend_width: int, width: int, *, norm: nn.Module | None, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.norm = norm
+        self.linear = nn.Linear(frontend_width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, frames, frontend width) -> (batch, frames, width)."""
+        if self.norm is not None:
+            x = self.norm(x)
+        return self.dropout(self.linear(x))  # type: ignore[no-any-return]

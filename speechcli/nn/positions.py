@@ -1,0 +1,84 @@
+"""Positions: what tells a layer where a token or a frame stands. All return what is added to the input."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LearnedPositions(nn.Embedding):
+    """One learned vector a position.
+
+    Args:
+        count: positions, without the offset.
+        width: of a vector.
+        offset: leading rows that are never used, as BART checkpoints have them.
+    """
+
+    def __init__(self, count: int, width: int, *, offset: int = 0) -> None:
+        super().__init__(count + offset, width)
+        self.offset = offset
+
+    def forward(self, ids: Tensor, start: int = 0) -> Tensor:
+        """Ids (rows, tokens) that begin at position `start` -> (tokens, width)."""
+        at = self.offset + start
+        return self.weight[at : at + ids.size(1)]
+
+
+class CountedPositions(nn.Embedding):
+    """Learned vectors for tokens counted from `padding_id + 1`, as RoBERTa does: padding is not counted.
+
+    A cached step counts anew from its first token and adds the tokens before it; where the prompt holds padding, that
+    differs from one full pass. Hugging Face generates with the cached count, and so do we.
+
+    Args:
+        count: rows of the table.
+        width: of a vector.
+        padding_id: the id that is not counted; its own row serves it.
+    """
+
+    def __init__(self, count: int, width: int, *, padding_id: int) -> None:
+        super().__init__(count, width)
+        self.padding_id = padding_id
+
+    def forward(self, ids: Tensor, start: int = 0) -> Tensor:
+        """Ids (rows, tokens) that begin at position `start` -> (rows, tokens, width)."""
+        real = ids.ne(self.padding_id)
+        position = (real.cumsum(1) + start) * real + self.padding_id
+        return F.embedding(position, self.weight)
+
+
+class ConvPositions(nn.Module):
+    """A wide grouped convolution over the frames, as in wav2vec 2.0 (Baevski et al. 2020).
+
+    Args:
+        width: of the frames.
+        kernel: frames seen around each.
+        groups: of the convolution.
+        activation: after it.
+    """
+
+    def __init__(self, width: int, kernel: int, groups: int, activation: nn.Module) -> None:
+        super().__init__()
+        conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=groups)
+        self.conv = nn.utils.parametrizations.weight_norm(conv, dim=2)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, frames, width) -> (batch, frames, width)."""
+        # An even kernel makes one frame too many.
+        y = self.conv(x.transpose(1, 2))[..., : x.size(1)]
+        return self.activation(y).transpose(1, 2)  # type: ignore[no-any-return]
+
+
+class BatchNormConvPositions(nn.Module):
+    """The same with a batch norm before a plain convolution, as some HuBERT checkpoints have it."""
+
+    def __init__(self, width: int, kernel: int, groups: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width)
+        self.conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=groups)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, frames, width) -> (batch, frames, width)."""
+        y = self.conv(self.norm(x.transpose(1, 2)))[..., : x.size(1)]
+        return self.activation(y).transpose(1, 2)  # type: ignore[no-any-return]
