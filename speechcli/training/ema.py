@@ -1,0 +1,44 @@
+"""A running mean of the weights, which often scores better than the weights themselves."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class RunningMean:
+    """Exponential mean of the parameters that learn.
+
+    Args:
+        model: whose parameters; they are the first mean.
+        decay: share of the old mean that each step keeps; smaller in the first steps.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.start_from(model)
+
+    def start_from(self, model: nn.Module) -> None:
+        """Take the model's present weights as the mean."""
+        self.weights: dict[str, Tensor] = {name: item.detach().clone() for name, item in model.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move the mean towards the model's weights."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        parameters = dict(model.named_parameters())
+        names = [name for name, parameter in parameters.items() if parameter.requires_grad]
+        torch._foreach_lerp_([self.weights[name] for name in names], [parameters[name] for name in names], 1.0 - decay)
+
+    @contextmanager
+    def swapped(self, model: nn.Module) -> Iterator[None]:
+        """Give the model the mean's weights for the length of a with-statement."""
+        parameters = dict(model.named_parameters())
+        for name, parameter in parameters.items():
+            parameter.data, self.weights[name] = self.weights[name].to(parameter.device), parameter.data
+        try:
+            yield
+        finally:
+            for name, parameter in parameters.items():
+                parameter.data, self.weights[name] = self.weights[name], parameter.data

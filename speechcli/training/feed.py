@@ -1,0 +1,82 @@
+"""Endless batches in a fixed order that can be gone on with anywhere, prepared in worker processes."""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from speechcli.data.batching import DurationBatches
+from speechcli.data.collate import Batch, Collate
+from speechcli.data.loading import load_epoch
+from speechcli.errors import InputError
+
+
+@dataclass
+class Feed:
+    """Batches of epoch after epoch.
+
+    What a batch holds depends on the seeds, the epoch and the batch's place in it, not on the worker that prepares it,
+    so that a resumed run gets the same batches.
+
+    Args:
+        plan: which utterances stand together, this process's share.
+        collate: reads the audio and makes tensors.
+        workers: processes that prepare batches; 0: in this process.
+    """
+
+    plan: DurationBatches
+    collate: Collate
+    workers: int = 0
+    epoch: int = 0
+    position: int = 0
+    """Batches of this epoch that are behind us."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """Utterances that could not be used: id -> why."""
+
+    def __post_init__(self) -> None:
+        self._length = len(self.plan)
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            self.plan.epoch, self.plan.position = self.epoch, self.position
+            self._length = len(self.plan)
+            whole, used = self.position == 0, 0
+            pinned = torch.cuda.is_available()
+            for batch in load_epoch(self.plan, self.collate, workers=self.workers, pin_memory=pinned):
+                self.position += 1
+                self.failures.update({failed.utterance.id: failed.reason for failed in batch.failed})
+                if len(batch.labels):
+                    used += 1
+                    yield batch
+            if whole and not used:
+                reason = next(iter(self.failures.values()), "the manifests are empty")
+                raise InputError(f"Training needs at least one usable recording, but there is none: {reason}")
+            self.epoch, self.position = self.epoch + 1, 0
+
+    def epochs_done(self) -> float:
+        """Return how many passes over the data are behind us, with the fraction of the current one."""
+        return self.epoch + self.position / max(self._length, 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` goes on from: JSON."""
+        return self.plan.state_dict(epoch=self.epoch, position=self.position)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to where a saved feed stood.
+
+        Raises:
+            UsageError: if the data or the batch options are not the same any more, in the middle of an epoch.
+        """
+        self.plan.load_state_dict(state)
+        self.epoch, self.position, self._length = self.plan.epoch, self.plan.position, len(self.plan)
+
+
+def seed_all(numbers: Sequence[int]) -> None:
+    """Seed torch, numpy and random from a few numbers that together name a moment of the run."""
+    seed = int(np.random.SeedSequence([number % 2**32 for number in numbers]).generate_state(1)[0])
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)

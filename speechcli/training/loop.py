@@ -1,0 +1,287 @@
+"""The training loop, straight down."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from speechcli.data.collate import Batch
+from speechcli.errors import OutOfMemory, Stopped, TrainingDiverged, UsageError
+from speechcli.training.ema import RunningMean
+from speechcli.training.events import Evaluated, Report, Sample, Saved, Stepped, Warned
+from speechcli.training.feed import Feed, seed_all
+from speechcli.training.freezing import freeze
+from speechcli.training.objective import Counts, Objective, count_labels, detached
+from speechcli.training.optimizer import clip_gradients, learning_rate, set_learning_rate
+from speechcli.training.options import TrainOptions
+from speechcli.training.precision import autocast
+from speechcli.training.progress import Meter, Progress, now, share_done
+from speechcli.training.signals import StopSignals
+from speechcli.training.state import TrainState, checkpoint_folder, prune_checkpoints, save_checkpoint
+
+
+class Evaluation(NamedTuple):
+    """What `validate` hands back."""
+
+    losses: dict[str, float]
+    scores: dict[str, dict[str, float]]
+    score: float
+    """Higher is better."""
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """How a run ended."""
+
+    step: int
+    seconds: float
+    best_step: int | None
+    best_score: float | None
+    skipped: int
+
+
+@dataclass
+class Trainer:
+    """Everything one run works with; `train` makes it.
+
+    Args:
+        model: called as `model(inputs, lengths, decoder_input_ids, rows)`.
+        feed: the training batches.
+        objective: the loss.
+        optimizer: made over the model's parameters.
+        options: sections `run`, `batch`, `optimizer` and `model.freeze…` are read here.
+        accelerator: device and processes.
+        folder: where `checkpoints/` go.
+        save: writes the model into a folder.
+        validate: scores the model on the dev manifests; None: there are none.
+        report: gets every event.
+    """
+
+    model: nn.Module
+    feed: Feed
+    objective: Objective
+    optimizer: torch.optim.Optimizer
+    options: TrainOptions
+    accelerator: Accelerator
+    folder: Path
+    save: Callable[[Path], None]
+    validate: Callable[[], Evaluation] | None
+    report: Report
+
+    def run(self, resume: TrainState | None = None) -> TrainReport:
+        """Train to the end, or until a signal.
+
+        Args:
+            resume: the state of an earlier part of the run; the model already has its weights.
+
+        Raises:
+            Stopped: at SIGINT or SIGTERM, after saving.
+            TrainingDiverged: if too many steps in a row are not finite.
+            OutOfMemory: if the device's memory runs out.
+            UsageError: if nothing says when to end.
+        """
+        self._check_end()
+        self.mean = RunningMean(self.model, self.options.run.ema_decay) if self.options.run.ema_decay else None
+        self.progress = self._resumed(resume)
+        self.saved = self.progress.step if resume else -1
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        self.meter, self.skipped_in_row = Meter(), 0
+        batches = iter(self.feed)
+        with StopSignals() as signals:
+            while not self._ended():
+                if self._agreed(signals.received):
+                    self._save()
+                    raise Stopped(
+                        f"Training was stopped by a signal at step {self.progress.step}; the state is saved.",
+                        hint=f"go on with: speechcli train --resume -o {self.folder}",
+                    )
+                self._step(batches)
+                step, every = self.progress.step, self.options.run
+                if step % every.log_every == 0:
+                    self._log()
+                if step % every.eval_every == 0:
+                    self._evaluate()
+                if step % every.save_every == 0:
+                    self._save()
+        self._evaluate()
+        self._save()
+        best = self.progress.best[0] if self.progress.best else [None, None]
+        return TrainReport(
+            self.progress.step,
+            self.progress.seconds,
+            None if best[1] is None else int(best[1]),
+            best[0],
+            self.progress.skipped,
+        )
+
+    def _step(self, batches: Iterator[Batch]) -> None:
+        """Make one step: read, forward, backward, clip, move."""
+        started = now()
+        progress, options = self.progress, self.options
+        done = share_done(options.run, progress, self.feed)
+        if progress.step <= options.optimizer.warmup_steps:
+            progress.warmup_share = done
+        rate = learning_rate(options.optimizer, progress.step, done, warmup_share=progress.warmup_share)
+        set_learning_rate(self.optimizer, rate)
+        self._thaw()
+        group = [next(batches).to(self.accelerator.device) for _ in range(options.batch.accumulation)]
+        # the random numbers of a step (dropout, masks) depend on nothing before it: resuming needs no saved generators
+        seed_all((options.run.seed, progress.step, self.accelerator.process_index))
+        self.wrapped.train()
+        sums = self._gradients(group)
+        norm = clip_gradients(self.model, options.optimizer.clip)
+        if math.isfinite(norm) and bool(torch.isfinite(sums).all()):
+            self.optimizer.step()
+            if self.mean:
+                self.mean.update(self.model, progress.step)
+            self.skipped_in_row = 0
+            self.meter.add(sums, norm)
+        else:
+            self._skip()
+        self.optimizer.zero_grad(set_to_none=True)
+        progress.step += 1
+        progress.seconds += now() - started
+        self.meter.time(sum(batch.seconds for batch in group), now() - started)
+
+    def _gradients(self, group: list[Batch]) -> Tensor:
+        """Add up the gradients of the whole step's mean loss; return the summed parts of this process."""
+        accelerator = self.accelerator
+        counted = torch.tensor([count_labels(batch.labels, batch.ctc_labels) for batch in group]).sum(dim=0)
+        if accelerator.num_processes > 1:
+            counted = accelerator.reduce(counted.to(accelerator.device), "sum")
+        counts = Counts(*counted.tolist())
+        sums = torch.zeros(6, dtype=torch.float64)
+        try:
+            for place, batch in enumerate(group):
+                last = place == len(group) - 1
+                with nullcontext() if last else accelerator.no_sync(self.wrapped):
+                    with autocast(accelerator.device, self.options.run.dtype):
+                        output = self.wrapped(batch.inputs, batch.lengths, batch.decoder_input_ids, batch.rows)
+                    losses = self.objective.losses(
+                        output.logits, batch.labels, output.ctc_logits, output.frame_lengths, batch.ctc_labels
+                    )
+                    # DDP averages over processes what the counts already do
+                    accelerator.backward(self.objective.total(losses, counts) * accelerator.num_processes)
+                sums += detached(losses)
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory(
+                f"The device's memory ran out with batches of {self.options.batch.max_seconds:g} seconds.",
+                hint="halve batch.max_seconds and double batch.accumulation",
+            ) from error
+        return sums
+
+    def _skip(self) -> None:
+        self.progress.skipped += 1
+        self.skipped_in_row += 1
+        if self.skipped_in_row > self.options.run.max_nonfinite:
+            raise TrainingDiverged(
+                f"Losses and gradients must be finite, but {self.skipped_in_row} steps in a row up to step "
+                f"{self.progress.step} were not.",
+                hint="lower optimizer.learning_rate, lengthen optimizer.warmup_steps, or use run.dtype=float32",
+            )
+
+    def _thaw(self) -> None:
+        steps = self.options.model.freeze_encoder_steps
+        if steps and (self.progress.step in (0, steps) or self.progress.step == self.saved):
+            freeze(self.model, self.options.model.freeze, encoder_frozen=self.progress.step < steps)
+
+    def _log(self) -> None:
+        progress = self.progress
+        losses, norm, audio_rate = self.meter.means(self.accelerator)
+        rate = self.optimizer.param_groups[0]["lr"] / self.optimizer.param_groups[0]["scale"]
+        done = share_done(self.options.run, progress, self.feed)
+        self._tell(
+            Stepped(
+                progress.step,
+                self.feed.epochs_done(),
+                losses,
+                rate,
+                norm,
+                audio_rate,
+                progress.seconds,
+                done,
+                progress.skipped,
+            )
+        )
+
+    def _evaluate(self) -> None:
+        """Score the dev manifests in the main process, note the best, and keep a checkpoint of it."""
+        progress, run = self.progress, self.options.run
+        if self.validate is None or progress.evaluated == progress.step:
+            return
+        progress.evaluated = progress.step
+        best = in_best = False
+        if self.accelerator.is_main_process:
+            with self._mean_weights():
+                result = self.validate()
+            entry = [result.score, progress.step]
+            best = not progress.best or result.score > progress.best[0][0]
+            progress.best = sorted([*progress.best, entry], key=lambda item: -item[0])[: max(run.keep_best, 1)]
+            in_best = entry in progress.best and run.keep_best > 0
+            self._tell(Evaluated(progress.step, result.losses, result.scores, result.score, best, result.samples))
+        self.accelerator.wait_for_everyone()
+        progress.since_best = 0 if self._agreed(best) else progress.since_best + 1
+        if self._agreed(in_best):
+            self._save()
+
+    def _save(self) -> None:
+        """Write a checkpoint of this step once, and delete those that are no longer wanted."""
+        progress, run = self.progress, self.options.run
+        if self.saved == progress.step:
+            return
+        self.saved, progress.feed = progress.step, self.feed.state_dict()
+        if self.accelerator.is_main_process:
+            folder = checkpoint_folder(self.folder, progress.step)
+            weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()} if self.mean else None
+            with self._mean_weights():
+                save_checkpoint(folder, self.save, TrainState(asdict(progress), self.optimizer.state_dict(), weights))
+            wanted = {checkpoint_folder(self.folder, int(step)) for _, step in progress.best[: run.keep_best]}
+            prune_checkpoints(self.folder, keep=wanted, newest=run.keep_last)
+            self._tell(Saved(progress.step, folder))
+        self.accelerator.wait_for_everyone()
+
+    def _ended(self) -> bool:
+        patience = self.options.run.patience
+        done = share_done(self.options.run, self.progress, self.feed) >= 1.0
+        return self._agreed(done) or bool(patience and self.progress.since_best >= patience)
+
+    def _agreed(self, flag: bool) -> bool:
+        """Whether any process says so: clocks and signals differ between processes."""
+        if self.accelerator.num_processes == 1:
+            return flag
+        flags = torch.tensor([int(flag)], device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flags, "sum").item())
+
+    def _resumed(self, resume: TrainState | None) -> Progress:
+        if resume is None:
+            return Progress()
+        progress = Progress(**resume.progress)
+        self.optimizer.load_state_dict(resume.optimizer)
+        self.feed.load_state_dict(progress.feed)
+        if self.mean:
+            self.mean.start_from(self.model)
+        if resume.weights is not None:
+            self.model.load_state_dict(resume.weights)
+        return progress
+
+    def _mean_weights(self) -> Any:
+        return self.mean.swapped(self.model) if self.mean else nullcontext()
+
+    def _tell(self, event: Stepped | Evaluated | Saved | Warned) -> None:
+        if self.accelerator.is_main_process:
+            self.report(event)
+
+    def _check_end(self) -> None:
+        run = self.options.run
+        if not (run.max_steps or run.max_epochs or run.max_minutes):
+            raise UsageError(
+                "A run needs an end, but neither run.max_steps, run.max_epochs nor run.max_minutes is set.",
+                hint="--set run.max_epochs=10",
+            )

@@ -1,0 +1,154 @@
+"""Training options from defaults, a recipe, `--set` and explicit options, remembering where each value came from."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from speechcli.errors import UsageError
+from speechcli.training.options import TrainOptions, shipped_recipes
+
+
+class Merged(NamedTuple):
+    """Options and, for each `section.key` that is not at its default, the place that set it."""
+
+    options: TrainOptions
+    sources: dict[str, str]
+
+
+def merge_options(
+    recipe: str | Path | None = None, assignments: Sequence[str] = (), explicit: Mapping[str, Any] | None = None
+) -> Merged:
+    """Merge defaults <- recipe <- assignments <- explicit options.
+
+    Args:
+        recipe: a `.toml` file or the name of a shipped recipe.
+        assignments: `section.key=value`, the value in TOML; a bare word is a string.
+        explicit: `section.key` -> value; None means "not given".
+
+    Raises:
+        UsageError: if a file, section, key or value is unknown or wrong.
+    """
+    layers: list[tuple[str, dict[str, Any]]] = []
+    if recipe is not None:
+        path = _recipe_path(recipe)
+        layers.append((str(path), _flatten(_read_toml(path), str(path))))
+    layers += [(f"--set {text}", dict([_assignment(text)])) for text in assignments]
+    layers.append(("option", {key: value for key, value in (explicit or {}).items() if value is not None}))
+    types = _option_types()
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, layer in layers:
+        for key, value in layer.items():
+            if key not in types:
+                raise _unknown(key, types, source)
+            values[key] = _convert(value, types[key], key)
+            sources[key] = source
+    sections = {
+        section.name: get_type_hints(TrainOptions)[section.name](
+            **{key.split(".")[1]: value for key, value in values.items() if key.split(".")[0] == section.name}
+        )
+        for section in fields(TrainOptions)
+    }
+    return Merged(TrainOptions(**sections), sources)
+
+
+def _recipe_path(recipe: str | Path) -> Path:
+    shipped = shipped_recipes()
+    path = Path(recipe)
+    if path.is_file():
+        return path
+    if str(recipe) in shipped:
+        return shipped[str(recipe)]
+    raise UsageError(
+        f"A recipe must be a .toml file or one of {', '.join(shipped)}, but is '{recipe}'.",
+        hint=_nearest_hint(str(recipe), list(shipped)),
+    )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"The recipe {path} is not TOML: {error}.") from error
+
+
+def _flatten(document: dict[str, Any], source: str) -> dict[str, Any]:
+    sections = [item.name for item in fields(TrainOptions)]
+    flat: dict[str, Any] = {}
+    for section, content in document.items():
+        if section not in sections or not isinstance(content, dict):
+            raise UsageError(
+                f"A recipe has the sections {', '.join(sections)}, but {source} has '{section}'.",
+                hint=_nearest_hint(section, sections),
+            )
+        flat.update({f"{section}.{key}": value for key, value in content.items()})
+    return flat
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition("=")
+    if not separator or "." not in key:
+        raise UsageError(f"`--set` takes section.key=value, but got '{text}'.")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    return key.strip(), parsed
+
+
+def _option_types() -> dict[str, Any]:
+    return {
+        f"{section}.{key}": kind
+        for section, section_type in get_type_hints(TrainOptions).items()
+        for key, kind in get_type_hints(section_type).items()
+    }
+
+
+def _unknown(key: str, types: Mapping[str, Any], source: str) -> UsageError:
+    return UsageError(f"There is no training option '{key}' ({source}).", hint=_nearest_hint(key, list(types)))
+
+
+def _nearest_hint(word: str, choices: Sequence[str]) -> str | None:
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    if not near:  # the right key in the wrong section
+        near = [choice for choice in choices if choice.split(".")[-1] == word.split(".")[-1]][:1]
+    return f"did you mean '{near[0]}'?" if near else None
+
+
+def _convert(value: Any, kind: Any, key: str) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        if value not in arguments:
+            raise UsageError(
+                f"`{key}` must be one of {', '.join(arguments)}, but is '{value}'.",
+                hint=_nearest_hint(str(value), arguments),
+            )
+        return value
+    if origin is tuple:
+        return _convert_tuple(value, arguments, key)
+    if type(None) in arguments and (origin is Union or not isinstance(kind, type)):
+        kind = next(argument for argument in arguments if argument is not type(None))
+    return _convert_plain(value, kind, key)
+
+
+def _convert_tuple(value: Any, arguments: tuple[Any, ...], key: str) -> tuple[Any, ...]:
+    items = [value] if isinstance(value, str | Path | int | float) else list(value)
+    if Ellipsis in arguments:
+        return tuple(_convert(item, arguments[0], key) for item in items)
+    if len(items) != len(arguments):
+        raise UsageError(f"`{key}` must have {len(arguments)} values, but has {len(items)}: {items}.")
+    return tuple(_convert(item, kind, key) for item, kind in zip(items, arguments, strict=True))
+
+
+def _convert_plain(value: Any, kind: type, key: str) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is str and isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+        raise UsageError(f"`{key}` must be {names[kind]}, but is {value!r}.")
+    return value

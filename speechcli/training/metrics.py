@@ -1,0 +1,120 @@
+"""Scores of hypotheses: word errors where the spoken language is written, BLEU and chrF where it is translated."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from speechcli.text.languages import language_code
+from speechcli.text.normalize import normalize, normalizer_name
+
+UNSPACED = ("zh", "yue", "ja", "th", "lo", "my", "km", "bo")
+"""Languages written without spaces: characters are counted instead of words."""
+
+
+class Pair(NamedTuple):
+    """One reference and what the model said."""
+
+    id: str
+    spoken: str | None
+    """Language of the speech; None if unknown."""
+    language: str | None
+    """Language of the text; None if unknown."""
+    reference: str
+    hypothesis: str
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """Scores of all pairs with the same spoken and target language."""
+
+    spoken: str
+    language: str
+    utterances: int
+    values: dict[str, float]
+    """`wer` and `cer` in percent, lower is better; or `bleu` and `chrf`, 0 to 100, higher is better."""
+    signature: str
+    """How it was counted."""
+
+    @property
+    def name(self) -> str:
+        """Return `spoken->language`."""
+        return f"{self.spoken}->{self.language}"
+
+    @property
+    def quality(self) -> float:
+        """Return one number, 0 to 100, higher is better: what is right of the words, or chrF."""
+        if "chrf" in self.values:  # BLEU is 0 for anything shorter than four words
+            return self.values["chrf"]
+        errors = self.values["cer" if self.language in UNSPACED else "wer"]
+        return max(0.0, 100.0 - errors)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores as a JSON object."""
+        return {
+            "spoken": self.spoken,
+            "language": self.language,
+            "utterances": self.utterances,
+            **{name: round(value, 3) for name, value in self.values.items()},
+            "signature": self.signature,
+        }
+
+
+def score_pairs(pairs: Iterable[Pair]) -> list[GroupScore]:
+    """Score each group of spoken and target language; a text of unknown language counts as the spoken one."""
+    groups: dict[tuple[str, str], list[Pair]] = {}
+    for pair in pairs:
+        spoken = language_code(pair.spoken or pair.language or "und")
+        language = language_code(pair.language or pair.spoken or "und")
+        groups.setdefault((spoken, language), []).append(pair)
+    return [
+        _score_transcripts(language, group) if spoken == language else _score_translations(spoken, language, group)
+        for (spoken, language), group in sorted(groups.items())
+    ]
+
+
+def mean_quality(scores: Sequence[GroupScore]) -> float:
+    """Return the mean quality over the groups, each counting the same; 0 if there is none."""
+    return sum(score.quality for score in scores) / max(len(scores), 1)
+
+
+def error_rate(references: Sequence[str], hypotheses: Sequence[str], *, characters: bool = False) -> float:
+    """Return the word (or character) errors in percent of the reference's; an empty reference counts insertions."""
+    import jiwer
+
+    errors = units = 0
+    filled: list[tuple[str, str]] = []
+    for reference, hypothesis in zip(references, hypotheses, strict=True):
+        if reference.strip():
+            filled.append((reference, hypothesis))
+        else:  # jiwer refuses them
+            errors += len(hypothesis.replace(" ", "") if characters else hypothesis.split())
+    if filled:
+        process = jiwer.process_characters if characters else jiwer.process_words
+        result = process([pair[0] for pair in filled], [pair[1] for pair in filled])
+        errors += result.substitutions + result.deletions + result.insertions
+        units = result.substitutions + result.deletions + result.hits
+    return 100.0 * errors / max(units, 1)
+
+
+def _score_transcripts(language: str, group: list[Pair]) -> GroupScore:
+    references = [normalize(pair.reference, language) for pair in group]
+    hypotheses = [normalize(pair.hypothesis, language) for pair in group]
+    values = {
+        "wer": error_rate(references, hypotheses),
+        "cer": error_rate(references, hypotheses, characters=True),
+    }
+    return GroupScore(language, language, len(group), values, f"jiwer|norm:{normalizer_name(language)}")
+
+
+def _score_translations(spoken: str, language: str, group: list[Pair]) -> GroupScore:
+    from sacrebleu.metrics import BLEU, CHRF
+
+    tokenizer = "zh" if language in ("zh", "yue") else "char" if language in UNSPACED else "13a"
+    bleu, chrf = BLEU(tokenize=tokenizer), CHRF()
+    hypotheses = [pair.hypothesis for pair in group]
+    references = [[pair.reference for pair in group]]
+    values = {
+        "bleu": bleu.corpus_score(hypotheses, references).score,
+        "chrf": chrf.corpus_score(hypotheses, references).score,
+    }
+    return GroupScore(spoken, language, len(group), values, f"bleu {bleu.get_signature()}; chrf {chrf.get_signature()}")

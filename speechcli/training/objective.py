@@ -1,0 +1,145 @@
+"""What training makes small: the decoder's cross-entropy and, beside it, CTC on the encoder."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+IGNORED = -100
+
+
+class Part(NamedTuple):
+    """A sum over things and how many there were, so that parts of batches can be put together exactly."""
+
+    total: Tensor
+    """Scalar, float32."""
+    things: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many target tokens and CTC rows a step has, over all of its batches and processes."""
+
+    tokens: int
+    transcripts: int
+
+
+class Losses(NamedTuple):
+    """The named parts of one batch's loss."""
+
+    cross_entropy: Part
+    """Over target tokens, smoothing included."""
+    ctc: Part | None
+    """Over utterances with a transcript, each divided by the transcript's length (as torch's `reduction="mean"`)."""
+    correct: Part
+    """Target tokens whose most probable token is the right one."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Weigh cross-entropy and CTC.
+
+    Args:
+        label_smoothing: share of the probability spread over all tokens, as in `torch.nn.functional.cross_entropy`.
+        ctc_weight: weight of CTC; cross-entropy has `1 - ctc_weight`.
+        blank_id: CTC's blank, the tokenizer's pad id.
+    """
+
+    label_smoothing: float = 0.0
+    ctc_weight: float = 0.0
+    blank_id: int = 0
+
+    def losses(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        ctc_logits: Tensor | None,
+        frame_lengths: Tensor,
+        ctc_labels: Tensor | None,
+    ) -> Losses:
+        """Compute the parts of one batch's loss in float32.
+
+        Args:
+            logits: (targets, tokens, vocabulary).
+            labels: (targets, tokens), -100 where nothing is to be learned.
+            ctc_logits: (batch, frames, vocabulary).
+            frame_lengths: (batch,) frames that are not padding.
+            ctc_labels: (batch, tokens), -100 padded; a row of only -100 has no transcript.
+        """
+        cross_entropy = F.cross_entropy(
+            logits.float().flatten(0, 1),
+            labels.flatten(),
+            ignore_index=IGNORED,
+            label_smoothing=self.label_smoothing,
+            reduction="sum",
+        )
+        real = labels != IGNORED
+        correct = ((logits.detach().argmax(dim=-1) == labels) & real).sum().float()
+        tokens = int(real.sum())
+        ctc = None
+        if self.ctc_weight > 0 and ctc_logits is not None:
+            ctc = ctc_part(ctc_logits, frame_lengths, ctc_labels, self.blank_id)
+        return Losses(Part(cross_entropy, tokens), ctc, Part(correct, tokens))
+
+    def total(self, losses: Losses, counts: Counts) -> Tensor:
+        """Return the scalar to differentiate: this batch's share of the whole step's mean loss."""
+        cross_entropy = losses.cross_entropy.total / max(counts.tokens, 1)
+        if losses.ctc is None:
+            return cross_entropy
+        ctc = losses.ctc.total / max(counts.transcripts, 1)
+        return (1.0 - self.ctc_weight) * cross_entropy + self.ctc_weight * ctc
+
+
+def ctc_part(ctc_logits: Tensor, frame_lengths: Tensor, ctc_labels: Tensor | None, blank_id: int) -> Part:
+    """Sum CTC over the rows that have a transcript, each row divided by its length.
+
+    Args:
+        ctc_logits: (batch, frames, vocabulary).
+        frame_lengths: (batch,).
+        ctc_labels: (batch, tokens), -100 padded.
+        blank_id: the blank's index in the vocabulary.
+    """
+    if ctc_labels is None:
+        return Part(ctc_logits.sum().float() * 0.0, 0)  # keeps the head in the graph, which DDP insists on
+    label_lengths = (ctc_labels != IGNORED).sum(dim=1)
+    rows = label_lengths.nonzero().flatten()
+    if len(rows) == 0:
+        return Part(ctc_logits.sum().float() * 0.0, 0)
+    # (batch, frames, vocabulary) -> (frames, rows, vocabulary); half precision overflows here
+    log_probabilities = ctc_logits[rows].float().log_softmax(dim=-1).transpose(0, 1)
+    losses = F.ctc_loss(
+        log_probabilities,
+        ctc_labels[rows].clamp(min=0),
+        frame_lengths[rows],
+        label_lengths[rows],
+        blank=blank_id,
+        reduction="none",
+        zero_infinity=True,  # a transcript longer than its frames says nothing, and must not end the run
+    )
+    return Part((losses / label_lengths[rows]).sum(), len(rows))
+
+
+def count_labels(labels: Tensor, ctc_labels: Tensor | None) -> tuple[int, int]:
+    """Return how many target tokens and how many rows with a transcript a batch has."""
+    tokens = int((labels != IGNORED).sum())
+    transcripts = 0 if ctc_labels is None else int((ctc_labels != IGNORED).any(dim=1).sum())
+    return tokens, transcripts
+
+
+def detached(losses: Losses) -> Tensor:
+    """Return the sums and counts as numbers that can be added up: (6,) float64."""
+    ctc = losses.ctc or Part(torch.zeros(()), 0)
+    values: list[Tensor | int] = [losses.cross_entropy.total, losses.cross_entropy.things, ctc.total, ctc.things]
+    values += [losses.correct.total, losses.correct.things]
+    return torch.stack([torch.as_tensor(value, dtype=torch.float64).detach().cpu() for value in values])
+
+
+def means(sums: Tensor) -> dict[str, float]:
+    """Return mean parts by name from added-up `detached` values; CTC only where there was some."""
+    cross_entropy, tokens, ctc, transcripts, correct, _ = sums.tolist()
+    named = {"cross_entropy": cross_entropy / max(tokens, 1.0), "accuracy": correct / max(tokens, 1.0)}
+    if transcripts > 0:
+        named["ctc"] = ctc / transcripts
+    return named

@@ -1,0 +1,66 @@
+"""AdamW with parameter groups, and the learning rate of every step."""
+
+import math
+
+import torch
+from torch import nn
+
+from speechcli.training.options import OptimizerSection
+
+
+def build_optimizer(model: nn.Module, options: OptimizerSection) -> torch.optim.AdamW:
+    """Make AdamW over the parameters that learn.
+
+    Vectors (norms, biases, scales) get no weight decay; parameters under `encoder.` have the learning rate times
+    `encoder_scale`, kept in the group's `scale`.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        decay = options.weight_decay if parameter.ndim > 1 else 0.0
+        scale = options.encoder_scale if name.startswith("encoder.") else 1.0
+        groups.setdefault((decay, scale), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "weight_decay": decay, "scale": scale}
+            for (decay, scale), parameters in groups.items()
+        ],
+        lr=options.learning_rate,
+        betas=options.betas,
+        fused=True,
+    )
+
+
+def learning_rate(options: OptimizerSection, step: int, done: float, *, warmup_share: float = 0.0) -> float:
+    """Return the learning rate of a step.
+
+    Args:
+        options: the schedule and its ends.
+        step: steps made before this one.
+        done: share of the run that is done, 0 to 1 (steps, epochs or minutes, whichever ends the run first).
+        warmup_share: share of the run that the warm-up takes; the fall starts there.
+    """
+    warmup = options.warmup_steps
+    if step < warmup:
+        return options.learning_rate * (step + 1) / warmup
+    fall = min(max((done - warmup_share) / max(1.0 - warmup_share, 1e-9), 0.0), 1.0)
+    factor = {
+        "constant": 1.0,
+        "linear": 1.0 - fall,
+        "cosine": 0.5 * (1.0 + math.cos(math.pi * fall)),
+        "inverse-sqrt": math.sqrt(max(warmup, 1) / max(step + 1, 1)),
+    }[options.schedule]
+    return max(options.learning_rate * factor, options.min_learning_rate)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Give every group its learning rate: `value` times the group's scale."""
+    for group in optimizer.param_groups:
+        group["lr"] = value * group["scale"]
+
+
+def clip_gradients(model: nn.Module, limit: float) -> float:
+    """Scale the gradients to at most `limit` (0: leave them) and return their norm before that."""
+    parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    if limit > 0:
+        return float(nn.utils.clip_grad_norm_(parameters, limit))
+    return float(nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None]))

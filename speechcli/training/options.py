@@ -1,0 +1,226 @@
+"""What a training run is told, in sections; a recipe's `.toml` has the same sections and keys."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from speechcli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ModelSection:
+    """Where the weights come from."""
+
+    path: str | None = None
+    """Model to start from: a folder or a hub id. Instead of it: `encoder` and `decoder`."""
+    encoder: str | None = None
+    """Pretrained speech encoder to compose a model from: a folder or a hub id."""
+    decoder: str | None = None
+    """Pretrained text decoder to compose a model from: a folder or a hub id."""
+    revision: str | None = None
+    """Revision of the hub id in `path`."""
+    freeze: tuple[str, ...] = ()
+    """Parts that do not learn: `feature_encoder`, `encoder`, `decoder`, `embeddings`, or a parameter name's start."""
+    freeze_encoder_steps: int = 0
+    """Steps during which the whole encoder stays as it is; afterwards it learns."""
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """What is read, and how often."""
+
+    train: tuple[str, ...] = ()
+    """Manifests to learn from."""
+    dev: tuple[str, ...] = ()
+    """Manifests to score during training."""
+    audio_root: str | None = None
+    """Folder that relative audio paths start from; unset: the manifest's own folder."""
+    tasks: tuple[str, ...] = ("transcribe", "translate")
+    """Which targets to learn: `transcribe` (the spoken language), `translate` (others)."""
+    languages: tuple[str, ...] = ()
+    """Target languages to learn; none: all in the manifests."""
+    spoken_language: str | None = None
+    """Language of the speech where a manifest does not say."""
+    balance: Literal["none", "language", "set"] = "none"
+    """What is evened out by repeating utterances: nothing, spoken languages, or manifests."""
+    temperature: float = 2.0
+    """With `balance`: shares become share^(1/temperature); 1 leaves them, a large number makes them equal."""
+    min_seconds: float = 0.1
+    """Shorter training utterances are left out."""
+    max_seconds: float = 30.0
+    """Longer training utterances are left out."""
+    targets_per_utterance: int = 0
+    """How many targets (transcript, translations) of one utterance one step uses, drawn at random; 0: all."""
+    max_dev_utterances: int = 0
+    """Dev utterances scored during training, spread evenly over the manifests; 0: all."""
+    max_bad: float = 0.01
+    """Share of unreadable manifest rows or audio files at which training stops."""
+    cache_audio: bool = False
+    """Keep the decoded training audio in memory (2 bytes a sample), so that it is decoded once."""
+
+
+@dataclass(frozen=True)
+class BatchSection:
+    """How utterances are put together."""
+
+    max_seconds: float = 120.0
+    """Seconds of audio in a batch, padding counted."""
+    max_items: int = 64
+    """Utterances in a batch."""
+    buckets: int = 10
+    """Groups of like duration that batches are drawn from."""
+    accumulation: int = 1
+    """Batches whose gradients make one step."""
+    workers: int = 1
+    """Processes that read audio and compute features; 0: in the training process."""
+
+
+@dataclass(frozen=True)
+class AugmentSection:
+    """What is changed in training at random."""
+
+    speed: tuple[float, float] = (1.0, 1.0)
+    """Range of the playing speed, such as 0.9 to 1.1."""
+    gain_db: tuple[float, float] = (0.0, 0.0)
+    """Range of the change of level in decibels."""
+    noise_probability: float = 0.0
+    """Share of utterances that get white or pink noise."""
+    noise_snr: tuple[float, float] = (10.0, 40.0)
+    """Range of the signal-to-noise ratio in decibels."""
+    band_probability: float = 0.0
+    """Share of utterances that are cut to the band of a telephone."""
+    mask_time_probability: float | None = None
+    """SpecAugment: about this share of the frames is hidden; unset: what the model's configuration says."""
+    mask_time_frames: int | None = None
+    """SpecAugment: length of a hidden stretch, in frames of the encoder; unset: the model's."""
+    mask_channel_probability: float | None = None
+    """SpecAugment: about this share of the encoder's channels is hidden; unset: the model's."""
+    mask_channel_width: int | None = None
+    """SpecAugment: channels hidden together; unset: the model's."""
+
+
+@dataclass(frozen=True)
+class ObjectiveSection:
+    """What is made small."""
+
+    label_smoothing: float = 0.0
+    """Share of the probability that is spread over all tokens in the decoder's target."""
+    ctc_weight: float = 0.0
+    """Weight of the CTC loss on the encoder; the decoder's cross-entropy gets the rest."""
+
+
+@dataclass(frozen=True)
+class OptimizerSection:
+    """How weights move."""
+
+    learning_rate: float = 1e-4
+    """Highest learning rate."""
+    encoder_scale: float = 1.0
+    """Factor of the learning rate for the encoder."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """AdamW's decay rates of the moments."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay; norms, biases and other vectors are left out."""
+    warmup_steps: int = 500
+    """Steps in which the learning rate rises from 0."""
+    schedule: Literal["constant", "linear", "cosine", "inverse-sqrt"] = "cosine"
+    """How the learning rate falls after the warm-up."""
+    min_learning_rate: float = 0.0
+    """The learning rate falls no lower."""
+    clip: float = 5.0
+    """Largest norm of the gradient; 0: any."""
+
+
+@dataclass(frozen=True)
+class RunSection:
+    """How long, how often, and in which numbers."""
+
+    max_steps: int = 0
+    """Steps to make; 0: not limited."""
+    max_epochs: int = 0
+    """Passes over the data to make; 0: not limited."""
+    max_minutes: float = 0.0
+    """Minutes to train, over all resumed parts; 0: not limited."""
+    eval_every: int = 1000
+    """Steps between two evaluations on the dev manifests."""
+    save_every: int = 1000
+    """Steps between two checkpoints."""
+    log_every: int = 50
+    """Steps between two lines of the log."""
+    keep_last: int = 1
+    """Newest checkpoints to keep."""
+    keep_best: int = 1
+    """Best checkpoints to keep."""
+    best_by: Literal["score", "loss"] = "score"
+    """What says which is best: the mean of WER and BLEU scores, or the loss on the dev manifests."""
+    patience: int = 0
+    """Stop after this many evaluations without a new best; 0: never."""
+    seed: int = 0
+    """Every random choice depends on it."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `mps`."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Numbers of the matrix products; weights stay float32. `auto`: bfloat16 on GPUs that multiply it natively."""
+    ema_decay: float = 0.0
+    """Evaluate and save a running mean of the weights with this decay, such as 0.999; 0: the weights themselves."""
+    max_nonfinite: int = 10
+    """Steps in a row that may be skipped because the loss or gradient is not finite."""
+    samples: int = 5
+    """References and hypotheses shown at each evaluation."""
+    beam_size: int = 1
+    """Beams of the evaluation's decoding; 1: greedy."""
+    max_new_tokens: int = 200
+    """Longest hypothesis of the evaluation's decoding, in tokens."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """All sections; see each for its keys."""
+
+    model: ModelSection = field(default_factory=ModelSection)
+    data: DataSection = field(default_factory=DataSection)
+    batch: BatchSection = field(default_factory=BatchSection)
+    augment: AugmentSection = field(default_factory=AugmentSection)
+    objective: ObjectiveSection = field(default_factory=ObjectiveSection)
+    optimizer: OptimizerSection = field(default_factory=OptimizerSection)
+    run: RunSection = field(default_factory=RunSection)
+
+    def __post_init__(self) -> None:
+        checks = [
+            (self.batch.max_seconds > 0, "batch.max_seconds", "above 0", self.batch.max_seconds),
+            (self.batch.max_items >= 1, "batch.max_items", "at least 1", self.batch.max_items),
+            (self.batch.accumulation >= 1, "batch.accumulation", "at least 1", self.batch.accumulation),
+            (self.batch.workers >= 0, "batch.workers", "at least 0", self.batch.workers),
+            (0 <= self.objective.label_smoothing < 1, "objective.label_smoothing", "in [0, 1)",
+             self.objective.label_smoothing),
+            (0 <= self.objective.ctc_weight <= 1, "objective.ctc_weight", "in [0, 1]", self.objective.ctc_weight),
+            (self.optimizer.learning_rate > 0, "optimizer.learning_rate", "above 0", self.optimizer.learning_rate),
+            (self.optimizer.warmup_steps >= 0, "optimizer.warmup_steps", "at least 0", self.optimizer.warmup_steps),
+            (0 <= self.run.ema_decay < 1, "run.ema_decay", "in [0, 1)", self.run.ema_decay),
+            (self.run.eval_every >= 1, "run.eval_every", "at least 1", self.run.eval_every),
+            (self.run.save_every >= 1, "run.save_every", "at least 1", self.run.save_every),
+            (self.run.log_every >= 1, "run.log_every", "at least 1", self.run.log_every),
+            (self.run.keep_last >= 1, "run.keep_last", "at least 1", self.run.keep_last),
+            (self.data.temperature >= 1, "data.temperature", "at least 1", self.data.temperature),
+            (set(self.data.tasks) <= {"transcribe", "translate"} and bool(self.data.tasks), "data.tasks",
+             "`transcribe`, `translate` or both", list(self.data.tasks)),
+        ]  # fmt: skip
+        for holds, key, rule, value in checks:
+            if not holds:
+                raise UsageError(f"`{key}` must be {rule}, but is {value}.")
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Return sections of plain values, as a recipe has them."""
+        return {
+            section.name: {
+                item.name: getattr(getattr(self, section.name), item.name)
+                for item in fields(getattr(self, section.name))
+            }
+            for section in fields(self)
+        }
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes that come with the package by name."""
+    folder = Path(__file__).parent.parent / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}

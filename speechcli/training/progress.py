@@ -1,0 +1,84 @@
+"""Where a run is, how much is left, and the means that go to the log."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from speechcli.training.feed import Feed
+from speechcli.training.objective import means
+from speechcli.training.options import RunSection
+
+
+@dataclass
+class Progress:
+    """Where a run is; saved with every checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    """Time spent in steps, over all resumed parts."""
+    feed: dict[str, Any] = field(default_factory=dict)
+    """The feed's `state_dict`."""
+    warmup_share: float = 0.0
+    """Share of the run that the warm-up took."""
+    skipped: int = 0
+    """Steps whose loss or gradient was not finite."""
+    evaluated: int = -1
+    """Step of the newest evaluation."""
+    since_best: int = 0
+    """Evaluations since the best one."""
+    best: list[list[float]] = field(default_factory=list)
+    """[score, step] of the best evaluations, best first."""
+
+
+def share_done(run: RunSection, progress: Progress, feed: Feed) -> float:
+    """Return how much of the run is behind us, by the limit that is nearest: 0 to 1."""
+    shares = [0.0]
+    if run.max_steps:
+        shares.append(progress.step / run.max_steps)
+    if run.max_epochs:
+        shares.append(feed.epochs_done() / run.max_epochs)
+    if run.max_minutes:
+        shares.append(progress.seconds / (60.0 * run.max_minutes))
+    return min(max(shares), 1.0)
+
+
+class Meter:
+    """Sums since the last line of the log."""
+
+    def __init__(self) -> None:
+        self._clear()
+
+    def add(self, sums: Tensor, norm: float) -> None:
+        """Add the summed losses and the gradient's norm of one step."""
+        self.sums += sums
+        self.norms.append(norm)
+
+    def time(self, audio_seconds: float, seconds: float) -> None:
+        """Add how much audio one step learned, and how long it took."""
+        self.audio_seconds += audio_seconds
+        self.seconds += seconds
+
+    def means(self, accelerator: Accelerator) -> tuple[dict[str, float], float, float]:
+        """Return mean losses, mean gradient norm, seconds of audio in a second; start anew."""
+        numbers = torch.cat([self.sums, torch.tensor([self.audio_seconds], dtype=torch.float64)])
+        if accelerator.num_processes > 1:
+            numbers = accelerator.reduce(numbers.float().to(accelerator.device), "sum").double().cpu()
+        norm = sum(self.norms) / max(len(self.norms), 1)
+        result = means(numbers[:-1]), norm, float(numbers[-1]) / max(self.seconds, 1e-9)
+        self._clear()
+        return result
+
+    def _clear(self) -> None:
+        self.sums = torch.zeros(6, dtype=torch.float64)
+        self.norms: list[float] = []
+        self.audio_seconds = 0.0
+        self.seconds = 0.0
+
+
+def now() -> float:
+    """Return seconds of a clock that is never set back."""
+    return time.monotonic()

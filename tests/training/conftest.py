@@ -1,0 +1,34 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from accelerate import Accelerator
+from tiny_run import TinyModel, make_feed
+
+from speechcli.training.loop import Trainer
+from speechcli.training.objective import Objective
+from speechcli.training.optimizer import build_optimizer
+
+
+@pytest.fixture
+def start_run(tmp_path):
+    """Return a function that makes a trainer for options; events gather in `.events`."""
+
+    def start(options, *, feed=None, model=None, validate=None, folder=tmp_path / "run", events=None):
+        model = model or TinyModel()
+        events = [] if events is None else events
+        trainer = Trainer(
+            model=model,
+            feed=feed or make_feed(),
+            objective=Objective(options.objective.label_smoothing, options.objective.ctc_weight, blank_id=1),
+            optimizer=build_optimizer(model, options.optimizer),
+            options=options,
+            accelerator=Accelerator(cpu=True),
+            folder=folder,
+            save=lambda target: torch.save(model.state_dict(), target / "model.pt"),
+            validate=validate,
+            report=events.append,
+        )
+        return SimpleNamespace(trainer=trainer, model=model, events=events, folder=folder)
+
+    return start

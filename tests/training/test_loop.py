@@ -1,0 +1,210 @@
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from tiny_run import TinyModel, make_feed, sound
+
+from speechcli.errors import InputError, OutputError, Stopped, TrainingDiverged, UsageError
+from speechcli.training.events import Evaluated, Saved, Stepped
+from speechcli.training.loop import Evaluation
+from speechcli.training.merge import merge_options
+from speechcli.training.state import checkpoints, latest_checkpoint, load_checkpoint
+
+
+def options(**explicit):
+    defaults = {"optimizer.learning_rate": 0.05, "optimizer.warmup_steps": 2, "run.max_steps": 8, "run.device": "cpu"}
+    return merge_options(explicit=defaults | {key.replace("__", "."): value for key, value in explicit.items()}).options
+
+
+def weights(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+def test_a_run_makes_the_loss_smaller_and_logs_it(start_run):
+    run = start_run(options(run__max_steps=60, run__log_every=20, objective__ctc_weight=0.3))
+    report = run.trainer.run()
+    logged = [event for event in run.events if isinstance(event, Stepped)]
+    assert report.step == 60
+    assert [event.step for event in logged] == [20, 40, 60]
+    assert logged[-1].losses["cross_entropy"] < logged[0].losses["cross_entropy"]
+    assert logged[-1].losses["ctc"] < logged[0].losses["ctc"]
+    assert logged[-1].done == 1.0
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_a_run_resumed_in_mid_epoch_ends_with_the_same_bits(start_run, tmp_path, ema_decay):
+    whole = start_run(options(run__max_steps=9, run__ema_decay=ema_decay), folder=tmp_path / "whole")
+    whole.trainer.run()
+
+    settings = options(run__max_steps=9, run__save_every=5, run__ema_decay=ema_decay)
+    first = start_run(settings, folder=tmp_path / "parts")
+    first.trainer.report = stop_at(5)
+    with pytest.raises(Stopped):
+        first.trainer.run()
+    state = load_checkpoint(latest_checkpoint(tmp_path / "parts"))
+    assert state.progress["feed"]["position"] not in (0, len(first.trainer.feed.plan))
+    second = start_run(settings, folder=tmp_path / "parts")
+    saved = torch.load(latest_checkpoint(tmp_path / "parts") / "model.pt", weights_only=True)
+    second.model.load_state_dict(saved)
+    second.trainer.run(state)
+
+    assert_same(weights(whole.model), weights(second.model))
+    ends = [
+        torch.load(latest_checkpoint(tmp_path / name) / "model.pt", weights_only=True) for name in ("whole", "parts")
+    ]
+    assert_same(*ends)
+
+
+def stop_at(step):
+    def report(event):
+        if isinstance(event, Saved) and event.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return report
+
+
+def test_a_signal_saves_and_names_the_command_to_go_on(start_run):
+    run = start_run(options(run__max_steps=50, run__save_every=4))
+    run.trainer.report = stop_at(4)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped) as caught:
+        run.trainer.run()
+    assert caught.value.exit_code == 75
+    assert "--resume" in caught.value.hint
+    assert load_checkpoint(latest_checkpoint(run.folder)).progress["step"] == 4
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_accumulated_batches_move_the_weights_as_one_big_batch(start_run, tmp_path):
+    settings = {"run__max_steps": 3, "objective__ctc_weight": 0.4, "objective__label_smoothing": 0.1}
+    small = start_run(
+        options(batch__accumulation=4, **settings), model=TinyModel(0.0), feed=make_feed(), folder=tmp_path / "a"
+    )
+    big_feed = make_feed(max_seconds=12.0, max_items=12)
+    big = start_run(options(**settings), model=TinyModel(0.0), feed=big_feed, folder=tmp_path / "b")
+    small.trainer.run()
+    big.trainer.run()
+    assert (len(small.trainer.feed.plan), len(big.trainer.feed.plan)) == (4, 1)
+    for name, tensor in big.model.state_dict().items():
+        torch.testing.assert_close(small.model.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_worker_processes_change_nothing(start_run, tmp_path):
+    alone = start_run(options(run__max_steps=3), folder=tmp_path / "a")
+    helped = start_run(options(run__max_steps=3), feed=make_feed(workers=1), folder=tmp_path / "b")
+    alone.trainer.run()
+    helped.trainer.run()
+    assert_same(weights(alone.model), weights(helped.model))
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(start_run):
+    def sometimes(utterance):
+        return sound(utterance) * (np.nan if utterance.id == "7" else 1.0)
+
+    run = start_run(options(run__max_steps=8, run__log_every=4), feed=make_feed(read=sometimes))
+    report = run.trainer.run()
+    assert report.skipped == 2
+    assert all(torch.isfinite(tensor).all() for tensor in run.model.state_dict().values())
+    assert all(np.isfinite(event.losses["cross_entropy"]) for event in run.events if isinstance(event, Stepped))
+
+
+def test_too_many_steps_in_a_row_that_are_not_finite_end_the_run(start_run):
+    run = start_run(options(run__max_nonfinite=3), feed=make_feed(read=lambda utterance: sound(utterance) * np.nan))
+    with pytest.raises(TrainingDiverged, match="4 steps in a row"):
+        run.trainer.run()
+
+
+def test_unreadable_recordings_are_left_out_and_remembered(start_run):
+    def broken(utterance):
+        if utterance.id == "3":
+            raise InputError("`3.wav` is empty.")
+        return sound(utterance)
+
+    run = start_run(options(), feed=make_feed(read=broken))
+    run.trainer.run()
+    assert run.trainer.feed.failures == {"3": "`3.wav` is empty."}
+
+
+def test_a_run_in_which_nothing_is_readable_says_why(start_run):
+    def broken(utterance):
+        raise InputError("`x.wav` is empty.")
+
+    with pytest.raises(InputError, match="x.wav"):
+        start_run(options(), feed=make_feed(read=broken)).trainer.run()
+
+
+def test_a_run_without_an_end_is_refused(start_run):
+    with pytest.raises(UsageError, match="needs an end"):
+        start_run(options(run__max_steps=0)).trainer.run()
+
+
+def test_epochs_end_a_run(start_run):
+    run = start_run(options(run__max_steps=0, run__max_epochs=2))
+    assert run.trainer.run().step == 2 * 4
+
+
+def test_the_best_and_the_newest_checkpoints_stay(start_run):
+    scores = iter([10.0, 50.0, 20.0, 30.0])
+    run = start_run(
+        options(run__max_steps=8, run__eval_every=2, run__save_every=2, run__keep_last=1, run__keep_best=1),
+        validate=lambda: Evaluation({"cross_entropy": 1.0}, {}, next(scores)),
+    )
+    report = run.trainer.run()
+    assert (report.best_step, report.best_score) == (4, 50.0)
+    assert [path.name for path in checkpoints(run.folder)] == ["step-00000004", "step-00000008"]
+    assert [event.best for event in run.events if isinstance(event, Evaluated)] == [True, True, False, False]
+    assert not (checkpoints(run.folder)[0] / "training").exists()
+
+
+def test_patience_ends_a_run(start_run):
+    scores = iter([10.0, 9.0, 8.0, 7.0, 6.0])
+    run = start_run(
+        options(run__max_steps=50, run__eval_every=1, run__patience=2),
+        validate=lambda: Evaluation({}, {}, next(scores)),
+    )
+    assert run.trainer.run().step == 3
+
+
+def test_a_full_disk_is_an_output_error_and_leaves_the_last_checkpoint(start_run):
+    run = start_run(options(run__max_steps=4, run__save_every=2))
+
+    def save(target):
+        if len(checkpoints(run.folder)) == 1:
+            raise OSError(28, "No space left on device")
+        torch.save(run.model.state_dict(), target / "model.pt")
+
+    run.trainer.save = save
+    with pytest.raises(OutputError, match="No space left"):
+        run.trainer.run()
+    assert load_checkpoint(latest_checkpoint(run.folder)).progress["step"] == 2
+    assert [path.name for path in (run.folder / "checkpoints").iterdir()] == ["step-00000002"]
+
+
+def test_a_frozen_encoder_thaws_at_its_step(start_run):
+    run = start_run(options(model__freeze_encoder_steps=4, run__max_steps=4))
+    before = weights(run.model)
+    run.trainer.run()
+    after = weights(run.model)
+    assert torch.equal(before["encoder.0.weight"], after["encoder.0.weight"])
+    assert not torch.equal(before["decoder.weight"], after["decoder.weight"])
+    run = start_run(options(model__freeze_encoder_steps=4, run__max_steps=5), folder=run.folder.with_name("longer"))
+    run.trainer.run()
+    assert not torch.equal(before["encoder.0.weight"], run.model.state_dict()["encoder.0.weight"])
+
+
+def test_evaluation_sees_the_running_mean_and_training_goes_on_with_the_weights(start_run):
+    seen = []
+    run = start_run(options(run__max_steps=4, run__ema_decay=0.9))
+    run.trainer.validate = lambda: seen.append(weights(run.model)) or Evaluation({}, {}, 0.0)
+    run.trainer.run()
+    assert not torch.equal(seen[0]["decoder.weight"], run.model.decoder.weight)
+    saved = torch.load(latest_checkpoint(run.folder) / "model.pt", weights_only=True)
+    assert_same(seen[0], saved)
