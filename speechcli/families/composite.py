@@ -10,6 +10,8 @@ from speechcli.errors import ModelError
 from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS
 from speechcli.families.config import FamilyConfig
 from speechcli.families.family import Family, Rule, Same, under
+from speechcli.models.decoder import TextDecoder
+from speechcli.models.encoder import SpeechEncoder
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 
 MODEL_TYPE = "speech-encoder-decoder"
@@ -113,7 +115,7 @@ def family_config(values: Mapping[str, Any], families: Mapping[str, Family], *, 
     Raises:
         ModelError: the family cannot stand here.
     """
-    kind = values.get("model_type")
+    kind = str(values.get("model_type"))
     if kind not in families:
         raise ModelError(f"The {role} must be one of {', '.join(families)}, but its `model_type` is {kind!r}.")
     return families[kind].config.from_dict(values)
@@ -129,8 +131,8 @@ def build(config: SpeechEncoderDecoderConfig) -> SpeechEncoderDecoder:
     Raises:
         ModelError: the halves cannot be joined.
     """
-    encoder = config.encoder_family.build(config.encoder)
-    decoder = config.decoder_family.build(config.decoder)
+    encoder: SpeechEncoder = config.encoder_family.build(config.encoder)
+    decoder: TextDecoder = config.decoder_family.build(config.decoder)
     stated = getattr(config.encoder, "output_hidden_size", None) or encoder.frame_width
     asked = config.decoder.extra.get("cross_attention_hidden_size")
     if asked is not None and not asked == encoder.width == decoder.width:

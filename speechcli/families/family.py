@@ -147,8 +147,8 @@ class Family:
     config: type[FamilyConfig]
     keys: tuple[Rule, ...]
     """Each of their keys matches one rule, and each of ours."""
-    build: Callable[[Any], nn.Module]
-    """A configuration -> the module, with weights of torch's own making."""
+    build: Callable[[Any], Any]
+    """A configuration -> the encoder or decoder, with weights of torch's own making."""
     initialize: Callable[[nn.Module, Any], None]
     """Fill a module with random weights by the family's rule."""
     base: str

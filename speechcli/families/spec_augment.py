@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from speechcli.families.config import FamilyConfig
-from speechcli.nn.masks import SpecAugment, Spans
+from speechcli.nn.masks import Spans, SpecAugment
 
 
 @dataclass(frozen=True, kw_only=True)

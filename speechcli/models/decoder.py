@@ -1,11 +1,12 @@
 """The text decoder: token ids and a memory to scores over the vocabulary."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from speechcli.nn.cache import DecoderCache, KeyValues, LayerCache
+from speechcli.nn.cache import DecoderCache
 from speechcli.nn.layer import TransformerLayer
 from speechcli.nn.positions import CountedPositions, LearnedPositions
 
@@ -84,11 +85,7 @@ class TextDecoder(nn.Module):
 
     def start(self, memory: Tensor, memory_mask: Tensor | None = None) -> DecoderCache:
         """Project a memory (batch, frames, width) for every layer, once."""
-        layers = [
-            LayerCache(KeyValues() if layer.cross_attn is None else layer.cross_attn.project(memory))
-            for layer in self.layers
-        ]
-        return DecoderCache(layers, memory_mask)
+        return DecoderCache([layer.project(memory) for layer in self._layers()], memory_mask)
 
     def step(self, ids: Tensor, cache: DecoderCache) -> Tensor:
         """Score what comes after the newest tokens.
@@ -110,8 +107,12 @@ class TextDecoder(nn.Module):
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
         x = self.dropout(x)
-        for layer, kept in zip(self.layers, cache.layers, strict=True):
+        for layer, kept in zip(self._layers(), cache.layers, strict=True):
             if self.training and torch.rand(()).item() < self.layer_dropout:
                 continue
             x = layer.decode(x, kept, mask=mask, memory_mask=cache.memory_mask)
-        return x if self.norm is None else self.norm(x)
+        y: Tensor = x if self.norm is None else self.norm(x)
+        return y
+
+    def _layers(self) -> list[TransformerLayer]:
+        return cast(list[TransformerLayer], list(self.layers))

@@ -58,7 +58,7 @@ class MultiHeadAttention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         # (batch, tokens, width) -> (batch, heads, tokens, head width)
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None, bias: Tensor | None, causal: bool
@@ -111,7 +111,7 @@ class CrossAttention(MultiHeadAttention):
 
 
 class GatedBiasAttention(MultiHeadAttention):
-    """WavLM's attention: the shared position bias is scaled per head and query by a gate (Chen et al. 2022, sec. III-B)."""
+    """WavLM's attention: a gate scales the shared position bias per head and query (Chen et al. 2022)."""
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
         super().__init__(width, heads, dropout=dropout)
@@ -146,4 +146,5 @@ class RelativeKeyAttention(MultiHeadAttention):
         distance = (position[None] - position[:, None]).clamp(-self.left, self.right) + self.left
         # Score every query against the few embeddings, then pick: (batch, heads, tokens, distances) -> (…, keys).
         scores = query @ self.distances.weight.to(query.dtype).T * query.size(-1) ** -0.5
-        return scores.gather(3, distance.expand(query.size(0), query.size(1), -1, -1))
+        picked: Tensor = scores.gather(3, distance.expand(query.size(0), query.size(1), -1, -1))
+        return picked

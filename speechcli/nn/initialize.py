@@ -8,7 +8,7 @@ from torch import nn
 
 @torch.no_grad()
 def initialize(module: nn.Module, std: float) -> None:
-    """Fill one module (not its children): linear maps and embeddings N(0, std), convolutions Kaiming, norms one and zero.
+    """Fill one module, not its children: linear maps and embeddings N(0, std), convolutions Kaiming, norms one.
 
     Args:
         module: any module; kinds without weights of their own are left alone.

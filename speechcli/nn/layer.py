@@ -6,7 +6,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from speechcli.nn.attention import CrossAttention, MultiHeadAttention
-from speechcli.nn.cache import LayerCache
+from speechcli.nn.cache import KeyValues, LayerCache
 from speechcli.nn.feedforward import FeedForward
 
 
@@ -55,6 +55,10 @@ class TransformerLayer(nn.Module):
         seen = None if mask is None else mask[:, None, None]
         x = self._residual(x, self.self_attn_norm, partial(self.self_attn, mask=seen, bias=bias))
         return self._residual(x, self.ffn_norm, self.ffn)
+
+    def project(self, memory: Tensor) -> LayerCache:
+        """Begin a cache with the memory (batch, frames, width) in this layer's projection."""
+        return LayerCache(KeyValues() if self.cross_attn is None else self.cross_attn.project(memory))
 
     def decode(
         self, x: Tensor, cache: LayerCache, *, mask: Tensor | None = None, memory_mask: Tensor | None = None
