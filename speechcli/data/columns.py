@@ -5,9 +5,8 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from speechcli.errors import InputError, UsageError
@@ -65,7 +64,7 @@ class Columns:
     transcript: str | None = None
     translation: str | None = None
     text: str | None = None
-    wide: Mapping[str, str] = MappingProxyType({})
+    wide: Mapping[str, str] = field(default_factory=dict)
     """Language to column: {"en": "text_en"}."""
 
     def summary(self) -> str:
