@@ -1,0 +1,67 @@
+"""What the user asked for, put over what the model's generation_config.json says."""
+
+import math
+from typing import Any
+
+from speechcli.decoding.options import GenerationOptions
+from speechcli.pipelines.options import DecodingOptions
+
+DEFAULT_BEAMS = 5
+
+# Fast speech has 6 syllables or 20 letters a second, and some vocabularies are single letters.
+TOKENS_PER_SECOND = 25
+# Room for tags and the end, and for a word in a very short clip.
+SPARE_TOKENS = 16
+# The limit grows in steps, so that clips of like length are decoded together with one limit.
+LIMIT_STEP_SECONDS = 5
+
+_NAMES = {
+    "length_penalty": "length_penalty",
+    "early_stopping": "early_stopping",
+    "temperature": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "num_return": "num_return_sequences",
+    "repetition_penalty": "repetition_penalty",
+    "no_repeat_ngram_size": "no_repeat_ngram_size",
+    "min_new_tokens": "min_new_tokens",
+    "max_new_tokens": "max_new_tokens",
+}
+
+
+def effective_options(model: GenerationOptions, asked: DecodingOptions) -> GenerationOptions:
+    """Return the model's options with everything replaced that was asked for.
+
+    Raises:
+        UsageError: a value is not allowed, or the values contradict each other.
+    """
+    changes: dict[str, Any] = {
+        theirs: getattr(asked, ours) for ours, theirs in _NAMES.items() if getattr(asked, ours) is not None
+    }
+    if asked.strategy in ("greedy", "sample"):
+        changes |= {"num_beams": 1, "do_sample": asked.strategy == "sample"}
+    elif asked.strategy == "beam":
+        usual = model.num_beams if model.num_beams > 1 else DEFAULT_BEAMS
+        changes |= {"num_beams": asked.beam_size or max(usual, asked.num_return or 1), "do_sample": False}
+    elif asked.beam_size is not None:
+        changes |= {"num_beams": asked.beam_size}
+    return model.with_(**changes)
+
+
+def with_limit(options: GenerationOptions, seconds: float, positions: int) -> GenerationOptions:
+    """Return options that always end.
+
+    Where neither the model nor the user sets a longest text, it is 25 tokens a second of audio, the seconds rounded up
+    to a multiple of 5, and 16 more. What is longer than the decoder has positions for is shortened to that.
+
+    Args:
+        options: what the model and the user say.
+        seconds: length of the audio.
+        positions: how many tokens the decoder can tell apart.
+    """
+    if options.max_length is None and options.max_new_tokens is None:
+        rounded = LIMIT_STEP_SECONDS * math.ceil(seconds / LIMIT_STEP_SECONDS)
+        options = options.with_(max_new_tokens=SPARE_TOKENS + TOKENS_PER_SECOND * rounded)
+    if options.length_limits(1).longest > positions:
+        options = options.with_(max_new_tokens=None, max_length=positions)
+    return options

@@ -1,0 +1,175 @@
+"""Files, folders, globs, lists, manifests and standard input to an ordered list of recordings."""
+
+import glob
+import os
+from collections.abc import Hashable, Iterable, Iterator
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+from speechcli.audio.read import AUDIO_EXTENSIONS
+from speechcli.errors import InputError, UsageError
+from speechcli.pipelines.options import InputOptions
+from speechcli.pipelines.outcome import Failure
+
+
+class Source(NamedTuple):
+    """One recording to listen to."""
+
+    path: Path | None
+    """The file; None: standard input."""
+    name: str
+    """What transcripts, the journal and messages call it."""
+    place: PurePath
+    """Where it lies in the input tree: what the output folder mirrors."""
+    language: str | None = None
+    """The spoken language, where a manifest says it."""
+    start: float | None = None
+    """Second at which it begins, where it is a stretch of the file."""
+    end: float | None = None
+    """Second at which it ends, where it is a stretch of the file."""
+
+
+class Inputs(NamedTuple):
+    """What was found."""
+
+    sources: tuple[Source, ...]
+    failures: tuple[Failure, ...]
+
+
+def find_inputs(options: InputOptions) -> Inputs:
+    """Find every recording that the options name, each once, in the order of the options.
+
+    A file is placed by its name alone; what a folder, a glob or a list names is placed relative to that folder, to
+    the fixed part of the glob, or to the folder that all entries of the list share.
+
+    Raises:
+        UsageError: nothing is named at all, or standard input is named twice.
+        InputError: nothing of what is named is there, or a list or manifest cannot be read.
+    """
+    if not options.inputs and options.manifest is None:
+        raise UsageError(
+            "An input is missing.",
+            hint="Name a file, a folder, a glob, @list.txt, - for standard input, or --manifest FILE.",
+        )
+    if options.inputs.count("-") > 1:
+        raise UsageError("Standard input can be read once, but `-` is named twice.")
+    sources: dict[Hashable, Source] = {}
+    failures: list[Failure] = []
+    found = [item for text in options.inputs for item in _expand(text)]
+    if options.manifest is not None:
+        found += _from_manifest(options.manifest)
+    for item in found:
+        if isinstance(item, Failure):
+            failures.append(item)
+        else:
+            sources.setdefault(_identity(item), item)
+    if not sources:
+        raise _nothing(failures)
+    return Inputs(tuple(sources.values()), tuple(failures))
+
+
+def _expand(text: str) -> Iterator[Source | Failure]:
+    path = Path(text)
+    if text == "-":
+        yield Source(None, "-", PurePath("stdin"))
+    elif path.is_dir():
+        yield from _from_folder(path)
+    elif path.exists():  # a pipe or a device is as good as a file
+        yield Source(path, text, PurePath(path.name))
+    elif text.startswith("@") and len(text) > 1:
+        yield from _from_list(Path(text[1:]))
+    elif glob.has_magic(text):
+        yield from _from_glob(text)
+    else:
+        yield _missing(text)
+
+
+def _from_folder(folder: Path) -> Iterator[Source | Failure]:
+    paths = [path for path in _walk(folder) if path.suffix.lower() in AUDIO_EXTENSIONS]
+    if not paths:
+        yield Failure(str(folder), f"The folder {folder} holds no audio files.", _extensions_hint())
+    yield from (Source(path, str(path), PurePath(path.relative_to(folder))) for path in paths)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield every file below a folder in a fixed order, hidden ones left out, linked folders once."""
+    seen: set[str] = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(here, name) for name in sorted(files) if not name.startswith("."))
+
+
+def _from_glob(pattern: str) -> Iterator[Source | Failure]:
+    paths = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+    files = [path for path in paths if path.is_file()]
+    if not files:
+        yield Failure(pattern, f"No file matches {pattern}.")
+    base = _fixed_part(pattern)
+    yield from (Source(path, str(path), PurePath(os.path.relpath(path, base))) for path in files)
+
+
+def _fixed_part(pattern: str) -> Path:
+    fixed = Path()
+    for part in Path(pattern).parts[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed /= part
+    return fixed
+
+
+def _from_list(path: Path) -> Iterator[Source | Failure]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
+    except OSError as error:
+        raise InputError(f"The list {path} cannot be read: {error.strerror or error}.") from error
+    names = [line.strip("\r") for line in lines if line.strip()]
+    if not names:
+        yield Failure(f"@{path}", f"The list {path} is empty.")
+        return
+    base = os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name in names])
+    for name in names:
+        if os.path.isfile(name):
+            yield Source(Path(name), name, PurePath(os.path.relpath(os.path.abspath(name), base)))
+        else:
+            yield _missing(name)
+
+
+def _from_manifest(path: Path) -> Iterator[Source | Failure]:
+    from speechcli.data.manifest import ManifestOptions, read_manifest
+
+    manifest = read_manifest(path, options=ManifestOptions(need_targets=False, check_audio=False))
+    for row in manifest.bad_rows:
+        yield Failure(f"{path}:{row.line}", row.reason)
+    for utterance in manifest.utterances:
+        place = PurePath(*_parts(utterance.id))
+        name = str(utterance.audio)
+        yield Source(utterance.audio, name, place, utterance.language, utterance.start, utterance.end)
+
+
+def _parts(identity: str) -> Iterable[str]:
+    """Split an utterance's id into safe names of folders and a file."""
+    parts = [part for part in identity.replace("\\", "/").replace("\0", "").split("/") if part not in ("", ".", "..")]
+    return parts or ["unnamed"]
+
+
+def _identity(source: Source) -> Hashable:
+    return source.path and os.path.realpath(source.path), source.start, source.end
+
+
+def _missing(text: str) -> Failure:
+    return Failure(text, f"There is no file {text}.")
+
+
+def _nothing(failures: list[Failure]) -> InputError:
+    if len(failures) == 1:
+        return InputError(failures[0].message, hint=failures[0].hint)
+    return InputError(f"None of the {len(failures)} inputs is there; the first: {failures[0].message}")
+
+
+def _extensions_hint() -> str:
+    return "A folder is searched for wav, flac, ogg, opus, mp3, m4a, mp4 and the like; name other files themselves."

@@ -1,0 +1,148 @@
+"""Transcripts of many recordings to standard output or a folder: planned first, resumable, exact about failures."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from speechcli import __version__
+from speechcli.pipelines.inputs import Inputs, Source, find_inputs
+from speechcli.pipelines.journal import FailureList, Journal
+from speechcli.pipelines.options import ModelOptions, OutputOptions, SpeechOptions
+from speechcli.pipelines.outcome import JobReport, Outcome, Report, in_order, silent
+from speechcli.pipelines.outputs import Output, make_folder, plan_outputs, refuse_overwriting, write_atomically
+from speechcli.pipelines.stream import Sink, Stream
+from speechcli.writers import WRITERS
+
+
+class Listens(Protocol):
+    """A loaded model, as `speechcli.pipelines.listen.Listener`."""
+
+    def listen(self, sources: Sequence[Source]) -> Iterator[Outcome]:
+        """Yield what became of each recording."""
+        ...
+
+
+Open = Callable[[SpeechOptions, Report], Listens]
+
+
+def open_listener(options: SpeechOptions, report: Report) -> Listens:
+    """Load the model; torch is imported here and not before, when inputs and outputs are known to be in order."""
+    from speechcli.pipelines import speech
+
+    return speech.open_listener(options, report)
+
+
+def run_job(
+    options: SpeechOptions,
+    outputs: OutputOptions,
+    *,
+    sink: Sink,
+    report: Report = silent,
+    open_model: Open = open_listener,
+) -> JobReport:
+    """Transcribe or translate all inputs, and write the results where the options say.
+
+    Args:
+        options: what to do.
+        outputs: where the results go.
+        sink: standard output.
+        report: told of progress, warnings and failures.
+        open_model: loads the model.
+
+    Raises:
+        InputError: no input is there.
+        ModelError: the model cannot be loaded, or cannot write text.
+        OutputError: the disk is full, or an output cannot be written.
+        UsageError: something asked for is not possible, or would overwrite files.
+    """
+    inputs = find_inputs(options.inputs)
+    if outputs.output_dir is None:
+        return _to_stream(options, outputs.formats[0], inputs, sink, report, open_model)
+    return _FolderJob(options, outputs, outputs.output_dir, inputs, report).run(open_model)
+
+
+def _to_stream(
+    options: SpeechOptions, kind: str, inputs: Inputs, sink: Sink, report: Report, open_model: Open
+) -> JobReport:
+    names = [source.name for source in inputs.sources]
+    # A folder, a glob or a list is several inputs, even if it holds one file today.
+    several = tuple(names) != options.inputs.inputs or len(names) > 1
+    stream = Stream(sink, kind, several_inputs=several, targets=options.targets)
+    result = JobReport()
+    for outcome in _all_outcomes(inputs, in_order(open_model(options, report).listen(inputs.sources))):
+        if outcome.failure is not None:
+            report(outcome.failure)
+        else:
+            stream.write(outcome.transcripts)
+        result.count(outcome)
+    stream.finish()
+    return result
+
+
+class _FolderJob:
+    """One output file for each recording, target language and format."""
+
+    def __init__(
+        self, options: SpeechOptions, outputs: OutputOptions, folder: Path, inputs: Inputs, report: Report
+    ) -> None:
+        self._options = options
+        self._inputs = inputs
+        self._report = report
+        plan = plan_outputs(inputs.sources, folder, outputs.formats, options.targets)
+        make_folder(folder)
+        self._journal = Journal(folder, model=_identity(options.model), options=options.chosen())
+        self._failures = FailureList(folder)
+        self._work = [
+            (source, files)
+            for source, files in zip(inputs.sources, plan, strict=True)
+            if not (outputs.resume and self._journal.done(source, files))
+        ]
+        if not outputs.overwrite:
+            refuse_overwriting(self._foreign(redo=not outputs.resume))
+
+    def run(self, open_model: Open) -> JobReport:
+        """Do what is not done yet."""
+        result = JobReport(skipped=len(self._inputs.sources) - len(self._work))
+        sources = [source for source, _ in self._work]
+        heard = open_model(self._options, self._report).listen(sources) if sources else iter(())
+        for outcome in _all_outcomes(self._inputs, heard):
+            self._take(outcome)
+            result.count(outcome)
+        self._failures.finish()
+        return result
+
+    def _foreign(self, *, redo: bool) -> list[Output]:
+        """Return the outputs that this job has no right to replace without being told so."""
+        return [
+            output
+            for source, files in self._work
+            for output in files
+            if not (self._journal.started(source, output) or (redo and self._journal.knows(output)))
+        ]
+
+    def _take(self, outcome: Outcome) -> None:
+        if outcome.failure is not None:
+            self._report(outcome.failure)
+            self._failures.add(outcome.failure)
+        else:
+            source, files = self._work[outcome.index]
+            self._journal.add(source, files, done=False)
+            for output in files:
+                write_atomically(output.path, WRITERS[output.format].write(outcome.transcripts[output.target]))
+            self._journal.add(source, files, done=True)
+
+
+def _all_outcomes(inputs: Inputs, heard: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Yield the inputs that are not there, then what became of the others."""
+    for failure in inputs.failures:
+        yield Outcome(-1, (), failure)
+    yield from heard
+
+
+def _identity(options: ModelOptions) -> dict[str, Any]:
+    """Return what tells this model from others, and this version of it from others, without loading it."""
+    folder = None if options.model is None else Path(options.model).expanduser()
+    if folder is None or not folder.is_dir():
+        return {"name": options.shown, "version": __version__}
+    changed = max((path.stat().st_mtime_ns for path in folder.iterdir()), default=0)
+    return {"name": str(folder.resolve()), "changed": changed}

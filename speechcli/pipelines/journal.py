@@ -1,0 +1,148 @@
+"""The journal of a folder job: what is done, so that a second run does the rest; and the list of what failed."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from speechcli.pipelines.inputs import Source
+from speechcli.pipelines.outcome import Failure
+from speechcli.pipelines.outputs import FAILURES, JOURNAL, Output, output_error
+from speechcli.writers import json_line
+
+
+class Journal:
+    """`speechcli.jsonl` in an output folder: a line for each input before its outputs are written, and one after.
+
+    A line holds the input (path, size, time of change), the model, the options, the outputs, and whether they are
+    done. The last line about an output counts; a line that a crash cut short is passed over. The line before makes
+    outputs known as ours that a crash left without the line after.
+
+    Args:
+        folder: the output folder.
+        model: name of the model, and what tells another version of it.
+        options: everything else that decides the text.
+
+    Raises:
+        OutputError: the journal is there but cannot be read.
+    """
+
+    def __init__(self, folder: Path, *, model: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._path = folder / JOURNAL
+        self._same = {"model": dict(model), "options": dict(options)}
+        self._makers: dict[str, dict[str, Any]] = {}
+        for line in _read(self._path):
+            maker = {key: value for key, value in line.items() if key != "outputs"}
+            self._makers.update(dict.fromkeys(line["outputs"], maker))
+
+    def knows(self, output: Output) -> bool:
+        """Whether an earlier run wrote this file."""
+        return self._name(output) in self._makers
+
+    def started(self, source: Source, output: Output) -> bool:
+        """Whether an earlier run made this file from this very input, with the same model and options."""
+        made = self._makers.get(self._name(output), {})
+        return {**made, "done": False} == self._maker(source, done=False)
+
+    def done(self, source: Source, outputs: Sequence[Output]) -> bool:
+        """Whether all these files are there, made from this very input with the same model and options."""
+        maker = self._maker(source, done=True)
+        return maker is not None and all(
+            self._makers.get(self._name(output)) == maker and output.path.exists() for output in outputs
+        )
+
+    def add(self, source: Source, outputs: Sequence[Output], *, done: bool) -> None:
+        """Write down that outputs are about to be written, or that they are.
+
+        Raises:
+            OutputError: the journal cannot be written.
+        """
+        maker = self._maker(source, done=done)
+        if maker is not None:
+            _append(self._path, json_line({**maker, "outputs": [self._name(output) for output in outputs]}))
+
+    def _name(self, output: Output) -> str:
+        return output.path.relative_to(self._folder).as_posix()
+
+    def _maker(self, source: Source, *, done: bool) -> dict[str, Any] | None:
+        if source.path is None:
+            return None  # standard input is different each time
+        try:
+            state = os.stat(source.path)
+        except OSError:
+            return None
+        return {
+            "path": os.path.abspath(source.path),
+            "size": state.st_size,
+            "changed": state.st_mtime_ns,
+            "stretch": [source.start, source.end],
+            **self._same,
+            "done": done,
+        }
+
+
+class FailureList:
+    """`failures.jsonl` in an output folder: one line for each input that failed in the latest run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FAILURES
+        self._count = 0
+
+    def add(self, failure: Failure) -> None:
+        """Write down a failure; the first one replaces the list of an earlier run.
+
+        Raises:
+            OutputError: the list cannot be written.
+        """
+        line = {"path": failure.path, "error": failure.message, "hint": failure.hint}
+        _append(self._path, json_line(line), afresh=self._count == 0)
+        self._count += 1
+
+    def finish(self) -> None:
+        """Remove the list of an earlier run if nothing failed in this one.
+
+        Raises:
+            OutputError: it cannot be removed.
+        """
+        if self._count == 0:
+            try:
+                self._path.unlink(missing_ok=True)
+            except OSError as error:
+                raise output_error(self._path, error) from error
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise output_error(path, error) from error
+    entries = []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("outputs"), list):
+            entries.append(entry)
+    return entries
+
+
+def _append(path: Path, line: bytes, *, afresh: bool = False) -> None:
+    try:
+        with path.open("wb" if afresh else "ab+") as file:
+            if file.tell() and not _ends_a_line(file):
+                file.write(b"\n")  # a crash cut the last line short
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def _ends_a_line(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"

@@ -1,0 +1,221 @@
+"""What `transcribe` and `translate` are told. Importing this costs nothing: no torch, no audio library."""
+
+import math
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from speechcli.errors import UsageError
+
+FORMATS = ("txt", "json", "jsonl", "srt", "vtt", "tsv")
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model, and where and how it computes."""
+
+    model: str | None = None
+    """A folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub; None: the embedded model."""
+    revision: str | None = None
+    """Branch, tag or commit on the Hub."""
+    token: str | None = field(default=None, repr=False)
+    """Access token of the Hub."""
+    cache_dir: Path | None = None
+    """Where downloads are kept; None: the Hub library's own place."""
+    offline: bool = False
+    """Never ask the network."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Numbers of the weights and activations."""
+    threads: int | None = None
+    """Processor threads; None: torch's own choice."""
+    seed: int = 0
+    """Sampling depends on it."""
+
+    @property
+    def shown(self) -> str:
+        """The model's name for people, with its revision."""
+        name = self.model or "speechcli/default_model"
+        return name if self.revision is None else f"{name}@{self.revision}"
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """Which recordings, and how they are read."""
+
+    inputs: tuple[str, ...] = ()
+    """Files, folders, globs, `@list.txt`, `-`."""
+    manifest: Path | None = None
+    """A manifest whose recordings are taken too."""
+    raw: Literal["s16le"] | None = None
+    """Sample format of headerless PCM on standard input or in files."""
+    rate: int = 16_000
+    """Sample rate of headerless PCM in Hz."""
+    channels: int = 1
+    """Channels of headerless PCM."""
+    audio_backend: Literal["auto", "soundfile", "av"] = "auto"
+    """What decodes files."""
+    channel: str = "mix"
+    """`mix`, or the number of one channel, from 0."""
+    start: float | None = None
+    """Seconds to skip at the start of each recording."""
+    end: float | None = None
+    """Seconds at which each recording ends."""
+    normalize: Literal["auto", "utterance", "none"] = "auto"
+    """Loudness: as the model's settings say, to zero mean and unit variance, or as it is."""
+
+    def __post_init__(self) -> None:
+        _check(
+            self.channel == "mix" or (self.channel.isascii() and self.channel.isdigit()),
+            "--channel",
+            "`mix` or a number",
+            self.channel,
+        )
+        _check(self.rate >= 1, "--rate", "at least 1", self.rate)
+        _check(self.channels >= 1, "--channels", "at least 1", self.channels)
+        _check(_finite(self.start) and (self.start or 0) >= 0, "--start", "at least 0", self.start)
+        _check(self.end is None or self.end > (self.start or 0), "--end", "after --start", self.end)
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How text is searched for; None leaves the model's `generation_config.json` in force."""
+
+    strategy: Literal["greedy", "beam", "sample"] | None = None
+    """The likeliest token each time, the likeliest text among several, or a random one."""
+    beam_size: int | None = None
+    """Texts kept at each step."""
+    length_penalty: float | None = None
+    """Above 0 favours longer texts in beam search."""
+    early_stopping: bool | None = None
+    """Stop as soon as there are enough finished texts."""
+    temperature: float | None = None
+    """Below 1 sharpens, above 1 flattens what `sample` draws from."""
+    top_k: int | None = None
+    """Draw from so many likeliest tokens only."""
+    top_p: float | None = None
+    """Draw from the likeliest tokens that together have this probability."""
+    num_return: int | None = None
+    """Texts returned for each segment; those after the first are alternatives in JSON."""
+    repetition_penalty: float | None = None
+    """Above 1 makes tokens that were said before less likely."""
+    no_repeat_ngram_size: int | None = None
+    """No so many tokens in a row may occur twice."""
+    min_new_tokens: int | None = None
+    """Shortest text in tokens."""
+    max_new_tokens: int | None = None
+    """Longest text in tokens."""
+    max_segment: float = 30.0
+    """Longest stretch of audio decoded in one piece, in seconds; longer audio is cut where it is quietest."""
+    batch_seconds: float | None = None
+    """Seconds of audio decoded at once, padding counted; None: what suits the device."""
+    batch_size: int = 64
+    """Stretches of audio decoded at once."""
+
+    def __post_init__(self) -> None:
+        if self.strategy in ("greedy", "sample") and (self.beam_size or 1) > 1:
+            raise UsageError(f"`--strategy {self.strategy}` keeps one text, but --beam-size is {self.beam_size}.")
+        for name in ("beam_size", "num_return", "max_new_tokens", "batch_size"):
+            value = getattr(self, name)
+            _check(value is None or value >= 1, f"--{name.replace('_', '-')}", "at least 1", value)
+        _check(_finite(self.max_segment) and self.max_segment >= 1, "--max-segment", "at least 1", self.max_segment)
+        _check(self.batch_seconds is None or self.batch_seconds > 0, "--batch-seconds", "above 0", self.batch_seconds)
+
+    def chosen(self) -> dict[str, Any]:
+        """Return what changes the text and was asked for, by name."""
+        silent = ("batch_seconds", "batch_size")
+        return {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if item.name not in silent and getattr(self, item.name) != item.default
+        }
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where the text goes."""
+
+    output_dir: Path | None = None
+    """Folder for the outputs; None: standard output."""
+    formats: tuple[str, ...] = ("txt",)
+    """Some of txt, json, jsonl, srt, vtt, tsv."""
+    overwrite: bool = False
+    """Replace files that are there."""
+    resume: bool = True
+    """Skip what the journal in the output folder says is done."""
+
+    def __post_init__(self) -> None:
+        if self.output_dir is None and len(self.formats) > 1:
+            raise UsageError(
+                f"Standard output takes one format, but got {', '.join(self.formats)}.",
+                hint="Write files with -o DIR, or name one -f.",
+            )
+
+
+@dataclass(frozen=True)
+class TranscribeOptions:
+    """Speech to text in the spoken language."""
+
+    model: ModelOptions = ModelOptions()
+    """Which model."""
+    inputs: InputOptions = InputOptions()
+    """Which recordings."""
+    decoding: DecodingOptions = DecodingOptions()
+    """How text is searched for."""
+    language: str | None = None
+    """The spoken language; None: found by the model, where it can."""
+
+    task = "transcribe"
+    targets: tuple[str, ...] = ()
+
+    def chosen(self) -> dict[str, Any]:
+        """Return everything that decides the text, apart from the model and the recording."""
+        return _chosen(self)
+
+
+@dataclass(frozen=True)
+class TranslateOptions:
+    """Speech to text in other languages."""
+
+    model: ModelOptions = ModelOptions()
+    """Which model."""
+    inputs: InputOptions = InputOptions()
+    """Which recordings."""
+    decoding: DecodingOptions = DecodingOptions()
+    """How text is searched for."""
+    language: str | None = None
+    """The spoken language, where the user knows it."""
+    targets: tuple[str, ...] = ()
+    """Languages to translate into; none: the one that the model was trained for."""
+
+    task = "translate"
+
+    def chosen(self) -> dict[str, Any]:
+        """Return everything that decides the text, apart from the model and the recording."""
+        return _chosen(self)
+
+
+SpeechOptions = TranscribeOptions | TranslateOptions
+
+
+def _chosen(options: SpeechOptions) -> dict[str, Any]:
+    reading = {
+        item.name: getattr(options.inputs, item.name)
+        for item in fields(InputOptions)
+        if item.name not in ("inputs", "manifest") and getattr(options.inputs, item.name) != item.default
+    }
+    values = {"task": options.task, "from": options.language, "to": list(options.targets) or None, **reading}
+    values |= options.decoding.chosen()
+    values |= {"dtype": options.model.dtype} if options.model.dtype != "auto" else {}
+    values |= {"seed": options.model.seed} if options.decoding.strategy == "sample" else {}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _finite(value: float | None) -> bool:
+    return value is None or math.isfinite(value)
+
+
+def _check(holds: bool, name: str, rule: str, value: object) -> None:
+    if not holds:
+        raise UsageError(f"`{name}` must be {rule}, but is {value}.")

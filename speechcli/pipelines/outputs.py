@@ -1,0 +1,136 @@
+"""Names of the output files, planned before any work, and writing them all or not at all."""
+
+import contextlib
+import errno
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+from speechcli.audio.read import AUDIO_EXTENSIONS
+from speechcli.errors import OutputError, UsageError
+from speechcli.pipelines.inputs import Source
+
+JOURNAL = "speechcli.jsonl"
+FAILURES = "failures.jsonl"
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Output(NamedTuple):
+    """One file to write."""
+
+    path: Path
+    target: int
+    """Which target language, from 0."""
+    format: str
+
+
+def plan_outputs(
+    sources: Sequence[Source], directory: Path, formats: Sequence[str], targets: Sequence[str]
+) -> list[tuple[Output, ...]]:
+    """Name every output file: the input tree, with a new extension.
+
+    Inputs that would get the same name keep their extension (`talk.wav.txt`, `talk.mp3.txt`). With several target
+    languages the target stands in the name (`talk.es.txt`).
+
+    Raises:
+        UsageError: two inputs would still write the same file.
+    """
+    labels = [f".{_safe(target)}" for target in targets] if len(targets) > 1 else [""]
+    plan = [
+        tuple(
+            Output(directory / stem.parent / f"{stem.name}{label}.{kind}", target, kind)
+            for target, label in enumerate(labels)
+            for kind in formats
+        )
+        for stem in _stems([source.place for source in sources])
+    ]
+    owners: dict[Path, Source] = {}
+    for source, outputs in zip(sources, plan, strict=True):
+        for output in outputs:
+            other = owners.setdefault(output.path, source)
+            if other is not source:
+                raise UsageError(
+                    f"{other.name} and {source.name} would both be written to {output.path}.",
+                    hint="Name the folder that holds them instead: its tree is kept.",
+                )
+    return plan
+
+
+def refuse_overwriting(outputs: Iterable[Output]) -> None:
+    """Check that none of the files is there already.
+
+    Raises:
+        UsageError: a file is there.
+    """
+    there = [output.path for output in outputs if os.path.lexists(output.path)]
+    if there:
+        more = f" and {len(there) - 1} more outputs already exist" if len(there) > 1 else " already exists"
+        raise UsageError(
+            f"{there[0]}{more}, and nothing is overwritten unasked.",
+            hint="Give --overwrite, or another folder with -o.",
+        )
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents, and make sure that files can be written there.
+
+    Raises:
+        OutputError: it cannot be created or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"The folder {folder} cannot be written.")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all, even if the power fails.
+
+    Raises:
+        OutputError: the disk is full, or the file cannot be written. Nothing is left behind.
+    """
+    # A name of its own length: the final name plus a suffix could be longer than the file system allows.
+    partial = path.parent / f".{os.getpid()}.partial"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """Return the sentence for a file or folder that cannot be written."""
+    hint = "Free some space, or choose another folder with -o; what is done stays done." if is_full(error) else None
+    return OutputError(f"{path} cannot be written: {error.strerror or error}.", hint=hint)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or the user's share of it, is full."""
+    return error.errno in _NO_SPACE
+
+
+def _stems(places: Sequence[PurePath]) -> list[PurePath]:
+    bare = [_without_extension(place) for place in places]
+    shared = Counter(bare)
+    taken = {PurePath(Path(name).stem) for name in (JOURNAL, FAILURES)}
+    return [place if shared[stem] > 1 or stem in taken else stem for place, stem in zip(places, bare, strict=True)]
+
+
+def _without_extension(place: PurePath) -> PurePath:
+    return place.with_suffix("") if place.suffix.lower() in AUDIO_EXTENSIONS else place
+
+
+def _safe(target: str) -> str:
+    return "".join(char if char.isalnum() or char in "-_" else "_" for char in target)

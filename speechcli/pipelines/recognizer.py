@@ -1,0 +1,202 @@
+"""Clips of audio to texts: features, encoder, language, search. Holds the model, knows no files."""
+
+import math
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speechcli.audio.features import WaveformFeatures
+from speechcli.checkpoints.bundle import Bundle
+from speechcli.decoding.generate import generate, start_prompt
+from speechcli.decoding.hypothesis import Hypothesis
+from speechcli.decoding.options import GenerationOptions
+from speechcli.errors import ModelError
+from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
+from speechcli.nn.positions import LearnedPositions
+from speechcli.pipelines.decoding import effective_options, with_limit
+from speechcli.pipelines.languages import Languages, identify
+from speechcli.pipelines.options import SpeechOptions
+from speechcli.text.languages import language_code
+from speechcli.text.tokenizer import Tokenizer
+from speechcli.transcript import Alternative
+
+# Below half a step of 16-bit audio there is nothing but digital silence.
+SILENT_PEAK = 0.5 / 2**15
+
+
+class Clip(NamedTuple):
+    """A stretch of audio that is decoded in one piece."""
+
+    samples: NDArray[np.float32]
+    """(samples,) at the model's rate."""
+    language: str | None = None
+    """The spoken language, where it is known."""
+
+
+class Decoded(NamedTuple):
+    """What was made of a clip in one target language."""
+
+    text: str
+    tokens: tuple[int, ...]
+    avg_logprob: float
+    language: str | None
+    """Code of the spoken language."""
+    target_language: str | None
+    """Code of the language of the text."""
+    alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def compression_ratio(self) -> float:
+        """How much zlib shrinks the text."""
+        data = self.text.encode("utf-8", "replace")
+        return len(data) / len(zlib.compress(data))
+
+
+class Recognizer:
+    """A model that is ready to listen.
+
+    Args:
+        bundle: the model and everything that belongs to it.
+        options: what was asked for.
+
+    Raises:
+        ModelError: the model cannot write text.
+        UsageError: a language or a way of decoding is not possible with this model.
+    """
+
+    def __init__(self, bundle: Bundle, options: SpeechOptions) -> None:
+        self._tokenizer = _tokenizer(bundle)
+        self._model = bundle.model.eval()
+        self._features = bundle.features.with_normalization(options.inputs.normalize)
+        self._options = effective_options(bundle.generation, options.decoding)
+        self._options.check_supported()
+        self._positions = _positions(bundle.model)
+        parameter = next(bundle.model.parameters())
+        self._device, self._dtype = parameter.device, parameter.dtype
+        self._generator = torch.Generator(self._device).manual_seed(options.model.seed)
+        self.languages = Languages(
+            self._tokenizer.languages,
+            task=options.task,
+            spoken=options.language,
+            targets=options.targets,
+            forced=self._options.forced_bos_token_id,
+        )
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the clips, in Hz."""
+        return self._features.sampling_rate
+
+    @property
+    def pads(self) -> bool:
+        """Whether clips of different lengths may be decoded together."""
+        return not (isinstance(self._features, WaveformFeatures) and not self._features.return_attention_mask)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self._device
+
+    @torch.inference_mode()
+    def decode(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
+        """Decode clips together: one pass of the encoder, one search for each target language.
+
+        Returns:
+            For each clip one result for each target language. Digital silence has an empty text.
+        """
+        loud = [i for i, clip in enumerate(clips) if np.abs(clip.samples).max(initial=0.0) > SILENT_PEAK]
+        results = [self._silence(clip) for clip in clips]
+        if loud:
+            for i, result in zip(loud, self._decode_loud([clips[i] for i in loud]), strict=True):
+                results[i] = result
+        return results
+
+    def _decode_loud(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
+        batch = self._features([clip.samples for clip in clips])
+        lengths = None if batch.lengths is None else batch.lengths.to(self._device)
+        encoded = self._model.encode(batch.values.to(self._device, self._dtype), lengths)
+        heard = self._heard(encoded)
+        spoken = [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, heard, strict=True)]
+        by_target = [self._search(clips, encoded, spoken, target) for target in self.languages.targets]
+        return list(zip(*by_target, strict=True))
+
+    def _heard(self, encoded: Encoded) -> list[str | None]:
+        """Return the tag of the spoken language of each clip, None where the model cannot tell."""
+        batch = encoded.memory.size(0)
+        head, tags = self._model.ctc_head, self.languages.ids
+        if head is None or not self.languages.identifies or max(tags.values()) >= head.out_features:
+            return [None] * batch
+        names = {number: tag for tag, number in tags.items()}
+        return [names[number] for number in identify(head(encoded.frames), encoded.frame_lengths, sorted(names))]
+
+    def _search(
+        self, clips: Sequence[Clip], encoded: Encoded, spoken: Sequence[str | None], target: str | None
+    ) -> list[Decoded]:
+        """Decode all clips in one target language; clips with the same first token and limit go together."""
+        groups: dict[GenerationOptions, list[int]] = {}
+        for row, clip in enumerate(clips):
+            first = self.languages.first_token(spoken[row], target)
+            options = with_limit(self._options, len(clip.samples) / self.sample_rate, self._positions)
+            groups.setdefault(options.with_(forced_bos_token_id=first), []).append(row)
+        decoded: dict[int, Decoded] = {}
+        for options, rows in groups.items():
+            cache = self._model.start(encoded if len(rows) == len(clips) else select(encoded, rows))
+            prompt = start_prompt(options, len(rows), self._device)
+            texts = generate(self._model.step, cache, prompt, options, generator=self._generator)
+            written = self.languages.written(options.forced_bos_token_id)
+            for row, hypotheses in zip(rows, texts, strict=True):
+                decoded[row] = self._decoded(hypotheses, spoken[row], written)
+        return [decoded[row] for row in range(len(clips))]
+
+    def _decoded(self, hypotheses: Sequence[Hypothesis], spoken: str | None, written: str | None) -> Decoded:
+        texts = [self._tokenizer.decode(hypothesis.tokens).strip() for hypothesis in hypotheses]
+        means = [_mean(hypothesis.logprobs) for hypothesis in hypotheses]
+        others = tuple(Alternative(text, mean) for text, mean in zip(texts[1:], means[1:], strict=True))
+        return Decoded(texts[0], hypotheses[0].tokens, means[0], *self._codes(spoken, written), others)
+
+    def _silence(self, clip: Clip) -> tuple[Decoded, ...]:
+        spoken = self.languages.spoken_in(clip.language, None)
+        named = [spoken if self.languages.writes_spoken else target for target in self.languages.targets]
+        return tuple(Decoded("", (), 0.0, *self._codes(spoken, tag and language_code(tag))) for tag in named)
+
+    def _codes(self, spoken: str | None, written: str | None) -> tuple[str | None, str | None]:
+        language = None if spoken is None else language_code(spoken)
+        if self.languages.writes_spoken:
+            return language or written, written or language
+        return language, written
+
+
+def select(encoded: Encoded, rows: Sequence[int]) -> Encoded:
+    """Return some rows of what the encoder made."""
+    index = torch.tensor(rows, device=encoded.memory.device)
+
+    def pick(tensor: Tensor) -> Tensor:
+        return tensor.index_select(0, index.to(tensor.device))
+
+    mask = None if encoded.mask is None else pick(encoded.mask)
+    return Encoded(pick(encoded.memory), mask, pick(encoded.frames), pick(encoded.frame_lengths))
+
+
+def _tokenizer(bundle: Bundle) -> Tokenizer:
+    if bundle.tokenizer is None:
+        raise ModelError(
+            f"The model {bundle.name} must have a tokenizer to write text, but has none.",
+            hint="Copy tokenizer.json (or the older vocabulary files) of its decoder into the folder.",
+        )
+    return bundle.tokenizer
+
+
+def _positions(model: SpeechEncoderDecoder) -> int:
+    """Return how many tokens the decoder has positions for."""
+    positions = model.decoder.positions
+    unused = positions.offset if isinstance(positions, LearnedPositions) else positions.padding_id + 1
+    return positions.num_embeddings - unused
+
+
+def _mean(logprobs: Sequence[float]) -> float:
+    return math.fsum(logprobs) / len(logprobs) if logprobs else 0.0

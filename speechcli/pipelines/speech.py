@@ -1,0 +1,54 @@
+"""What `transcribe` and `translate` share: from options to a model that listens."""
+
+from collections.abc import Iterator
+
+from speechcli.checkpoints.bundle import Bundle, load
+from speechcli.checkpoints.hub import resolve_model
+from speechcli.pipelines.device import prepare
+from speechcli.pipelines.inputs import find_inputs
+from speechcli.pipelines.listen import Listener
+from speechcli.pipelines.options import ModelOptions, SpeechOptions
+from speechcli.pipelines.outcome import Outcome, Report, in_order, silent
+from speechcli.pipelines.recognizer import Recognizer
+
+
+def load_bundle(options: ModelOptions) -> Bundle:
+    """Find, load and place a model as the options say.
+
+    Raises:
+        ModelError: it cannot be loaded.
+        UsageError: the device is not there.
+    """
+    folder = resolve_model(
+        options.model,
+        revision=options.revision,
+        token=options.token,
+        cache_dir=options.cache_dir,
+        offline=options.offline,
+    )
+    device, dtype = prepare(options)
+    return load(folder, dtype=dtype, device=device)
+
+
+def open_listener(options: SpeechOptions, report: Report = silent) -> Listener:
+    """Load a model and make it listen as the options say.
+
+    Raises:
+        ModelError: the model cannot be loaded, or cannot write text.
+        UsageError: something asked for is not possible with this model.
+    """
+    return Listener(Recognizer(load_bundle(options.model), options), options, report)
+
+
+def listen_to_inputs(options: SpeechOptions, report: Report = silent) -> Iterator[Outcome]:
+    """Yield what becomes of every input, in order; inputs that are not there come last.
+
+    Raises:
+        InputError: no input is there.
+        ModelError: the model cannot be loaded, or cannot write text.
+        UsageError: something asked for is not possible.
+    """
+    inputs = find_inputs(options.inputs)
+    yield from in_order(open_listener(options, report).listen(inputs.sources))
+    for index, failure in enumerate(inputs.failures, start=len(inputs.sources)):
+        yield Outcome(index, (), failure)

@@ -1,0 +1,70 @@
+"""Transcripts on one stream, such as standard output: plain for one, told apart for several."""
+
+import json
+from collections.abc import Callable, Sequence
+
+from speechcli.errors import UsageError
+from speechcli.transcript import Transcript
+from speechcli.writers import WRITERS, encode, one_line
+
+Sink = Callable[[bytes], None]
+
+
+class Stream:
+    """Writes transcripts as they come.
+
+    | format | one recording, one language | more |
+    |---|---|---|
+    | txt | the text | path, language (where there are several) and text, between tabs |
+    | json | an object | an array of objects |
+    | jsonl | an object on a line | an object on a line each |
+    | srt, vtt, tsv | the file | not possible |
+
+    Args:
+        sink: takes bytes.
+        kind: the format.
+        several_inputs: whether paths are needed to tell recordings apart.
+        targets: the languages asked for.
+
+    Raises:
+        UsageError: the format cannot hold several transcripts.
+    """
+
+    def __init__(self, sink: Sink, kind: str, *, several_inputs: bool, targets: Sequence[str]) -> None:
+        self._sink = sink
+        self._kind = kind
+        self._several_inputs = several_inputs
+        self._targets = targets if len(targets) > 1 else [""]
+        self._several = several_inputs or len(targets) > 1
+        self._count = 0
+        if self._several and kind in ("srt", "vtt", "tsv"):
+            raise UsageError(
+                f"Standard output takes {kind} of one recording in one language, but several are asked for.",
+                hint="Write files with -o DIR.",
+            )
+
+    def write(self, transcripts: Sequence[Transcript]) -> None:
+        """Write the transcripts of one recording, one for each language."""
+        for target, transcript in zip(self._targets, transcripts, strict=True):
+            if self._kind == "txt":
+                self._sink(encode(self._line(target, transcript)))
+            elif self._kind == "json" and self._several:
+                self._sink(encode(("," if self._count else "[") + "\n" + _indented(transcript)))
+            else:
+                self._sink(WRITERS[self._kind].write(transcript))
+            self._count += 1
+
+    def finish(self) -> None:
+        """Write what comes after the last transcript."""
+        if self._kind == "json" and self._several:
+            self._sink(b"\n]\n" if self._count else b"[]\n")
+
+    def _line(self, target: str, transcript: Transcript) -> str:
+        cells = [one_line(transcript.path)] if self._several_inputs else []
+        cells += [target] if target else []
+        return "\t".join([*cells, one_line(transcript.text)]) + "\n"
+
+
+def _indented(transcript: Transcript) -> str:
+    text = json.dumps(transcript.to_dict(), ensure_ascii=False, allow_nan=False, indent=2)
+    return "\n".join(f"  {line}" for line in text.split("\n"))

@@ -1,0 +1,131 @@
+"""What every command that listens returns: a transcript of segments of words."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word and when it was said."""
+
+    word: str
+    """The word as it is written, without the space before it."""
+    start: float
+    """Seconds from the start of the recording."""
+    end: float
+    """Seconds from the start of the recording."""
+    probability: float
+    """How sure the model is, from 0 to 1."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the word as JSON has it."""
+        return {
+            "word": self.word,
+            "start": _seconds(self.start),
+            "end": _seconds(self.end),
+            "probability": _number(self.probability),
+        }
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Another text for a segment, from `--num-return`."""
+
+    text: str
+    """The text."""
+    avg_logprob: float
+    """Mean log-probability of its tokens."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the alternative as JSON has it."""
+        return {"text": self.text, "avg_logprob": _number(self.avg_logprob)}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of the recording that was decoded in one piece."""
+
+    id: int
+    """Counted from 0 in each recording."""
+    start: float
+    """Seconds from the start of the recording."""
+    end: float
+    """Seconds from the start of the recording."""
+    text: str
+    """What was said, in the target language."""
+    tokens: tuple[int, ...] = ()
+    """Token ids after the prompt."""
+    avg_logprob: float = 0.0
+    """Mean log-probability of the tokens."""
+    compression_ratio: float = 0.0
+    """How much zlib shrinks the text; above 2.4 it likely repeats itself."""
+    words: tuple[Word, ...] | None = None
+    """The words, where the model can time them."""
+    alternatives: tuple[Alternative, ...] = ()
+    """Further texts, best first."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the segment as JSON has it; `words` and `alternatives` only where there are any."""
+        values: dict[str, Any] = {
+            "id": self.id,
+            "start": _seconds(self.start),
+            "end": _seconds(self.end),
+            "text": self.text,
+            "tokens": list(self.tokens),
+            "avg_logprob": _number(self.avg_logprob),
+            "compression_ratio": _number(self.compression_ratio),
+        }
+        if self.words is not None:
+            values["words"] = [word.to_dict() for word in self.words]
+        if self.alternatives:
+            values["alternatives"] = [alternative.to_dict() for alternative in self.alternatives]
+        return values
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """Everything that was made of one recording in one language."""
+
+    path: str
+    """The input as it was given; `-` for standard input."""
+    text: str
+    """All segments as one text."""
+    language: str | None = None
+    """Code of the language that was spoken, where it is known."""
+    target_language: str | None = None
+    """Code of the language of the text, where it is known."""
+    duration: float = 0.0
+    """Seconds of audio."""
+    segments: tuple[Segment, ...] = ()
+    """The pieces, in order."""
+    model: str = ""
+    """Name of the model."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked for, beyond the model's defaults."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the transcript as JSON has it: a superset of Whisper's."""
+        return {
+            "schema": SCHEMA,
+            "path": self.path,
+            "text": self.text,
+            "language": self.language,
+            "target_language": self.target_language,
+            "duration": _seconds(self.duration),
+            "segments": [segment.to_dict() for segment in self.segments],
+            "model": self.model,
+            "options": dict(self.options),
+        }
+
+
+def _seconds(value: float) -> float:
+    return round(value, 3)
+
+
+def _number(value: float) -> float | None:
+    # JSON has no infinity: the log-probability of a token that was forced against a ban is -inf.
+    return round(value, 4) if math.isfinite(value) else None

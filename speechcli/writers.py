@@ -1,0 +1,128 @@
+"""The formats of a transcript: txt, json, jsonl, srt, vtt, tsv. Each is text in, UTF-8 bytes out.
+
+Nothing here depends on the locale, and no text is ever read as markup.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from speechcli.transcript import Segment, Transcript
+
+# Everything that `str.splitlines` or a spreadsheet takes for the end of a line or a cell.
+_BREAKS = re.compile("[\t\n\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029]+")
+_JSON_BREAKS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
+
+
+class Writer(Protocol):
+    """One format."""
+
+    def write(self, transcript: Transcript) -> bytes:
+        """Return the whole output of one recording."""
+        ...
+
+
+class TxtWriter:
+    """One line of text."""
+
+    def write(self, transcript: Transcript) -> bytes:
+        """Return the text as one line."""
+        return encode(one_line(transcript.text) + "\n")
+
+
+class JsonWriter:
+    """One indented JSON object, a superset of Whisper's."""
+
+    def write(self, transcript: Transcript) -> bytes:
+        """Return the object, ended by a line break."""
+        return encode(json.dumps(transcript.to_dict(), ensure_ascii=False, allow_nan=False, indent=2) + "\n")
+
+
+class JsonlWriter:
+    """One JSON object on one line."""
+
+    def write(self, transcript: Transcript) -> bytes:
+        """Return the object, ended by a line break."""
+        return json_line(transcript.to_dict())
+
+
+class SrtWriter:
+    """SubRip subtitles."""
+
+    def write(self, transcript: Transcript) -> bytes:
+        """Return a cue for each segment that has text."""
+        cues = (
+            f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n"
+            f"{one_line(segment.text).replace('-->', '->')}\n"
+            for number, segment in enumerate(_spoken(transcript.segments), start=1)
+        )
+        return encode("\n".join(cues))
+
+
+class VttWriter:
+    """WebVTT subtitles."""
+
+    def write(self, transcript: Transcript) -> bytes:
+        """Return a cue for each segment that has text."""
+        cues = (
+            f"\n{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n{_escape(one_line(segment.text))}\n"
+            for segment in _spoken(transcript.segments)
+        )
+        return encode("WEBVTT\n" + "".join(cues))
+
+
+class TsvWriter:
+    """Whisper's table: start, end and text of each segment, in milliseconds."""
+
+    def write(self, transcript: Transcript) -> bytes:
+        """Return a header and a line for each segment."""
+        rows = (
+            f"{_milliseconds(segment.start)}\t{_milliseconds(segment.end)}\t{one_line(segment.text)}\n"
+            for segment in transcript.segments
+        )
+        return encode("start\tend\ttext\n" + "".join(rows))
+
+
+def one_line(text: str) -> str:
+    """Put a text on one line: line breaks and tabs of any script become one space."""
+    return _BREAKS.sub(" ", text).strip()
+
+
+def json_line(value: Mapping[str, Any]) -> bytes:
+    """Return a JSON object on one line; the line breaks of Unicode are escaped, so that any reader keeps it whole."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return encode(text.translate(_JSON_BREAKS) + "\n")
+
+
+def encode(text: str) -> bytes:
+    r"""Return UTF-8; bytes of a file name that are no text become `\udcXX`, which is also how JSON spells them."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _spoken(segments: Sequence[Segment]) -> list[Segment]:
+    return [segment for segment in segments if one_line(segment.text)]
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _clock(seconds: float, point: str) -> str:
+    whole, milliseconds = divmod(_milliseconds(seconds), 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{milliseconds:03d}"
+
+
+def _escape(text: str) -> str:
+    # A raw "-->" ends a cue; with ">" escaped it cannot occur.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+WRITERS: dict[str, Writer] = {
+    "txt": TxtWriter(),
+    "json": JsonWriter(),
+    "jsonl": JsonlWriter(),
+    "srt": SrtWriter(),
+    "vtt": VttWriter(),
+    "tsv": TsvWriter(),
+}
