@@ -8,7 +8,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, Protocol
@@ -16,63 +16,11 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 import soundfile
 
+from speechcli.audio.raw import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, RAW_ENCODINGS, RawFormat
 from speechcli.errors import InputError, UsageError
-
-MIN_SAMPLE_RATE = 4_000
-MAX_SAMPLE_RATE = 384_000
-MAX_CHANNELS = 32
 
 # Frames decoded at a time: a header that promises years of audio costs no memory.
 BLOCK_FRAMES = 1 << 16
-
-# encoding -> (libsndfile subtype, byte order)
-RAW_ENCODINGS: dict[str, tuple[str, str]] = {
-    "s8": ("PCM_S8", "LITTLE"),
-    "u8": ("PCM_U8", "LITTLE"),
-    "s16le": ("PCM_16", "LITTLE"),
-    "s16be": ("PCM_16", "BIG"),
-    "s24le": ("PCM_24", "LITTLE"),
-    "s24be": ("PCM_24", "BIG"),
-    "s32le": ("PCM_32", "LITTLE"),
-    "s32be": ("PCM_32", "BIG"),
-    "f32le": ("FLOAT", "LITTLE"),
-    "f32be": ("FLOAT", "BIG"),
-    "f64le": ("DOUBLE", "LITTLE"),
-    "f64be": ("DOUBLE", "BIG"),
-    "mulaw": ("ULAW", "LITTLE"),
-    "alaw": ("ALAW", "LITTLE"),
-}
-
-
-@dataclass(frozen=True)
-class RawFormat:
-    """What headerless PCM is: nothing in the data says so.
-
-    Args:
-        encoding: FFmpeg's name of the sample format, such as ``s16le``.
-        rate: samples a second and channel, in Hz.
-        channels: interleaved channels.
-
-    Raises:
-        UsageError: for an encoding that is not known, or a rate or a channel count out of range.
-    """
-
-    encoding: str = "s16le"
-    rate: int = 16_000
-    channels: int = 1
-
-    def __post_init__(self) -> None:
-        if self.encoding not in RAW_ENCODINGS:
-            raise UsageError(
-                f"The raw encoding must be one of {', '.join(RAW_ENCODINGS)}, but is `{self.encoding}`.",
-                hint="--raw s16le",
-            )
-        if not MIN_SAMPLE_RATE <= self.rate <= MAX_SAMPLE_RATE:
-            raise UsageError(
-                f"The rate of raw audio must be from {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz, but is {self.rate}."
-            )
-        if not 1 <= self.channels <= MAX_CHANNELS:
-            raise UsageError(f"Raw audio must have from 1 to {MAX_CHANNELS} channels, but has {self.channels}.")
 
 
 class CutShort(Exception):
@@ -99,6 +47,21 @@ class Decoder(Protocol):
         """Close what the decoder opened."""
 
 
+class _LenientSeek:
+    """A stream for libsndfile's callbacks, where an exception would only print a traceback on standard error."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.read = stream.read
+        self.tell = stream.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Stay where we are if damaged data asks for a place before the beginning."""
+        with suppress(ValueError, OSError, OverflowError):
+            self._stream.seek(offset, whence)
+        return self._stream.tell()
+
+
 class SoundfileDecoder:
     """Decode with libsndfile.
 
@@ -108,7 +71,8 @@ class SoundfileDecoder:
 
     def __init__(self, source: Path | BinaryIO, raw: RawFormat | None) -> None:
         # Bytes, because a name that is no valid UTF-8 has no str that soundfile takes.
-        target: object = os.fsencode(source) if isinstance(source, Path) and os.name == "posix" else source
+        fs_name = os.fsencode if os.name == "posix" else str
+        target: object = fs_name(source) if isinstance(source, Path) else _LenientSeek(source)
         if raw is None:
             self._file = soundfile.SoundFile(target)
         else:
@@ -125,7 +89,10 @@ class SoundfileDecoder:
         """Yield blocks until the end of the file."""
         position = start if self.frames is None else min(start, self.frames)
         if position > 0:
-            self._file.seek(position)
+            try:
+                self._file.seek(position)
+            except soundfile.SoundFileError as error:
+                raise CutShort from error
         buffer = np.empty((BLOCK_FRAMES, self.channels), dtype=np.float32)
         count = BLOCK_FRAMES
         while count == BLOCK_FRAMES:

@@ -13,7 +13,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import soxr
 
-from speechcli.audio.decoders import CutShort, Decoder, RawFormat, open_decoder
+from speechcli.audio.decoders import CutShort, Decoder, open_decoder
+from speechcli.audio.raw import RawFormat
 from speechcli.errors import InputError, UsageError
 
 __all__ = ["AUDIO_BACKENDS", "AUDIO_EXTENSIONS", "Audio", "RawFormat", "audio_seconds", "read_audio"]
