@@ -96,7 +96,8 @@ def _near(name: str, tags: list[str]) -> str | None:
         return None
     spellings: dict[str, str] = {}
     for tag in tags:
-        for spelling in (tag, language_code(tag), language_name(tag)):
+        # Short codes resemble each other without meaning: "xx" is not near to "en_XX".
+        for spelling in (tag, language_name(tag)) if len(name) > 3 else (language_code(tag),):
             spellings.setdefault(spelling.lower(), tag)
     near = difflib.get_close_matches(name.strip().lower(), spellings, n=3, cutoff=0.5)
     found = list(dict.fromkeys(spellings[spelling] for spelling in near))

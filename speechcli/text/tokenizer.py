@@ -76,7 +76,9 @@ class Tokenizer:
         added = sorted(backend.get_added_tokens_decoder().items())
         self.languages = {t.content: i for i, t in added if t.special and LANGUAGE_TAG.fullmatch(t.content)}
         self.vocabulary_size = max(backend.get_vocab().values(), default=-1) + 1
-        self._clean_up = bool(files.config.get("clean_up_tokenization_spaces", False))
+        # Years of releases wrote the key for every tokenizer; byte-pair vocabularies keep their spaces themselves.
+        byte_pairs = isinstance(backend.model, tokenizers.models.BPE)
+        self._clean_up = bool(files.config.get("clean_up_tokenization_spaces", False)) and not byte_pairs
 
     @classmethod
     def load(cls, folder: Path) -> "Tokenizer":
