@@ -200,7 +200,7 @@ def features_from_dict(config: Mapping[str, Any]) -> WaveformFeatures | Filterba
     """
     extractors = {cls.kind: cls for cls in (WaveformFeatures, FilterbankFeatures)}
     kind = config.get("feature_extractor_type", WaveformFeatures.kind)
-    if kind not in extractors:
+    if not isinstance(kind, str) or kind not in extractors:
         raise ModelError(f"`feature_extractor_type` must be one of {', '.join(extractors)}, but is {kind!r}.")
     return extractors[kind].from_dict(config)
 
