@@ -51,7 +51,8 @@ class DurationBatches:
         shuffle: False keeps batches in order of length and the same in every epoch.
         longest_first: begin every epoch with the longest recordings, so that memory runs out at once or never.
         rank: which shard this process takes.
-        world_size: number of shards; all have the same number of batches.
+        world_size: number of shards; all have the same number of batches, for which batches are halved, or, where all
+            have one recording, some are repeated.
 
     Attributes:
         epoch: the epoch that the next iteration gives (or goes on with).
@@ -146,7 +147,11 @@ class DurationBatches:
     def _check(self) -> None:
         if not self._utterances:
             raise InputError("Batches must be made of at least one utterance, but there is none.")
-        for name, value in (("buckets", self._buckets), ("world_size", self._world_size), ("items", self._items)):
+        for name, value in (
+            ("buckets", self._buckets),
+            ("world_size", self._world_size),
+            ("items_per_epoch", self._items),
+        ):
             if value < 1:
                 raise UsageError(f"`{name}` must be at least 1, but is {value}.")
         if self._max_items is not None and self._max_items < 1:

@@ -1,0 +1,242 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speechcli.audio import read
+from speechcli.data.manifest import ManifestOptions, Target, read_manifest
+from speechcli.errors import InputError, UsageError
+
+WIDE = "id\tpath\tseconds\tspeaker\tsrc_lang\tsrc_text\ttext_en\ttext_it\n"
+WIDE += 'a\ta.flac\t1.5\tAda\ten\tYes "sir.\tYes "sir.\tSì\n'
+WIDE += "b\tb.flac\t2\tBea\tit\tNo\tNo!\tNo\n"
+WIDE += "c\tc.flac\t2.5\tBea\tit\tForse\t\tForse\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in "abcd":
+        (tmp_path / f"{name}.flac").write_bytes(b"")
+    return tmp_path
+
+
+def write(folder: Path, text: str, name: str = "m.tsv") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def write_lines(folder: Path, *rows: dict[str, Any]) -> Path:
+    return write(folder, "".join(json.dumps(row) + "\n" for row in rows), "m.jsonl")
+
+
+def test_a_wide_manifest_gives_the_transcript_and_every_translation(folder: Path) -> None:
+    manifest = read_manifest(write(folder, WIDE))
+    first, second, third = manifest.utterances
+    assert (first.id, first.audio, first.seconds, first.speaker) == ("a", folder / "a.flac", 1.5, "Ada")
+    assert (first.language, first.transcript) == ("en", 'Yes "sir.')
+    assert first.targets == (Target('Yes "sir.', "en"), Target("Sì", "it"))
+    assert second.targets == (Target("No", "it"), Target("No!", "en"))
+    assert third.targets == (Target("Forse", "it"),)
+    assert (manifest.bad_rows, manifest.left_out, manifest.seconds) == ((), 0, 6.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "texts", "left_out"),
+    [
+        ({"task": "transcribe"}, [['Yes "sir.'], ["No"], ["Forse"]], 0),
+        ({"task": "translate"}, [["Sì"], ["No!"]], 1),
+        ({"source_languages": ("Italian",)}, [["No", "No!"], ["Forse"]], 1),
+        ({"target_languages": ("en_XX",)}, [['Yes "sir.'], ["No!"]], 1),
+        ({"task": "translate", "source_languages": ("it",), "target_languages": ("en",)}, [["No!"]], 2),
+        ({"task": "translate", "target_languages": ("en",), "need_targets": False}, [[], ["No!"], []], 0),
+    ],
+)
+def test_options_choose_the_texts(options: dict[str, Any], texts: list[list[str]], left_out: int, folder: Path) -> None:
+    manifest = read_manifest(write(folder, WIDE), options=ManifestOptions(**options))
+    assert [[target.text for target in utterance.targets] for utterance in manifest.utterances] == texts
+    assert manifest.left_out == left_out
+
+
+def test_the_transcript_stays_known_when_only_translations_are_learnt(folder: Path) -> None:
+    manifest = read_manifest(write(folder, WIDE), options=ManifestOptions(task="translate"))
+    assert manifest.utterances[0].transcript == 'Yes "sir.'
+
+
+def test_columns_that_only_look_wide_are_not(folder: Path) -> None:
+    path = write(folder, "path\tseconds\tlang\ttext_normalized\ttext_pt_BR\na.flac\t1\ten\tx\toi\n")
+    assert read_manifest(path).utterances[0].targets == (Target("oi", "pt_BR"),)
+
+
+def test_csv_is_quoted_and_its_columns_have_synonyms(folder: Path) -> None:
+    path = write(folder, '\ufeffFile,Duration,Sentence,Lang\r\na.flac,1.5,"one, ""two""\nlines",en\r\n', "m.csv")
+    (utterance,) = read_manifest(path).utterances
+    assert (utterance.id, utterance.seconds) == ("a.flac", 1.5)
+    assert utterance.targets == (Target('one, "two"\nlines', "en"),)
+
+
+def test_a_broken_quote_spoils_its_own_line_only(folder: Path) -> None:
+    path = write(folder, 'path,seconds,text\na.flac,1,"x"y\nb.flac,1,good\n', "m.csv")
+    manifest = read_manifest(path)
+    assert [utterance.id for utterance in manifest.utterances] == ["b.flac"]
+    assert manifest.bad_rows[0].line == 2
+    assert "closed quotes" in manifest.bad_rows[0].reason
+
+
+def test_nemo_lines_are_read_with_offset_and_languages(folder: Path) -> None:
+    path = write_lines(
+        folder,
+        {"audio_filepath": "a.flac", "duration": 2.0, "offset": 1.5, "text": "Hallo", "lang": "de"},
+        {"audio_filepath": str(folder / "b.flac"), "duration": 3, "text": "Hi", "source_lang": None, "lang": "en"},
+    )
+    first, second = read_manifest(path).utterances
+    assert (first.id, first.start, first.end, first.seconds) == ("a.flac@1.5", 1.5, 3.5, 2.0)
+    assert first.targets == (Target("Hallo", "de"),)
+    assert (second.audio, second.start, second.seconds) == (folder / "b.flac", None, 3.0)
+
+
+def test_a_text_in_another_language_than_the_speech_is_a_translation(folder: Path) -> None:
+    row = {"audio": "a.flac", "seconds": 1, "source_lang": "de", "text": "yes"}
+    path = write_lines(folder, row | {"target_lang": "en"}, row | {"audio": "b.flac", "target_lang": "de-DE"})
+    first, second = read_manifest(path).utterances
+    assert (first.transcript, first.targets) == (None, (Target("yes", "en"),))
+    assert (second.transcript, second.targets) == ("yes", (Target("yes", "de"),))
+
+
+def test_covost_columns_give_both_texts_and_the_default_languages(folder: Path) -> None:
+    path = write(folder, "path\tseconds\tsentence\ttranslation\na.flac\t1\tJa\tYes\n")
+    options = ManifestOptions(default_language="de", default_target_language="en")
+    assert read_manifest(path, options=options).utterances[0].targets == (Target("Ja", "de"), Target("Yes", "en"))
+
+
+def test_rows_of_one_recording_in_several_languages_are_joined(folder: Path) -> None:
+    row = {"audio": "a.flac", "seconds": 1, "source_lang": "de"}
+    path = write_lines(
+        folder,
+        row | {"text": "yes", "target_lang": "en"},
+        row | {"text": "ja", "target_lang": "de"},
+        row | {"text": "yes", "target_lang": "en"},
+    )
+    manifest = read_manifest(path)
+    (utterance,) = manifest.utterances
+    assert utterance.targets == (Target("yes", "en"), Target("ja", "de"))
+    assert utterance.transcript == "ja"
+    assert manifest.bad_rows[0].line == 3
+    assert "line 1 has this recording in the same language" in manifest.bad_rows[0].reason
+
+
+def test_columns_can_be_named(folder: Path) -> None:
+    path = write(folder, "clip\tseconds\twords\ttext\na.flac\t1\tright\twrong\n")
+    options = ManifestOptions(columns={"audio": "clip", "transcript": "words"})
+    assert read_manifest(path, options=options).utterances[0].transcript == "right"
+
+
+def test_missing_seconds_are_read_from_the_recording(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def audio_seconds(path: Path) -> float:
+        asked.append(path.name)
+        if path.name == "c.flac":
+            raise InputError("`c.flac` is no sound.")
+        return 4.25
+
+    monkeypatch.setattr(read, "audio_seconds", audio_seconds)
+    manifest = read_manifest(write(folder, "path\tseconds\ttext\na.flac\t\tx\nb.flac\t2\tx\nc.flac\t\tx\n"))
+    assert [utterance.seconds for utterance in manifest.utterances] == [4.25, 2.0]
+    assert asked == ["a.flac", "c.flac"]
+    assert manifest.bad_rows == ((4, "the length of the recording must be readable, but: `c.flac` is no sound."),)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"path": None}, "`path` must name a recording, but is empty"),
+        ({"path": "nowhere.flac"}, "the recording must exist, but"),
+        ({"text": " "}, "the row must have a text, but every text is empty"),
+        ({"seconds": "long"}, "`seconds` must be a number of seconds, but is 'long'"),
+        ({"seconds": "nan"}, "`seconds` must be a number of seconds, but is 'nan'"),
+        ({"seconds": -1}, "`seconds` must be a number of seconds, but is '-1'"),
+        ({"seconds": 0}, "the recording must be longer than 0 s, but has 0 s"),
+        ({"seconds": 99}, "the recording must be between 0.5 and 30 s long, but has 99 s"),
+        ({"seconds": 0.1}, "the recording must be between 0.5 and 30 s long, but has 0.1 s"),
+        ({"start": 2, "end": 1}, "`end` must be after the start (2 s), but is 1"),
+        ({"id": "first", "path": "b.flac"}, "`id` must be unique to a recording, but 'first' is another one in line 1"),
+    ],
+)
+def test_every_bad_row_is_told_with_its_line_and_the_rest_is_read(
+    row: dict[str, Any], reason: str, folder: Path
+) -> None:
+    good = {"path": "a.flac", "seconds": 1, "text": "x"}
+    path = write_lines(folder, good | {"id": "first"}, good | {"path": "c.flac"} | row, good | {"path": "d.flac"})
+    manifest = read_manifest(path, options=ManifestOptions(min_seconds=0.5, max_seconds=30))
+    assert [utterance.id for utterance in manifest.utterances] == ["first", "d.flac"]
+    ((line, told),) = manifest.bad_rows
+    assert line == 2
+    assert told.startswith(reason)
+
+
+def test_lines_that_are_no_rows_are_bad(folder: Path) -> None:
+    good = '{"path": "a.flac", "seconds": 1, "text": "x"}\n'
+    manifest = read_manifest(write(folder, good + "{\n\n[1]\n", "m.jsonl"))
+    assert [(row.line, row.reason[:40]) for row in manifest.bad_rows] == [
+        (2, "the line must be a json object, but: Exp"),
+        (4, "the line must be a json object, but is a"),
+    ]
+    manifest = read_manifest(write(folder, "path\tseconds\ttext\na.flac\t1\tx\n\nb.flac\t1\tx\ty\n"))
+    assert manifest.bad_rows == ((4, "the line must have 3 cells, but has 4"),)
+
+
+def test_files_need_not_exist_when_they_are_not_checked(tmp_path: Path) -> None:
+    path = write(tmp_path, "path\tseconds\ttext\nnowhere.flac\t1\tx\n")
+    assert len(read_manifest(path, options=ManifestOptions(check_audio=False)).utterances) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must hold at least one row"),
+        ("path\ttext\n", "must hold at least one row"),
+        ("speech\ttext\na.flac\tx\n", "must have a column of recordings .* but has speech, text"),
+        (
+            "path\tseconds\ttext\na.flac\t1\t\n",
+            "at least one usable row, but 1 are bad and 0 are not wanted; line 2: the",
+        ),
+    ],
+)
+def test_a_manifest_without_a_usable_row_is_refused(text: str, message: str, folder: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        read_manifest(write(folder, text))
+
+
+def test_a_manifest_of_unwanted_rows_is_refused_with_its_columns(folder: Path) -> None:
+    with pytest.raises(InputError, match="0 are bad and 3 are not wanted") as caught:
+        read_manifest(write(folder, WIDE), options=ManifestOptions(source_languages=("fr",)))
+    assert caught.value.hint is not None
+    assert "audio=path" in caught.value.hint
+    assert "text(it)=text_it" in caught.value.hint
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.tsv").write_bytes(b"\xff\xfe\x00")
+    for name in ("m.tsv", "nowhere.tsv"):
+        with pytest.raises(InputError, match="must be a readable UTF-8 file"):
+            read_manifest(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"task": "sing"}, "`task` must be one of transcribe, translate, both, but is 'sing'"),
+        ({"min_seconds": 2.0, "max_seconds": 1.0}, "`min_seconds` must be from 0 to `max_seconds`"),
+        ({"columns": {"sound": "x"}}, "`columns` must map id, audio, .* but names sound"),
+    ],
+)
+def test_options_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ManifestOptions(**options)
+
+
+def test_a_chosen_column_must_exist(folder: Path) -> None:
+    with pytest.raises(UsageError, match="column for `audio` must be one of .*, but is `clip`"):
+        read_manifest(write(folder, WIDE), options=ManifestOptions(columns={"audio": "clip"}))
