@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError, UsageError
 
-STATE_VERSION = 1
-
 
 def balanced_weights(groups: Sequence[str | None], *, temperature: float = 1.0) -> list[float]:
     """Weigh items so that small groups (languages, data sets) are heard more often.
@@ -121,7 +119,6 @@ class DurationBatches:
                 ahead has taken more batches than were trained on: pass what was trained on.
         """
         return {
-            "version": STATE_VERSION,
             "epoch": self.epoch if epoch is None else epoch,
             "position": self.position if position is None else position,
             "plan": self._fingerprint(),
