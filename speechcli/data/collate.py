@@ -19,7 +19,7 @@ IGNORED = -100
 """The label that no loss counts."""
 
 Waveform = NDArray[np.float32]
-Augment = Callable[[Waveform, int, np.random.Generator], Waveform]
+Augment = Callable[[Waveform, np.random.Generator], Waveform]
 Read = Callable[[Utterance], Waveform]
 
 
@@ -103,7 +103,7 @@ class Collate:
     ctc: bool = False
     """Whether to make labels for a CTC head: [tag of the spoken language] + transcript."""
     augment: Augment | None = None
-    """Called with samples, their rate in Hz, and a generator that depends on seed, epoch and utterance only."""
+    """Called with samples and a generator that depends on seed, epoch and utterance only."""
     seed: int = 0
     epoch: int = 0
     """Set it before each epoch's loader starts its workers."""
@@ -187,9 +187,8 @@ class Collate:
         return np.random.default_rng([self.seed, self.epoch, zlib.crc32(utterance.id.encode())])
 
     def _waveform(self, utterance: Utterance, generator: np.random.Generator) -> Waveform:
-        rate = self.features.sampling_rate
-        waveform = read_waveform(utterance, rate) if self.read is None else self.read(utterance)
-        return waveform if self.augment is None else self.augment(waveform, rate, generator)
+        waveform = read_waveform(utterance, self.features.sampling_rate) if self.read is None else self.read(utterance)
+        return waveform if self.augment is None else self.augment(waveform, generator)
 
     def _labels(self, utterance: Utterance, generator: np.random.Generator, failed: list[Failed]) -> list[list[int]]:
         """Return the labels of the chosen targets; those that are too long are reported."""
