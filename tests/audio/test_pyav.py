@@ -30,8 +30,8 @@ def test_pyav_decodes_what_soundfile_decodes(tmp_path: Path) -> None:
     samples = (0.1 * np.random.default_rng(0).standard_normal((30_000, 2))).astype(np.float32)
     soundfile.write(tmp_path / "a.flac", samples, 44_100)
     for options in ({}, {"channel": "1"}, {"start": 0.1, "end": 0.3}):
-        first = read_audio(tmp_path / "a.flac", sample_rate=RATE, backend="av", **options)  # type: ignore[arg-type]
-        second = read_audio(tmp_path / "a.flac", sample_rate=RATE, **options)  # type: ignore[arg-type]
+        first = read_audio(tmp_path / "a.flac", sample_rate=RATE, backend="av", **options)
+        second = read_audio(tmp_path / "a.flac", sample_rate=RATE, **options)
         np.testing.assert_allclose(first.samples, second.samples, atol=1e-6)
         assert first[1:] == second[1:]
 
