@@ -1,0 +1,255 @@
+"""A model with everything that belongs to it, from a folder and back."""
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from speechcli.audio.features import FilterbankFeatures, WaveformFeatures, features_from_dict
+from speechcli.checkpoints import folder as files
+from speechcli.checkpoints.convert import to_ours, to_theirs
+from speechcli.decoding.options import GenerationOptions
+from speechcli.errors import ModelError
+from speechcli.families.composite import SpeechEncoderDecoderConfig, build
+from speechcli.families.config import FamilyConfig
+from speechcli.families.family import Drop, Rule, Same
+from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
+from speechcli.text.tokenizer import Tokenizer
+from speechcli.text.vocabulary import has_tokenizer
+
+Features = WaveformFeatures | FilterbankFeatures
+
+
+@dataclass
+class Bundle:
+    """A model and what it takes to use it. Its parts may be replaced; `save` writes what is there then."""
+
+    model: SpeechEncoderDecoder
+    config: SpeechEncoderDecoderConfig
+    features: Features
+    tokenizer: Tokenizer | None
+    """None: the folder holds no vocabulary, so the model speaks in token ids."""
+    generation: GenerationOptions
+    name: str
+    """What to call it in results and messages."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Content of `speechcli.json`: what Hugging Face's files have no place for."""
+    unread: dict[str, Tensor] = field(default_factory=dict)
+    """Tensors of the file, by key, that no computation reads but transformers expects to find; written back."""
+
+
+def load(
+    folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu", name: str | None = None
+) -> Bundle:
+    """Load a model folder, written by transformers or by `save`.
+
+    The weights are mapped into memory: on the CPU, in the file's own dtype, nothing is copied.
+
+    Args:
+        folder: with config.json and weights.
+        dtype: of the weights in memory.
+        device: where the model is put.
+        name: what to call the model; None: as the folder.
+
+    Returns:
+        the model, in evaluation mode, with its configuration, features, tokenizer and generation options
+
+    Raises:
+        ModelError: a file is missing, corrupt or not supported, or the weights do not fit; all complaints in one.
+    """
+    values = files.read_config(folder)
+    try:
+        config = SpeechEncoderDecoderConfig.from_dict(values)
+        with torch.device("meta"):
+            model = build(config)
+        expected = {key: tensor.shape for key, tensor in model.state_dict().items()}
+        theirs = files.read_weights(folder)
+        tensors, _ = to_ours(key_rules(config, theirs), theirs, expected, tied=config.tied)
+    except ModelError as error:
+        sentence = error.message if str(folder) in error.message else f"{folder} cannot be loaded. {error.message}"
+        raise ModelError(sentence, hint=error.hint) from error
+    untie_if_different(config, tensors)
+    tensors |= _optional(expected, tensors)
+    assign(model, {key: _ready(tensor, dtype) for key, tensor in tensors.items()}, tied=config.tied)
+    settings = files.read_optional_json(folder / files.OURS) or {}
+    if "ctc" in settings:
+        model.ctc_head = _read_ctc_head(folder, model.encoder.frame_width, dtype)
+    return Bundle(
+        model=model.to(device).eval(),
+        config=config,
+        features=read_features(folder) or default_features(config.encoder),
+        tokenizer=Tokenizer.load(folder) if has_tokenizer(folder) else None,
+        generation=GenerationOptions.from_files(values, files.read_optional_json(folder / files.GENERATION)),
+        name=name or folder.resolve().name,
+        settings=settings,
+        unread=_unread(config, theirs),
+    )
+
+
+def save(bundle: Bundle, folder: Path) -> None:
+    """Write a model folder that `load` and transformers read, all or nothing.
+
+    Raises:
+        OutputError: the folder cannot be written, for example because the disk is full.
+    """
+    state = {key: tensor.detach() for key, tensor in bundle.model.state_dict().items()}
+    head = {key.removeprefix("ctc_head."): state.pop(key) for key in list(state) if key.startswith("ctc_head.")}
+    config = replace(bundle.config, extra=dict(bundle.config.extra))
+    untie_if_different(config, state)
+    theirs = to_theirs(key_rules(config), state, tied=config.tied)
+    for own, shared in _biases(config).items():
+        theirs[shared] = bundle.unread.get(shared, theirs[own].clone())
+    _state_dtype(config, theirs)
+    settings = {key: value for key, value in bundle.settings.items() if key != "ctc"}
+    if head:
+        settings["ctc"] = {"vocabulary_size": head["weight"].size(0)} | bundle.settings.get("ctc", {})
+    with files.writing(folder) as stage:
+        files.write_weights(stage, theirs)
+        if head:
+            files.write_tensors(stage / files.CTC_HEAD, head)
+        if settings:
+            files.write_json(stage / files.OURS, settings)
+        files.write_json(stage / files.GENERATION, bundle.generation.to_dict())
+        if bundle.tokenizer is not None:
+            bundle.tokenizer.save(stage)
+        _write_features(stage, bundle)
+        files.write_json(stage / files.CONFIG, config.to_dict())
+
+
+def add_ctc_head(bundle: Bundle, *, vocabulary_size: int, blank_id: int, seed: int = 0) -> None:
+    """Give a model a random CTC head, in place.
+
+    Args:
+        bundle: the model; a head that it has already is replaced.
+        vocabulary_size: number of tokens that the head tells apart, the blank included.
+        blank_id: the token that means "nothing new"; kept in `bundle.settings["ctc"]`.
+        seed: of the random weights.
+    """
+    weight = next(bundle.model.parameters())
+    head = nn.Linear(bundle.model.encoder.frame_width, vocabulary_size, device="meta").to_empty(device="cpu")
+    with torch.no_grad():
+        head.weight.normal_(0.0, 0.02, generator=torch.Generator().manual_seed(seed))
+        head.bias.zero_()
+    bundle.model.ctc_head = head.to(weight.device, weight.dtype)
+    bundle.settings["ctc"] = {"vocabulary_size": vocabulary_size, "blank_id": blank_id}
+
+
+def key_rules(config: SpeechEncoderDecoderConfig, theirs: Container[str] | None = None) -> tuple[Rule, ...]:
+    """The rules of a model's keys, where a head of its own also has a bias of its own.
+
+    Args:
+        config: of the model.
+        theirs: the keys of a checkpoint; None: of one to be written.
+    """
+    head = config.decoder_family.tied
+    rules: list[Rule] = []
+    for own, shared in _biases(config).items():
+        if head is not None and (theirs is None or own in theirs):
+            rules += [Same(own, "decoder." + head[0].removesuffix("weight") + "bias"), Drop(shared, "never read")]
+    return (*rules, *config.keys)
+
+
+def _biases(config: SpeechEncoderDecoderConfig) -> dict[str, str]:
+    # BERT's and RoBERTa's heads name their bias twice. Tied to the embeddings, both are one tensor; in a head of its
+    # own they are two, of which transformers reads only the one at the matrix, and wants to find both.
+    if config.tied is not None:
+        return {}
+    twice = [rule.theirs for rule in config.keys if isinstance(rule, Drop) and rule.theirs.endswith(".decoder.bias")]
+    return {own: own.removesuffix("decoder.bias") + "bias" for own in twice}
+
+
+def _unread(config: SpeechEncoderDecoderConfig, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    both = [(own, shared) for own, shared in _biases(config).items() if own in theirs and shared in theirs]
+    return {shared: theirs[shared] for _, shared in both}
+
+
+def assign(model: nn.Module, tensors: Mapping[str, Tensor], *, tied: tuple[str, str] | None) -> None:
+    """Make tensors the weights of a model, without copying them.
+
+    Args:
+        model: may lie on the meta device.
+        tensors: one for each name in its state, no more and no fewer.
+        tied: names of the head's matrix and of the embeddings, which become one parameter.
+    """
+    model.load_state_dict(dict(tensors), assign=True)
+    if tied is not None:
+        (head, head_leaf), (tokens, tokens_leaf) = (name.rpartition(".")[::2] for name in tied)
+        setattr(model.get_submodule(head), head_leaf, getattr(model.get_submodule(tokens), tokens_leaf))
+
+
+def untie_if_different(config: SpeechEncoderDecoderConfig, tensors: Mapping[str, Tensor]) -> None:
+    """Say in the configuration that head and embeddings are two, where they are although it calls them one.
+
+    Old transformers overwrote such a head in silence; the current one keeps both, and so do we.
+    """
+    if config.tied is None:
+        return
+    head, tokens = (tensors[name] for name in config.tied)
+    if head.data_ptr() != tokens.data_ptr() and not torch.equal(head, tokens):
+        config.decoder = config.decoder.with_values({"tie_word_embeddings": False})
+
+
+def read_features(folder: Path) -> Features | None:
+    """Read the feature extractor of a folder in either layout; None when it has none.
+
+    Raises:
+        ModelError: it is corrupt, or of a kind that is not supported.
+    """
+    values = files.read_optional_json(folder / files.PREPROCESSOR)
+    if values is None:
+        values = (files.read_optional_json(folder / files.PROCESSOR) or {}).get("feature_extractor")
+    return None if values is None else features_from_dict(values)
+
+
+def default_features(encoder: FamilyConfig) -> Features:
+    """What encoders of this shape were published with."""
+    inputs = getattr(encoder, "feature_projection_input_dim", None)
+    if inputs is not None:
+        return FilterbankFeatures(stride=max(1, inputs // FilterbankFeatures.num_mel_bins))
+    return WaveformFeatures(return_attention_mask=getattr(encoder, "feat_extract_norm", None) == "layer")
+
+
+def _write_features(stage: Path, bundle: Bundle) -> None:
+    # transformers 4 reads the first file, transformers 5 prefers the second.
+    values = bundle.features.to_dict()
+    files.write_json(stage / files.PREPROCESSOR, values)
+    if bundle.tokenizer is not None:
+        kind = "Wav2Vec2Processor" if isinstance(bundle.features, WaveformFeatures) else "Wav2Vec2BertProcessor"
+        files.write_json(stage / files.PROCESSOR, {"feature_extractor": values, "processor_class": kind})
+
+
+def _read_ctc_head(folder: Path, width: int, dtype: torch.dtype) -> nn.Linear:
+    path = folder / files.CTC_HEAD
+    tensors = files.read_tensors(path)
+    weight, bias = tensors.get("weight"), tensors.get("bias")
+    if weight is None or bias is None or weight.ndim != 2 or weight.size(1) != width or bias.shape != weight.shape[:1]:
+        raise ModelError(f"{path} must hold a weight (vocabulary, {width}) and a bias (vocabulary), but does not.")
+    head = nn.Linear(width, weight.size(0), device="meta")
+    assign(head, {"weight": _ready(weight, dtype), "bias": _ready(bias, dtype)}, tied=None)
+    return head
+
+
+def _optional(expected: Mapping[str, torch.Size], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # What a checkpoint may lack without harm: the vector of SpecAugment, which only training reads, and a counter.
+    generator = torch.Generator().manual_seed(0)
+    absent = [key for key in expected if key not in tensors]
+    return {
+        key: torch.zeros((), dtype=torch.long)
+        if key.endswith("num_batches_tracked")
+        else torch.rand(expected[key], generator=generator)
+        for key in absent
+    }
+
+
+def _ready(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
+
+
+def _state_dtype(config: SpeechEncoderDecoderConfig, tensors: Mapping[str, Tensor]) -> None:
+    kinds = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
+    key = "torch_dtype" if "torch_dtype" in config.extra and "dtype" not in config.extra else "dtype"
+    if len(kinds) == 1:
+        config.extra[key] = str(kinds.pop()).removeprefix("torch.")
