@@ -1,13 +1,24 @@
 """What `transcribe` and `translate` are told. Importing this costs nothing: no torch, no audio library."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from speechcli.errors import UsageError
+from speechcli.text.languages import language_code
 
 FORMATS = ("txt", "json", "jsonl", "srt", "vtt", "tsv")
+
+
+def _finite(value: float | None) -> bool:
+    return value is None or math.isfinite(value)
+
+
+def _check(holds: bool, name: str, rule: str, value: object) -> None:
+    if not holds:
+        raise UsageError(f"`{name}` must be {rule}, but is {value}.")
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class ModelOptions:
     @property
     def shown(self) -> str:
         """The model's name for people, with its revision."""
-        name = self.model or "speechcli/default_model"
+        name = self.model or "embedded"
         return name if self.revision is None else f"{name}@{self.revision}"
 
 
@@ -166,8 +177,8 @@ class TranscribeOptions:
     language: str | None = None
     """The spoken language; None: found by the model, where it can."""
 
-    task = "transcribe"
-    targets: tuple[str, ...] = ()
+    task: ClassVar[str] = "transcribe"
+    targets: ClassVar[tuple[str, ...]] = ()
 
     def chosen(self) -> dict[str, Any]:
         """Return everything that decides the text, apart from the model and the recording."""
@@ -189,11 +200,22 @@ class TranslateOptions:
     targets: tuple[str, ...] = ()
     """Languages to translate into; none: the one that the model was trained for."""
 
-    task = "translate"
+    task: ClassVar[str] = "translate"
+
+    def __post_init__(self) -> None:
+        if len(set(self.targets)) < len(self.targets):
+            raise UsageError(f"`--to` names each language once, but got {', '.join(self.targets)}.")
 
     def chosen(self) -> dict[str, Any]:
         """Return everything that decides the text, apart from the model and the recording."""
         return _chosen(self)
+
+
+def target_labels(targets: Sequence[str]) -> list[str]:
+    """Return short names of target languages for file names and tables: codes, where they tell them apart."""
+    codes = [language_code(target) for target in targets]
+    labels = codes if len(set(codes)) == len(codes) else list(targets)
+    return ["".join(char if char.isalnum() or char in "-_" else "_" for char in label) for label in labels]
 
 
 SpeechOptions = TranscribeOptions | TranslateOptions
@@ -210,12 +232,3 @@ def _chosen(options: SpeechOptions) -> dict[str, Any]:
     values |= {"dtype": options.model.dtype} if options.model.dtype != "auto" else {}
     values |= {"seed": options.model.seed} if options.decoding.strategy == "sample" else {}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _finite(value: float | None) -> bool:
-    return value is None or math.isfinite(value)
-
-
-def _check(holds: bool, name: str, rule: str, value: object) -> None:
-    if not holds:
-        raise UsageError(f"`{name}` must be {rule}, but is {value}.")

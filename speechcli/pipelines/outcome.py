@@ -56,7 +56,18 @@ class Warned(NamedTuple):
     """One sentence."""
 
 
-Event = Progress | Warned | Failure
+class Loaded(NamedTuple):
+    """The model is ready."""
+
+    model: str
+    """Its name."""
+    device: str
+    """Where it computes."""
+    dtype: str
+    """In which numbers."""
+
+
+Event = Progress | Warned | Loaded | Failure
 Report = Callable[[Event], None]
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from speechcli.audio.read import AUDIO_EXTENSIONS
 from speechcli.errors import OutputError, UsageError
 from speechcli.pipelines.inputs import Source
+from speechcli.pipelines.options import target_labels
 
 JOURNAL = "speechcli.jsonl"
 FAILURES = "failures.jsonl"
@@ -38,7 +39,7 @@ def plan_outputs(
     Raises:
         UsageError: two inputs would still write the same file.
     """
-    labels = [f".{_safe(target)}" for target in targets] if len(targets) > 1 else [""]
+    labels = [f".{label}" for label in target_labels(targets)] if len(targets) > 1 else [""]
     plan = [
         tuple(
             Output(directory / stem.parent / f"{stem.name}{label}.{kind}", target, kind)
@@ -130,7 +131,3 @@ def _stems(places: Sequence[PurePath]) -> list[PurePath]:
 
 def _without_extension(place: PurePath) -> PurePath:
     return place.with_suffix("") if place.suffix.lower() in AUDIO_EXTENSIONS else place
-
-
-def _safe(target: str) -> str:
-    return "".join(char if char.isalnum() or char in "-_" else "_" for char in target)

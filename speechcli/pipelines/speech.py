@@ -8,7 +8,7 @@ from speechcli.pipelines.device import prepare
 from speechcli.pipelines.inputs import find_inputs
 from speechcli.pipelines.listen import Listener
 from speechcli.pipelines.options import ModelOptions, SpeechOptions
-from speechcli.pipelines.outcome import Outcome, Report, in_order, silent
+from speechcli.pipelines.outcome import Loaded, Outcome, Report, in_order, silent
 from speechcli.pipelines.recognizer import Recognizer
 
 
@@ -27,7 +27,7 @@ def load_bundle(options: ModelOptions) -> Bundle:
         offline=options.offline,
     )
     device, dtype = prepare(options)
-    return load(folder, dtype=dtype, device=device)
+    return load(folder, dtype=dtype, device=device, name=options.shown)
 
 
 def open_listener(options: SpeechOptions, report: Report = silent) -> Listener:
@@ -37,7 +37,10 @@ def open_listener(options: SpeechOptions, report: Report = silent) -> Listener:
         ModelError: the model cannot be loaded, or cannot write text.
         UsageError: something asked for is not possible with this model.
     """
-    return Listener(Recognizer(load_bundle(options.model), options), options, report)
+    bundle = load_bundle(options.model)
+    weight = next(bundle.model.parameters())
+    report(Loaded(bundle.name, str(weight.device), str(weight.dtype).removeprefix("torch.")))
+    return Listener(Recognizer(bundle, options), options, report)
 
 
 def listen_to_inputs(options: SpeechOptions, report: Report = silent) -> Iterator[Outcome]:

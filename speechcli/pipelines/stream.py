@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from speechcli.errors import UsageError
+from speechcli.pipelines.options import target_labels
 from speechcli.transcript import Transcript
 from speechcli.writers import WRITERS, encode, one_line
 
@@ -34,7 +35,7 @@ class Stream:
         self._sink = sink
         self._kind = kind
         self._several_inputs = several_inputs
-        self._targets = targets if len(targets) > 1 else [""]
+        self._targets = target_labels(targets) if len(targets) > 1 else [""]
         self._several = several_inputs or len(targets) > 1
         self._count = 0
         if self._several and kind in ("srt", "vtt", "tsv"):

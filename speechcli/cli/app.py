@@ -1,0 +1,145 @@
+"""The command `speechcli`: its commands, and the one place where errors become sentences and exit codes."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from speechcli import __version__
+from speechcli.cli import console
+from speechcli.cli.info import info
+from speechcli.cli.transcribe import transcribe
+from speechcli.cli.translate import translate
+from speechcli.errors import OutOfMemory, SpeechCliError
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+app = typer.Typer(
+    name="speechcli",
+    help="Speech recognition and translation: any pretrained speech encoder with any pretrained text decoder.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"speechcli {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Speech recognition and translation: any pretrained speech encoder with any pretrained text decoder."""
+
+
+app.command("transcribe")(transcribe)
+app.command("translate")(translate)
+app.command("info")(info)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: what comes after the name of the program; None: those of the process.
+
+    Returns:
+        the exit code
+    """
+    try:
+        with _sigterm_raises():
+            code = app(
+                args=None if arguments is None else list(arguments), prog_name="speechcli", standalone_mode=False
+            )
+            sys.stdout.flush()
+    except BaseException as error:  # every way out of the program ends here
+        return _told(error)
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: BaseException) -> int:
+    """Say what happened, and return its exit code."""
+    # Typer turns a closed pipe into SystemExit(1).
+    if isinstance(error, BrokenPipeError) or (
+        isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError)
+    ):
+        console.forget_stdout()  # `| head -1` has read enough
+        return 0
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, _Terminated):
+        return TERMINATED
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if os.environ.get("SPEECHCLI_DEBUG") == "1":
+        traceback.print_exception(error)
+    if isinstance(error, typer.TyperException):
+        return _told_usage(error)
+    known = error if isinstance(error, SpeechCliError) else _explained(error)
+    console.say_error(known)
+    return known.exit_code
+
+
+def _told_usage(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    path = "speechcli" if context is None else context.command_path
+    console.say_error(SpeechCliError(error.format_message(), hint=f"`{path} -h` shows what is possible."))
+    return error.exit_code
+
+
+def _explained(error: BaseException) -> SpeechCliError:
+    """Return a sentence for an error that is not ours, or that we did not foresee."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return OutOfMemory("Memory ran out.", hint="Try a smaller model, or --dtype bfloat16.")
+    text = str(error)
+    if isinstance(error, (ImportError, OSError, RuntimeError)) and _is_torchaudio_mismatch(text):
+        return SpeechCliError(
+            f"torchaudio does not fit the installed torch: {text.strip().splitlines()[0]}",
+            hint="Install torch and torchaudio again, both from the same index; "
+            "without a GPU, both from PyTorch's CPU wheel index.",
+        )
+    sentence = text.strip().splitlines()[0] if text.strip() else "no message"
+    return SpeechCliError(
+        f"{type(error).__name__}: {sentence}",
+        hint="This is a fault of speechcli; SPEECHCLI_DEBUG=1 shows where it happened.",
+    )
+
+
+def _is_torchaudio_mismatch(text: str) -> bool:
+    marks = ("torchaudio", "libc10", "libtorch", "libcudart", "CUDA version", "different CUDA versions")
+    return any(mark in text for mark in marks)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Make SIGTERM unwind the stack, so that nothing half written stays behind."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, terminate)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

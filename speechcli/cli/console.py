@@ -1,0 +1,185 @@
+"""The only file that prints: data to standard output as bytes, everything else to standard error."""
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from speechcli.errors import OutputError, SpeechCliError
+from speechcli.pipelines.outcome import Event, Failure, JobReport, Loaded, Progress, Warned
+
+PLAIN_SECONDS = 10.0
+
+
+def write_data(data: bytes) -> None:
+    """Write bytes to standard output at once, whatever the locale.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        OutputError: the disk behind it is full, or the like.
+    """
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _silence_stdout()
+        raise OutputError(f"Standard output cannot be written: {error.strerror or error}.") from error
+
+
+def forget_stdout() -> None:
+    """Make sure that leaving the process does not try to write to a closed pipe again."""
+    _silence_stdout()
+
+
+def say(text: str) -> None:
+    """Write a line to standard error; what its encoding cannot hold is escaped."""
+    with contextlib.suppress(BrokenPipeError):  # nobody listens
+        print(text, file=sys.stderr, flush=True)
+
+
+def say_error(error: SpeechCliError) -> None:
+    """Write an error and its hint to standard error."""
+    say(f"error: {error.message}")
+    if error.hint:
+        say(f"hint: {error.hint}")
+
+
+class Console:
+    """Shows a job while it runs.
+
+    Args:
+        progress: `auto`, `bar`, `plain`, `json` or `none`; auto is a bar on a terminal, else a line now and then.
+        quiet: say nothing but errors.
+        verbose: say more.
+        clock: seconds from some time on.
+    """
+
+    def __init__(
+        self,
+        progress: str = "auto",
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if progress == "auto":
+            progress = "none" if quiet else "bar" if sys.stderr.isatty() else "plain"
+        self._kind = progress
+        self._quiet = quiet
+        self._verbose = verbose
+        self._clock = clock
+        self._began = self._told = clock()
+        self._bar = _Bar() if progress == "bar" else None
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.hide()
+
+    def data(self, data: bytes) -> None:
+        """Write results to standard output."""
+        if self._bar is not None:
+            self._bar.hide()
+        write_data(data)
+
+    def report(self, event: Event) -> None:
+        """Show an event."""
+        if isinstance(event, Progress):
+            self._show_progress(event)
+        elif self._kind == "json":
+            self._say_json({Failure: "failure", Warned: "warning", Loaded: "loaded"}[type(event)], event)
+        elif isinstance(event, Failure):
+            self._say(f"error: {event.path}: {event.message}" + (f"\nhint: {event.hint}" if event.hint else ""))
+        elif isinstance(event, Warned) and not self._quiet:
+            self._say(f"warning: {event.message}")
+        elif isinstance(event, Loaded) and self._verbose:
+            self._say(f"model: {event.model} on {event.device} in {event.dtype}")
+
+    def summary(self, report: JobReport) -> None:
+        """Show what became of all inputs."""
+        if self._quiet:
+            return
+        if self._kind == "json":
+            values = {"done": report.done, "skipped": report.skipped, "failed": len(report.failures)}
+            self._say(json.dumps({"event": "summary", **values, "audio_seconds": round(report.audio_seconds, 3)}))
+            return
+        seconds = self._clock() - self._began
+        counts = [f"{report.done} done"]
+        counts += [f"{report.skipped} skipped (done before)"] if report.skipped else []
+        counts += [f"{len(report.failures)} failed"] if report.failures else []
+        speed = f", {report.audio_seconds / seconds:.1f} × real time" if seconds > 0 and report.done else ""
+        self._say(f"{', '.join(counts)}; {report.audio_seconds:.1f} s of audio in {seconds:.1f} s{speed}")
+
+    def _show_progress(self, event: Progress) -> None:
+        now = self._clock()
+        if self._bar is not None:
+            self._bar.show(event, now - self._began)
+        elif self._kind == "json":
+            self._say_json("progress", event)
+        elif self._kind == "plain" and now - self._told >= PLAIN_SECONDS:
+            self._told = now
+            self._say(f"{event.done}/{event.total} inputs, {_speed(event, now - self._began)}")
+
+    def _say_json(self, name: str, event: Any) -> None:
+        self._say(json.dumps({"event": name, **event._asdict()}, ensure_ascii=True))
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.hide()
+        say(text)
+
+
+class _Bar:
+    """A bar on standard error that steps aside for text."""
+
+    def __init__(self) -> None:
+        import rich.console
+        import rich.progress
+
+        self._progress = rich.progress.Progress(
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TimeElapsedColumn(),
+            rich.progress.TextColumn("{task.description}", markup=False),
+            console=rich.console.Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None)
+        self._shown = False
+
+    def show(self, event: Progress, seconds: float) -> None:
+        if not self._shown:
+            self._progress.start()
+            self._shown = True
+        self._progress.update(self._task, completed=event.done, total=event.total, description=_speed(event, seconds))
+
+    def hide(self) -> None:
+        if self._shown:
+            self._progress.stop()
+            self._shown = False
+
+
+def _speed(event: Progress, seconds: float) -> str:
+    rate = f" ({event.audio_seconds / seconds:.1f} × real time)" if seconds > 0 else ""
+    return f"{event.audio_seconds:.0f} s of audio{rate}"
+
+
+def _silence_stdout() -> None:
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (OSError, ValueError):
+        pass  # a stream without a file, as in tests

@@ -1,0 +1,28 @@
+"""Runs a job of `transcribe` or `translate` and tells how it went."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from speechcli.cli.console import Console
+from speechcli.cli.options import pick
+from speechcli.pipelines.job import run_job
+from speechcli.pipelines.options import DecodingOptions, InputOptions, ModelOptions, OutputOptions, SpeechOptions
+
+
+def speech_sections(given: Mapping[str, Any]) -> tuple[ModelOptions, InputOptions, DecodingOptions]:
+    """Sort the arguments of a command into the sections of its options."""
+    given = {**given, "inputs": list(given["inputs"] or [])}
+    return pick(ModelOptions, given), pick(InputOptions, given), pick(DecodingOptions, given)
+
+
+def deliver(options: SpeechOptions, outputs: OutputOptions, progress: str, *, quiet: bool, verbose: bool) -> None:
+    """Run the job, print its results, and raise what its failures mean.
+
+    Raises:
+        SpeechCliError: the job failed in part or as a whole.
+    """
+    with Console(progress, quiet=quiet, verbose=verbose) as console:
+        report = run_job(options, outputs, sink=console.data, report=console.report)
+        if outputs.output_dir is not None or verbose:
+            console.summary(report)
+    report.check()

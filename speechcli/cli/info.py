@@ -1,0 +1,65 @@
+"""`speechcli info`."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speechcli.cli import options as o
+
+if TYPE_CHECKING:
+    from speechcli.pipelines.info import ModelInfo
+
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[MODEL]", help="As --model.", show_default=False),
+]
+
+
+def info(
+    name: ModelArgument = None,
+    model: o.Model = None,
+    revision: o.Revision = None,
+    token: o.Token = None,
+    cache_dir: o.CacheDir = None,
+    offline: o.Offline = False,
+    as_json: o.Json = False,
+) -> None:
+    """Show what a model is, without loading it."""
+    from speechcli.cli.console import write_data
+    from speechcli.pipelines.info import info as describe
+    from speechcli.pipelines.options import ModelOptions
+
+    found = describe(ModelOptions(name or model, revision, token, cache_dir, offline))
+    write_data((_json(found) if as_json else _text(found)).encode("utf-8", "backslashreplace"))
+
+
+def _json(found: "ModelInfo") -> str:
+    return json.dumps(found.to_dict(), ensure_ascii=False, indent=2) + "\n"
+
+
+def _text(found: "ModelInfo") -> str:
+    rows = [
+        ("model", found.name),
+        ("folder", found.folder),
+        ("encoder", _pairs(found.encoder)),
+        ("decoder", _pairs(found.decoder)),
+        ("parameters", "not known without loading" if found.parameters is None else _counts(found.parameters)),
+        ("weights", ", ".join(found.dtypes) or "not known without loading"),
+        ("audio", "16000 Hz (assumed)" if found.sample_rate is None else f"{found.sample_rate} Hz"),
+        ("languages", ", ".join(found.languages) or "no tags: the model writes one language"),
+        ("special ids", _pairs(found.special_ids)),
+        ("generation", _pairs(found.generation) or "all defaults"),
+        *(("missing", sentence) for sentence in found.missing),
+    ]
+    return "".join(f"{name:<12}{value}\n" for name, value in rows)
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{key} {json.dumps(value) if not isinstance(value, str) else value}" for key, value in values.items()
+    )
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{part} {count:,}" for part, count in counts.items())

@@ -1,0 +1,200 @@
+"""Options that commands share, each declared once."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+
+from speechcli.pipelines.options import FORMATS
+
+_MODEL, _INPUT, _DECODING, _OUTPUT = "Model", "Input", "Decoding", "Output"
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise typer.BadParameter(f"must be auto, cpu, cuda, cuda:N or mps, but is {value}.")
+    return value
+
+
+def _channel(value: str) -> str:
+    if not re.fullmatch(r"mix|[0-9]+", value):
+        raise typer.BadParameter(f"must be mix or the number of a channel, from 0, but is {value}.")
+    return value
+
+
+def _formats(values: list[str]) -> list[str]:
+    for value in values:
+        if value not in FORMATS:
+            raise typer.BadParameter(f"must be one of {', '.join(FORMATS)}, but is {value}.")
+    return list(dict.fromkeys(values))
+
+
+def _on(panel: str, *names: str, help: str, metavar: str | None = None, **rest: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, **rest)
+
+
+Model = Annotated[
+    str | None,
+    _on(
+        _MODEL,
+        "--model",
+        "-m",
+        help="Folder, or OWNER/NAME on the Hugging Face Hub. Absent: the embedded model.",
+        metavar="MODEL",
+    ),
+]
+Revision = Annotated[
+    str | None, _on(_MODEL, "--revision", help="Branch, tag or commit on the Hub.", metavar="REVISION")
+]
+Token = Annotated[
+    str | None,
+    _on(
+        _MODEL,
+        "--token",
+        help="Access token of the Hub.",
+        metavar="TOKEN",
+        envvar="HF_TOKEN",
+        show_envvar=True,
+        show_default=False,
+    ),
+]
+CacheDir = Annotated[Path | None, _on(_MODEL, "--cache-dir", help="Where downloads are kept.", metavar="DIR")]
+Offline = Annotated[bool, _on(_MODEL, "--offline/--no-offline", help="Never ask the network.")]
+Device = Annotated[
+    str, _on(_MODEL, "--device", help="auto, cpu, cuda, cuda:N or mps.", callback=_device, metavar="DEVICE")
+]
+Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    _on(_MODEL, "--dtype", help="Numbers to compute in. auto: bfloat16 on GPUs that multiply it natively."),
+]
+Threads = Annotated[int | None, _on(_MODEL, "--threads", help="Processor threads.", metavar="N", min=1)]
+Seed = Annotated[int, _on(_MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0)]
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="INPUT...",
+        help="Files, folders, globs, @list.txt (one path a line), or - for standard input.",
+        show_default=False,
+    ),
+]
+Manifest = Annotated[
+    Path | None, _on(_INPUT, "--manifest", help="Also take the recordings of a manifest.", metavar="FILE")
+]
+Raw = Annotated[
+    Literal["s16le"] | None, _on(_INPUT, "--raw", help="The input is headerless PCM with this sample format.")
+]
+Rate = Annotated[int, _on(_INPUT, "--rate", help="Sample rate of --raw in Hz.", metavar="HERTZ", min=1)]
+Channels = Annotated[int, _on(_INPUT, "--channels", help="Channels of --raw.", metavar="N", min=1)]
+AudioBackend = Annotated[Literal["auto", "soundfile", "av"], _on(_INPUT, "--audio-backend", help="What decodes files.")]
+Channel = Annotated[
+    str, _on(_INPUT, "--channel", help="mix, or the number of a channel, from 0.", callback=_channel, metavar="CHANNEL")
+]
+Start = Annotated[
+    float | None, _on(_INPUT, "--start", help="Second of each recording to start at.", metavar="SECONDS", min=0.0)
+]
+End = Annotated[
+    float | None, _on(_INPUT, "--end", help="Second of each recording to end at.", metavar="SECONDS", min=0.0)
+]
+Normalize = Annotated[
+    Literal["auto", "utterance", "none"], _on(_INPUT, "--normalize", help="Loudness. auto: as the model was trained.")
+]
+
+Spoken = Annotated[
+    str | None,
+    _on(
+        _DECODING, "--from", help="Spoken language: a code, an English name, or a tag of the model.", metavar="LANGUAGE"
+    ),
+]
+Targets = Annotated[
+    list[str] | None,
+    _on(_DECODING, "--to", help="Language to translate into; may be given more than once.", metavar="LANGUAGE"),
+]
+Strategy = Annotated[
+    Literal["greedy", "beam", "sample"] | None,
+    _on(_DECODING, "--strategy", help="How text is searched for. What is not set here is as the model says."),
+]
+BeamSize = Annotated[int | None, _on(_DECODING, "--beam-size", help="Texts kept at each step.", metavar="N", min=1)]
+LengthPenalty = Annotated[
+    float | None, _on(_DECODING, "--length-penalty", help="Above 0 favours longer texts.", metavar="X")
+]
+EarlyStopping = Annotated[
+    bool | None, _on(_DECODING, "--early-stopping/--no-early-stopping", help="Stop at enough finished texts.")
+]
+Temperature = Annotated[
+    float | None, _on(_DECODING, "--temperature", help="Of sampling; below 1 is bolder.", metavar="X")
+]
+TopK = Annotated[
+    int | None, _on(_DECODING, "--top-k", help="Sample from so many likeliest tokens.", metavar="N", min=0)
+]
+TopP = Annotated[
+    float | None, _on(_DECODING, "--top-p", help="Sample from tokens of this probability.", metavar="P", max=1.0)
+]
+NumReturn = Annotated[
+    int | None, _on(_DECODING, "--num-return", help="Texts of each segment, in JSON.", metavar="N", min=1)
+]
+RepetitionPenalty = Annotated[
+    float | None, _on(_DECODING, "--repetition-penalty", help="Above 1 makes repetitions less likely.", metavar="X")
+]
+NoRepeatNgramSize = Annotated[
+    int | None, _on(_DECODING, "--no-repeat-ngram-size", help="No so many tokens in a row twice.", metavar="N", min=0)
+]
+MinNewTokens = Annotated[
+    int | None, _on(_DECODING, "--min-new-tokens", help="Shortest text, in tokens.", metavar="N", min=0)
+]
+MaxNewTokens = Annotated[
+    int | None, _on(_DECODING, "--max-new-tokens", help="Longest text, in tokens.", metavar="N", min=1)
+]
+MaxSegment = Annotated[
+    float,
+    _on(
+        _DECODING,
+        "--max-segment",
+        help="Longer audio is cut where it is quietest; seconds.",
+        metavar="SECONDS",
+        min=1.0,
+    ),
+]
+BatchSeconds = Annotated[
+    float | None,
+    _on(_DECODING, "--batch-seconds", help="Audio decoded at once. Absent: what suits the device.", metavar="SECONDS"),
+]
+BatchSize = Annotated[int, _on(_DECODING, "--batch-size", help="Pieces of audio decoded at once.", metavar="N", min=1)]
+
+Formats = Annotated[
+    list[str],
+    _on(
+        _OUTPUT,
+        *("--format", "-f"),
+        help=f"One of {', '.join(FORMATS)}; may be given more than once with -o.",
+        callback=_formats,
+        metavar="FORMAT",
+    ),
+]
+OutputDir = Annotated[
+    Path | None, _on(_OUTPUT, "--output-dir", "-o", help="Write files here, mirroring the input tree.", metavar="DIR")
+]
+ModelDir = Annotated[
+    Path, _on(_OUTPUT, "--output-dir", "-o", help="Folder for the new model.", metavar="DIR", show_default=False)
+]
+Overwrite = Annotated[bool, _on(_OUTPUT, "--overwrite/--no-overwrite", help="Replace files that are there.")]
+Resume = Annotated[bool, _on(_OUTPUT, "--resume/--no-resume", help="Skip what is done, as the journal says.")]
+Json = Annotated[bool, _on(_OUTPUT, "--json", help="Print JSON.")]
+Progress = Annotated[
+    Literal["auto", "bar", "plain", "json", "none"],
+    _on(_OUTPUT, "--progress", help="How progress is shown, on standard error."),
+]
+Quiet = Annotated[bool, _on(_OUTPUT, "--quiet", "-q", help="Say nothing but errors.")]
+Verbose = Annotated[bool, _on(_OUTPUT, "--verbose", "-v", help="Say more.")]
+
+Options = TypeVar("Options")
+
+
+def pick(kind: type[Options], given: Mapping[str, Any]) -> Options:
+    """Make a dataclass of options from a command's arguments of the same names; lists become tuples."""
+    values = {item.name: given[item.name] for item in fields(kind)}  # type: ignore[arg-type]
+    lists = {name: tuple(value or ()) for name, value in values.items() if isinstance(value, list)}
+    return kind(**values | lists)

@@ -1,0 +1,197 @@
+"""What a model is, from its files: configurations, vocabulary, and the headers of its weights."""
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from speechcli.checkpoints import folder as files
+from speechcli.checkpoints.hub import resolve_model
+from speechcli.decoding.options import GenerationOptions
+from speechcli.errors import ModelError
+from speechcli.pipelines.options import ModelOptions
+from speechcli.text.tokenizer import Tokenizer
+
+# The families' words for the same thing.
+_SIZES = {
+    "width": ("hidden_size", "d_model", "n_embd"),
+    "layers": ("num_hidden_layers", "n_layer"),
+    "heads": ("num_attention_heads", "n_head"),
+    "vocabulary": ("vocab_size",),
+    "positions": ("max_position_embeddings", "n_positions"),
+}
+_ENCODER_SIZES = _SIZES | {
+    "layers": ("num_hidden_layers", "encoder_layers"),
+    "heads": ("num_attention_heads", "encoder_attention_heads"),
+}
+_DECODER_SIZES = _SIZES | {
+    "layers": ("decoder_layers", "num_hidden_layers", "n_layer"),
+    "heads": ("decoder_attention_heads", "num_attention_heads", "n_head"),
+}
+_PARTS = {"encoder": "encoder.", "decoder": "decoder.", "projection": "enc_to_dec_proj."}
+_SPECIAL_IDS = ("decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id")
+_MAX_HEADER_BYTES = 100 * 1024**2  # as the safetensors library
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known about a model without loading it."""
+
+    name: str
+    folder: str
+    encoder: dict[str, Any]
+    """Family and sizes."""
+    decoder: dict[str, Any]
+    """Family and sizes."""
+    parameters: dict[str, int] | None
+    """Numbers in the weights by part, and in all; None: the files do not say it without being loaded."""
+    dtypes: tuple[str, ...]
+    """Types of the weights."""
+    sample_rate: int | None
+    """Of the audio that the model takes, in Hz."""
+    languages: tuple[str, ...]
+    """The model's own language tags."""
+    special_ids: dict[str, Any]
+    generation: dict[str, Any]
+    """What differs from the defaults of decoding."""
+    missing: tuple[str, ...]
+    """What the folder lacks, a sentence each."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON has it."""
+        return {"schema": 1, **asdict(self)}
+
+
+def info(options: ModelOptions) -> ModelInfo:
+    """Describe a model; its tensors are not read.
+
+    Raises:
+        ModelError: there is no such model, or a file is corrupt.
+    """
+    folder = resolve_model(
+        options.model,
+        revision=options.revision,
+        token=options.token,
+        cache_dir=options.cache_dir,
+        offline=options.offline,
+    )
+    config = files.read_config(folder)
+    missing: list[str] = []
+    generation = GenerationOptions.from_files(config, files.read_optional_json(folder / files.GENERATION)).to_dict()
+    special_ids = {key: generation.pop(key, config.get(key)) for key in _SPECIAL_IDS}
+    headers = _headers(folder, missing)
+    return ModelInfo(
+        name=options.shown,
+        folder=str(folder),
+        encoder=_half(config, "encoder", _ENCODER_SIZES, missing),
+        decoder=_half(config, "decoder", _DECODER_SIZES, missing),
+        parameters=_count(headers),
+        dtypes=tuple(sorted({str(entry["dtype"]) for entry in headers.values()})),
+        sample_rate=_sample_rate(folder, missing),
+        languages=_languages(folder, missing),
+        special_ids={key: value for key, value in special_ids.items() if value is not None},
+        generation=generation,
+        missing=tuple(missing + _missing_ids(special_ids, folder)),
+    )
+
+
+def _half(
+    config: Mapping[str, Any], part: str, sizes: Mapping[str, tuple[str, ...]], missing: list[str]
+) -> dict[str, Any]:
+    values = config.get(part)
+    if not isinstance(values, dict):
+        missing.append(f"config.json has no section `{part}`: this is no speech encoder-decoder model.")
+        return {}
+    found = {ours: next((values[key] for key in keys if key in values), None) for ours, keys in sizes.items()}
+    if part == "encoder":
+        del found["vocabulary"], found["positions"]
+    return {"family": values.get("model_type"), **{key: value for key, value in found.items() if value is not None}}
+
+
+def _headers(folder: Path, missing: list[str]) -> dict[str, dict[str, Any]]:
+    """Return the header entry of every tensor in safetensors files, by name."""
+    name = next((name for name in files.WEIGHTS if (folder / name).exists()), None)
+    if name is None:
+        missing.append("There are no weights.")
+        return {}
+    if "bin" in name.split("."):
+        return {}
+    if name.endswith(".index.json"):
+        shards = sorted(set(files.read_json(folder / name).get("weight_map", {}).values()))
+        absent = [shard for shard in shards if not (folder / Path(shard).name).is_file()]
+        missing += [f"The weight file {shard} is not there." for shard in absent]
+        paths = [folder / Path(shard).name for shard in shards if shard not in absent]
+    else:
+        paths = [folder / name]
+    entries = {key: entry for path in paths for key, entry in read_header(path).items()}
+    head = folder / files.CTC_HEAD
+    if head.exists():
+        entries |= {f"ctc_head.{key}": entry for key, entry in read_header(head).items()}
+    return entries
+
+
+def read_header(path: Path) -> dict[str, dict[str, Any]]:
+    """Read dtype and shape of every tensor in a safetensors file, and nothing else.
+
+    Raises:
+        ModelError: the file is not safetensors.
+    """
+    try:
+        with path.open("rb") as file:
+            (size,) = struct.unpack("<Q", file.read(8))
+            if size > _MAX_HEADER_BYTES:
+                raise ValueError(f"a header of {size} bytes")
+            header = json.loads(file.read(size))
+        entries = {key: entry for key, entry in header.items() if key != "__metadata__"}
+        for entry in entries.values():
+            math.prod(entry["shape"]), entry["dtype"]
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise ModelError(
+            f"{path} must be a safetensors file, but its header is not: {error}.", hint="Download the model again."
+        ) from error
+    return entries
+
+
+def _count(headers: Mapping[str, Mapping[str, Any]]) -> dict[str, int] | None:
+    if not headers:
+        return None
+    counts = {key: math.prod(entry["shape"]) for key, entry in headers.items()}
+    parts = {
+        part: sum(count for key, count in counts.items() if key.startswith(prefix))
+        for part, prefix in {**_PARTS, "ctc_head": "ctc_head."}.items()
+    }
+    return {**{part: count for part, count in parts.items() if count}, "total": sum(counts.values())}
+
+
+def _sample_rate(folder: Path, missing: list[str]) -> int | None:
+    values = files.read_optional_json(folder / files.PREPROCESSOR)
+    if values is None:
+        values = (files.read_optional_json(folder / files.PROCESSOR) or {}).get("feature_extractor")
+    if values is None:
+        missing.append("There is no preprocessor_config.json: audio is prepared as models of this shape usually want.")
+        return None
+    return int(values.get("sampling_rate", 16_000))
+
+
+def _languages(folder: Path, missing: list[str]) -> tuple[str, ...]:
+    try:
+        return tuple(Tokenizer.load(folder).languages)
+    except ModelError as error:
+        missing.append(f"There is no usable tokenizer, so the model cannot write text: {error.message}")
+        return ()
+
+
+def _missing_ids(special_ids: Mapping[str, Any], folder: Path) -> list[str]:
+    lacks = []
+    if not (folder / files.GENERATION).exists():
+        lacks.append("There is no generation_config.json: config.json says how to decode.")
+    if special_ids["decoder_start_token_id"] is None and special_ids["bos_token_id"] is None:
+        lacks.append("Neither decoder_start_token_id nor bos_token_id is set, so decoding has no first token.")
+    if special_ids["eos_token_id"] is None:
+        lacks.append("eos_token_id is not set, so a text ends only at its longest length.")
+    return lacks
