@@ -62,6 +62,7 @@ class Trainer:
         save: writes the model into a folder.
         validate: scores the model on the dev manifests; None: there are none.
         report: gets every event.
+        frozen: parts that never learn, see `freezing`.
     """
 
     model: nn.Module
@@ -74,6 +75,7 @@ class Trainer:
     save: Callable[[Path], None]
     validate: Callable[[], Evaluation] | None
     report: Report
+    frozen: tuple[str, ...] = ()
 
     def run(self, resume: TrainState | None = None) -> TrainReport:
         """Train to the end, or until a signal.
@@ -190,7 +192,7 @@ class Trainer:
     def _thaw(self) -> None:
         steps = self.options.model.freeze_encoder_steps
         if steps and (self.progress.step in (0, steps) or self.progress.step == self.saved):
-            freeze(self.model, self.options.model.freeze, encoder_frozen=self.progress.step < steps)
+            freeze(self.model, self.frozen, encoder_frozen=self.progress.step < steps)
 
     def _log(self) -> None:
         progress = self.progress

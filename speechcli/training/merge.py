@@ -1,14 +1,18 @@
 """Training options from defaults, a recipe, `--set` and explicit options, remembering where each value came from."""
 
 import difflib
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-from speechcli.errors import UsageError
+from speechcli.errors import OutputError, UsageError
 from speechcli.training.options import TrainOptions, shipped_recipes
+
+RUN_OPTIONS = "options.toml"
+"""Every run's folder holds its options in this file, which is a recipe itself."""
 
 
 class Merged(NamedTuple):
@@ -19,22 +23,27 @@ class Merged(NamedTuple):
 
 
 def merge_options(
-    recipe: str | Path | None = None, assignments: Sequence[str] = (), explicit: Mapping[str, Any] | None = None
+    recipe: str | Path | None = None,
+    assignments: Sequence[str] = (),
+    explicit: Mapping[str, Any] | None = None,
+    *,
+    run: Path | None = None,
 ) -> Merged:
-    """Merge defaults <- recipe <- assignments <- explicit options.
+    """Merge defaults <- options of a run that is resumed <- recipe <- assignments <- explicit options.
 
     Args:
         recipe: a `.toml` file or the name of a shipped recipe.
         assignments: `section.key=value`, the value in TOML; a bare word is a string.
         explicit: `section.key` -> value; None means "not given".
+        run: folder of a run to go on with.
 
     Raises:
         UsageError: if a file, section, key or value is unknown or wrong.
     """
     layers: list[tuple[str, dict[str, Any]]] = []
-    if recipe is not None:
-        path = _recipe_path(recipe)
-        layers.append((str(path), _flatten(_read_toml(path), str(path))))
+    paths = [run / RUN_OPTIONS] if run is not None and (run / RUN_OPTIONS).is_file() else []
+    paths += [_recipe_path(recipe)] if recipe is not None else []
+    layers += [(str(path), _flatten(_read_toml(path), str(path))) for path in paths]
     layers += [(f"--set {text}", dict([_assignment(text)])) for text in assignments]
     layers.append(("option", {key: value for key, value in (explicit or {}).items() if value is not None}))
     types = _option_types()
@@ -53,6 +62,33 @@ def merge_options(
         for section in fields(TrainOptions)
     }
     return Merged(TrainOptions(**sections), sources)
+
+
+def write_options(merged: Merged, path: Path) -> None:
+    """Write all options as a recipe, with the source of each that is not a default.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    lines: list[str] = []
+    for section, values in merged.options.to_dict().items():
+        lines.append(f"[{section}]")
+        for key, value in values.items():
+            source = merged.sources.get(f"{section}.{key}")
+            comment = "" if source is None else f"  # {' '.join(source.split())}"
+            lines.append(f"# {key} is unset" if value is None else f"{key} = {_toml(value)}{comment}")
+        lines.append("")
+    try:
+        path.write_text("\n".join(lines), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    # JSON writes text, numbers and truth values as TOML does
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _recipe_path(recipe: str | Path) -> Path:

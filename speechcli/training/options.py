@@ -33,8 +33,6 @@ class DataSection:
     """Manifests to learn from."""
     dev: tuple[str, ...] = ()
     """Manifests to score during training."""
-    audio_root: str | None = None
-    """Folder that relative audio paths start from; unset: the manifest's own folder."""
     tasks: tuple[str, ...] = ("transcribe", "translate")
     """Which targets to learn: `transcribe` (the spoken language), `translate` (others)."""
     languages: tuple[str, ...] = ()
@@ -54,7 +52,7 @@ class DataSection:
     max_dev_utterances: int = 0
     """Dev utterances scored during training, spread evenly over the manifests; 0: all."""
     max_bad: float = 0.01
-    """Share of unreadable manifest rows or audio files at which training stops."""
+    """Share of unusable rows of a manifest above which training does not begin."""
     cache_audio: bool = False
     """Keep the decoded training audio in memory (2 bytes a sample), so that it is decoded once."""
 
@@ -159,6 +157,8 @@ class RunSection:
     """Every random choice depends on it."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `mps`."""
+    threads: int = 0
+    """Processor threads; 0: torch's own choice."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Numbers of the matrix products; weights stay float32. `auto`: bfloat16 on GPUs that multiply it natively."""
     ema_decay: float = 0.0
@@ -169,8 +169,8 @@ class RunSection:
     """References and hypotheses shown at each evaluation."""
     beam_size: int = 1
     """Beams of the evaluation's decoding; 1: greedy."""
-    max_new_tokens: int = 200
-    """Longest hypothesis of the evaluation's decoding, in tokens."""
+    max_new_tokens: int = 0
+    """Longest hypothesis of the evaluation's decoding, in tokens; 0: by the length of the audio."""
 
 
 @dataclass(frozen=True)

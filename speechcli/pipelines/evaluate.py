@@ -1,0 +1,190 @@
+"""Score a model on manifests, for each pair of spoken and target language."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from speechcli.checkpoints.bundle import load
+from speechcli.checkpoints.hub import resolve_model
+from speechcli.data.manifest import ManifestOptions, Utterance, read_manifest
+from speechcli.errors import AllInputsFailed, InputError, OutputError, UsageError
+from speechcli.pipelines.decoding import effective_options
+from speechcli.pipelines.device import prepare
+from speechcli.pipelines.options import DecodingOptions, ModelOptions
+from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
+from speechcli.training.metrics import GroupScore, Pair, score_pairs
+from speechcli.training.objective import Objective
+
+DEFAULT_BATCH_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What to score, and how."""
+
+    model: ModelOptions = ModelOptions()
+    """Which model."""
+    manifests: tuple[Path, ...] = ()
+    """Manifests with texts to compare with."""
+    task: str = "both"
+    """`transcribe` scores texts in the spoken language, `translate` those in others, `both` all."""
+    language: str | None = None
+    """The spoken language where a manifest does not say it."""
+    source_languages: tuple[str, ...] = ()
+    """Spoken languages to score; none: all."""
+    target_languages: tuple[str, ...] = ()
+    """Languages of texts to score; none: all."""
+    decoding: DecodingOptions = DecodingOptions()
+    """How text is searched for."""
+    limit: int = 0
+    """Utterances of each manifest to score, from its start; 0: all."""
+    workers: int = 0
+    """Processes that read audio."""
+    hypotheses: Path | None = None
+    """File to write each reference and hypothesis to, an object a line."""
+
+    def __post_init__(self) -> None:
+        if not self.manifests:
+            raise UsageError(
+                "`evaluate` needs a manifest, but got none.", hint="speechcli evaluate --model DIR test.tsv"
+            )
+        if self.task not in ("transcribe", "translate", "both"):
+            raise UsageError(f"`--task` must be transcribe, translate or both, but is {self.task}.")
+
+
+class EvaluateProgress(NamedTuple):
+    """How far an evaluation is."""
+
+    done: int
+    """Utterances."""
+    total: int
+    """Utterances in all."""
+
+
+@dataclass(frozen=True)
+class EvaluateReport:
+    """Scores of a model."""
+
+    model: str
+    scores: tuple[GroupScore, ...]
+    """One for each pair of spoken and target language."""
+    losses: dict[str, float]
+    """Means over all texts."""
+    seconds: float
+    """Audio that was decoded."""
+    bad_rows: tuple[str, ...]
+    """Rows of the manifests that cannot be used, each in one sentence."""
+    failures: dict[str, str]
+    """Utterance id -> why it could not be used."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as a JSON object."""
+        return {
+            "model": self.model,
+            "scores": [score.to_dict() for score in self.scores],
+            "losses": {name: round(value, 5) for name, value in self.losses.items()},
+            "seconds": round(self.seconds, 3),
+            "bad_rows": list(self.bad_rows),
+            "failures": self.failures,
+        }
+
+
+def evaluate(
+    options: EvaluateOptions, *, progress: Callable[[EvaluateProgress], None] = lambda progress: None
+) -> EvaluateReport:
+    """Decode everything in the manifests and score it.
+
+    Recordings are decoded whole: cut long ones into utterances in the manifest (columns `start` and `end`).
+
+    Args:
+        options: what to score, and how.
+        progress: told after each batch.
+
+    Raises:
+        ModelError: if the model cannot be loaded.
+        UsageError: if an option is not possible with this model.
+        InputError: if a manifest cannot be used.
+        AllInputsFailed: if no recording could be read.
+        OutputError: if the hypotheses cannot be written.
+    """
+    chosen = options.model
+    device, dtype = prepare(chosen)
+    folder = resolve_model(
+        chosen.model,
+        revision=chosen.revision,
+        token=chosen.token,
+        cache_dir=chosen.cache_dir,
+        offline=chosen.offline,
+    )
+    bundle = load(folder, device=device)
+    utterances, bad_rows = _read(options)
+    collate = make_collate(bundle, ctc=bundle.model.ctc_head is not None)
+    collate.check_languages(utterances)
+    blank = bundle.settings.get("ctc", {}).get("blank_id", bundle.generation.pad_token_id)
+    scored = decode_utterances(
+        bundle,
+        utterances,
+        collate,
+        Objective(ctc_weight=0.5 if collate.ctc else 0.0, blank_id=blank or 0),
+        effective_options(bundle.generation, options.decoding).with_(num_return_sequences=1),
+        ScoringOptions(
+            max_seconds=options.decoding.batch_seconds or DEFAULT_BATCH_SECONDS,
+            max_items=options.decoding.batch_size,
+            workers=options.workers,
+            dtype=str(dtype).removeprefix("torch."),
+        ),
+        progress=lambda done: progress(EvaluateProgress(done, len(utterances))),
+    )
+    if not scored.pairs:
+        reason = next(iter(scored.failures.values()), "no row has a text")
+        raise AllInputsFailed(f"None of {len(utterances)} recordings could be scored: {reason}")
+    if options.hypotheses is not None:
+        write_pairs(scored.pairs, options.hypotheses)
+    scores = tuple(score_pairs(scored.pairs))
+    return EvaluateReport(chosen.shown, scores, scored.losses, scored.seconds, bad_rows, scored.failures)
+
+
+def write_pairs(pairs: Sequence[Pair], path: Path) -> None:
+    """Write references and hypotheses, a JSON object a line.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    lines = [
+        json.dumps(
+            {
+                "id": pair.id,
+                "language": pair.spoken,
+                "target_language": pair.language,
+                "reference": pair.reference,
+                "hypothesis": pair.hypothesis,
+            },
+            ensure_ascii=False,
+        )
+        for pair in sorted(pairs, key=lambda pair: (pair.id, pair.language or ""))
+    ]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _read(options: EvaluateOptions) -> tuple[list[Utterance], tuple[str, ...]]:
+    wanted = ManifestOptions(
+        task=options.task,  # type: ignore[arg-type]  # EvaluateOptions allows the same three
+        source_languages=options.source_languages or None,
+        target_languages=options.target_languages or None,
+        default_language=options.language,
+    )
+    utterances: list[Utterance] = []
+    bad_rows: list[str] = []
+    for path in options.manifests:
+        manifest = read_manifest(path, options=wanted)
+        utterances += manifest.utterances[: options.limit or None]
+        bad_rows += [f"{path} line {row.line}: {row.reason}." for row in manifest.bad_rows]
+    if not utterances:
+        raise InputError("An evaluation needs usable rows, but the manifests have none.")
+    return utterances, tuple(bad_rows)

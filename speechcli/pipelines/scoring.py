@@ -1,0 +1,148 @@
+"""Utterances to losses, hypotheses and scores; shared by training and evaluation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from speechcli.audio.features import WaveformFeatures
+from speechcli.checkpoints.bundle import Bundle
+from speechcli.data.batching import DurationBatches
+from speechcli.data.collate import Batch, Collate, Read
+from speechcli.data.loading import load_epoch
+from speechcli.data.manifest import Utterance
+from speechcli.decoding.options import GenerationOptions
+from speechcli.errors import ModelError
+from speechcli.models.speech_encoder_decoder import Encoded
+from speechcli.pipelines.decoding import with_limit
+from speechcli.pipelines.generation import decoder_positions, generate_texts
+from speechcli.training.metrics import Pair
+from speechcli.training.objective import Objective, detached, means
+from speechcli.training.precision import autocast
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """How utterances are put together and decoded."""
+
+    max_seconds: float = 120.0
+    """Seconds of audio decoded at once, padding counted."""
+    max_items: int = 64
+    """Utterances decoded at once."""
+    workers: int = 0
+    """Processes that read audio."""
+    dtype: str = "auto"
+    """Numbers of the matrix products, as in `speechcli.training.precision`."""
+
+
+@dataclass
+class Scored:
+    """What was made of the utterances."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    losses: dict[str, float] = field(default_factory=dict)
+    """Mean parts of the objective, with the right text fed to the decoder."""
+    seconds: float = 0.0
+    """Audio that was decoded."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """Utterance id -> why it could not be read."""
+
+
+def make_collate(bundle: Bundle, *, ctc: bool, read: Read | None = None) -> Collate:
+    """Make what turns utterances into a batch for a model, without augmentation.
+
+    Raises:
+        ModelError: if the model has no tokenizer.
+    """
+    if bundle.tokenizer is None:
+        raise ModelError(
+            f"Texts need a tokenizer, but the model {bundle.name} has none.",
+            hint="put tokenizer.json of its decoder into the folder",
+        )
+    start = bundle.config.decoder_start_token_id
+    return Collate(
+        features=bundle.features,
+        tokenizer=bundle.tokenizer,
+        start_id=bundle.generation.start_token_id if start is None else start,
+        pad_id=bundle.config.pad_token_id,
+        ctc=ctc,
+        max_tokens=decoder_positions(bundle.model),
+        read=read,
+    )
+
+
+@torch.no_grad()
+def decode_utterances(
+    bundle: Bundle,
+    utterances: Sequence[Utterance],
+    collate: Collate,
+    objective: Objective,
+    generation: GenerationOptions,
+    options: ScoringOptions,
+    *,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Scored:
+    """Decode every target of every utterance, with one pass of the encoder each.
+
+    Args:
+        bundle: the model; it is left in evaluation mode.
+        utterances: what to listen to, with the texts to compare with.
+        collate: made by `make_collate`.
+        objective: for the losses.
+        generation: how to search.
+        options: batches and numbers.
+        progress: told how many utterances are done.
+    """
+    bundle.model.eval()
+    device = next(bundle.model.parameters()).device
+    # Models that were trained without a padding mask hear the padding.
+    alone = isinstance(bundle.features, WaveformFeatures) and not bundle.features.return_attention_mask
+    longest = max((utterance.seconds for utterance in utterances), default=0.0)
+    plan = DurationBatches(
+        utterances,
+        max_seconds=max(options.max_seconds, longest),
+        max_items=1 if alone else options.max_items,
+        buckets=1,
+        shuffle=False,
+    )
+    scored, sums, done = Scored(), torch.zeros(6, dtype=torch.float64), 0
+    for batch in load_epoch(plan, collate, workers=options.workers):
+        scored.failures.update({failed.utterance.id: failed.reason for failed in batch.failed})
+        done += len(batch) + len({failed.utterance.id for failed in batch.failed})
+        if len(batch):
+            batch = batch.to(device)
+            with autocast(device, options.dtype):
+                encoded = bundle.model.encode(batch.inputs, batch.lengths)
+                sums += _losses(bundle, encoded, batch, objective)
+                scored.pairs += _pairs(bundle, encoded, batch, generation)
+            scored.seconds += batch.seconds
+        progress(done)
+    scored.losses = means(sums)
+    return scored
+
+
+def _losses(bundle: Bundle, encoded: Encoded, batch: Batch, objective: Objective) -> torch.Tensor:
+    memory, mask = encoded.memory[batch.rows], None if encoded.mask is None else encoded.mask[batch.rows]
+    logits = bundle.model.decoder(batch.decoder_input_ids, memory, mask)
+    head = bundle.model.ctc_head
+    ctc_logits = None if head is None else head(encoded.frames)
+    return detached(objective.losses(logits, batch.labels, ctc_logits, encoded.frame_lengths, batch.ctc_labels))
+
+
+def _pairs(bundle: Bundle, encoded: Encoded, batch: Batch, generation: GenerationOptions) -> list[Pair]:
+    """Decode all targets; where a target was left out of the labels it is decoded all the same."""
+    targets = [(row, target) for row, utterance in enumerate(batch.utterances) for target in utterance.targets]
+    if not targets:
+        return []
+    seconds = max(utterance.seconds for utterance in batch.utterances)
+    texts = generate_texts(
+        bundle,
+        encoded,
+        [target.language for _, target in targets],
+        with_limit(generation, seconds, decoder_positions(bundle.model)),
+        rows=torch.tensor([row for row, _ in targets]),
+    )
+    return [
+        Pair(batch.utterances[row].id, batch.utterances[row].language, target.language, target.text, found[0].text)
+        for (row, target), found in zip(targets, texts, strict=True)
+    ]

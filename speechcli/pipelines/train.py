@@ -1,0 +1,273 @@
+"""Train a model: compose or load it, read manifests, run the loop, keep what is best."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+
+from speechcli.checkpoints.bundle import Bundle, add_ctc_head, load, save
+from speechcli.checkpoints.hub import resolve_model
+from speechcli.data.manifest import Utterance
+from speechcli.decoding.options import GenerationOptions
+from speechcli.errors import ModelError, OutputError, UsageError
+from speechcli.nn.masks import Spans
+from speechcli.pipelines.device import choose_device
+from speechcli.pipelines.run_log import RunLog
+from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
+from speechcli.pipelines.training_data import Share, count_languages, make_feed, read_manifests, spread
+from speechcli.training.events import Report, Sample, Started, Warned
+from speechcli.training.freezing import freeze
+from speechcli.training.loop import Evaluation, Trainer, TrainReport
+from speechcli.training.merge import RUN_OPTIONS, Merged, write_options
+from speechcli.training.metrics import mean_quality, score_pairs
+from speechcli.training.objective import Objective
+from speechcli.training.optimizer import build_optimizer
+from speechcli.training.options import AugmentSection, TrainOptions
+from speechcli.training.state import latest_checkpoint, load_checkpoint
+
+
+class HubAccess(NamedTuple):
+    """How models are found that are named by a hub id."""
+
+    token: str | None = None
+    cache_dir: Path | None = None
+    offline: bool = False
+
+
+NO_ACCESS = HubAccess()
+
+
+class TrainResult(NamedTuple):
+    """How a run ended, and where its models are."""
+
+    report: TrainReport
+    best: Path | None
+    """Model folder of the best evaluation; None without dev manifests."""
+    last: Path
+    """Model folder of the last step."""
+    failures: dict[str, str]
+    """Training utterances that could not be used: id -> why."""
+
+
+def train(
+    merged: Merged, output: Path, *, resume: bool = False, hub: HubAccess = NO_ACCESS, report: Report
+) -> TrainResult:
+    """Train a model in a run folder.
+
+    The folder gets `options.toml`, `log.jsonl`, `checkpoints/step-…`, and the model folders `best` and `last`.
+
+    Args:
+        merged: the options and where they came from.
+        output: the run's folder.
+        resume: go on from the folder's newest checkpoint instead of beginning.
+        hub: how hub ids are resolved.
+        report: gets every event.
+
+    Raises:
+        UsageError: if options contradict each other, or the folder already holds a run and `resume` is false.
+        ModelError: if the model cannot be loaded or has no tokenizer.
+        InputError: if the manifests cannot be used.
+        Stopped: at SIGINT or SIGTERM, after saving.
+        TrainingDiverged: if too many steps in a row are not finite.
+    """
+    options = merged.options
+    accelerator = _accelerator(options)
+    folder = _run_folder(output, resume=resume)
+    checkpoint = latest_checkpoint(folder) if resume else None
+    state = load_checkpoint(checkpoint) if checkpoint else None
+    log = RunLog(folder, report)
+    tell: Report = log if accelerator.is_main_process else lambda event: None
+    bundle = load(checkpoint) if checkpoint else load_or_compose(options, hub, tell)
+    _prepare(bundle, options, accelerator.device)
+
+    objective = Objective(options.objective.label_smoothing, options.objective.ctc_weight, blank_id=_blank(bundle))
+    collate = make_collate(bundle, ctc=bundle.model.ctc_head is not None and options.objective.ctc_weight > 0)
+    read = read_manifests(options.data.train, options, tell, limit_seconds=True)
+    share = Share(accelerator.process_index, accelerator.num_processes)
+    feed = make_feed(read, collate, options, share)
+    dev = read_manifests(options.data.dev, options, tell, limit_seconds=False) if options.data.dev else []
+    dev_utterances = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
+    if accelerator.is_main_process:
+        write_options(merged, folder / RUN_OPTIONS)
+
+    frozen = (*options.model.freeze, *(["ctc_head"] if bundle.model.ctc_head and not collate.ctc else []))
+    learning = freeze(bundle.model, frozen)
+    utterances = [utterance for _, utterance in read]
+    tell(_started(bundle, utterances, options, accelerator, learning, 0 if state is None else state.progress["step"]))
+    trainer = Trainer(
+        model=bundle.model,
+        feed=feed,
+        objective=objective,
+        optimizer=build_optimizer(bundle.model, options.optimizer),
+        options=options,
+        accelerator=accelerator,
+        folder=folder,
+        save=lambda target: save(bundle, target),
+        validate=(lambda: _validate(bundle, dev_utterances, objective, options)) if dev_utterances else None,
+        report=tell,
+        frozen=frozen,
+    )
+    result = trainer.run(state)
+    best = folder / "best"
+    return TrainResult(result, best if best.is_dir() else None, folder / "last", feed.failures)
+
+
+def load_or_compose(options: TrainOptions, hub: HubAccess, report: Report) -> Bundle:
+    """Load the model that the options name, or join an encoder and a decoder.
+
+    Raises:
+        UsageError: if they name none, or both.
+        ModelError: if it cannot be loaded.
+    """
+    model = options.model
+    pair = (model.encoder, model.decoder)
+    if (model.path is None) == (pair == (None, None)) or None in pair and model.path is None:
+        raise UsageError(
+            "A run starts from one model, or from one encoder and one decoder, but the options do not say which.",
+            hint="--model DIR, or --encoder NAME --decoder NAME",
+        )
+    if model.path is not None:
+        return load(_resolve(model.path, hub, model.revision))
+    from speechcli.checkpoints.compose import warm_start
+
+    assert model.encoder is not None and model.decoder is not None
+    bundle, fresh = warm_start(_resolve(model.encoder, hub), _resolve(model.decoder, hub))
+    report(Warned(f"New weights, to be learned: {fresh}."))
+    return bundle
+
+
+def _resolve(name: str, hub: HubAccess, revision: str | None = None) -> Path:
+    return resolve_model(name, revision=revision, token=hub.token, cache_dir=hub.cache_dir, offline=hub.offline)
+
+
+def _accelerator(options: TrainOptions) -> Accelerator:
+    if options.run.threads:
+        torch.set_num_threads(options.run.threads)
+    device = choose_device(options.run.device)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    # layer drop and rows without a transcript leave weights without a gradient in some steps
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[unused])
+
+
+def _run_folder(output: Path, *, resume: bool) -> Path:
+    if resume and not output.is_dir():
+        raise UsageError(f"`--resume` goes on with a run, but {output} is no folder.")
+    if not resume and (output / RUN_OPTIONS).exists():
+        raise UsageError(
+            f"{output} already holds a run.", hint="add --resume to go on with it, or give another folder with -o"
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {error.strerror or error}.") from error
+    return output
+
+
+def _prepare(bundle: Bundle, options: TrainOptions, device: torch.device) -> None:
+    """Put the model on its device, with its own memory, a CTC head and masks where the options ask for them."""
+    if options.objective.ctc_weight > 0 and bundle.model.ctc_head is None:
+        tokenizer = bundle.tokenizer
+        if tokenizer is None or tokenizer.pad_id is None:
+            raise ModelError(
+                f"A CTC head needs a tokenizer with a pad token, but {bundle.name} has none.",
+                hint="--set objective.ctc_weight=0",
+            )
+        add_ctc_head(
+            bundle, vocabulary_size=tokenizer.vocabulary_size, blank_id=tokenizer.pad_id, seed=options.run.seed
+        )
+    bundle.model.to(device)
+    for parameter in bundle.model.parameters():
+        parameter.data = parameter.data.clone()  # loaded weights are a view of the file
+    _mask(bundle, options.augment)
+
+
+def _mask(bundle: Bundle, options: AugmentSection) -> None:
+    changed = {
+        "time": (options.mask_time_probability, options.mask_time_frames),
+        "channels": (options.mask_channel_probability, options.mask_channel_width),
+    }
+    masks = bundle.model.encoder.spec_augment
+    for axis, (probability, length) in changed.items():
+        if probability is None and length is None:
+            continue
+        if masks is None:
+            raise UsageError(
+                f"`augment.mask_…` needs a model with SpecAugment, but {bundle.name} has none.",
+                hint="set mask_time_prob in the encoder's part of config.json",
+            )
+        spans: Spans = getattr(masks, axis)
+        setattr(
+            masks,
+            axis,
+            Spans(
+                spans.probability if probability is None else probability,
+                spans.length if length is None else length,
+                spans.minimum,
+            ),
+        )
+        masks.apply_masks = True
+
+
+def _blank(bundle: Bundle) -> int:
+    blank = bundle.settings.get("ctc", {}).get("blank_id")
+    if blank is not None:
+        return int(blank)
+    pad = None if bundle.tokenizer is None else bundle.tokenizer.pad_id
+    return 0 if pad is None else pad
+
+
+def _validate(bundle: Bundle, utterances: list[Utterance], objective: Objective, options: TrainOptions) -> Evaluation:
+    run, batch = options.run, options.batch
+    generation = evaluation_options(bundle.generation, beams=run.beam_size, max_new_tokens=run.max_new_tokens)
+    scored = decode_utterances(
+        bundle,
+        utterances,
+        make_collate(bundle, ctc=bundle.model.ctc_head is not None),
+        objective,
+        generation,
+        ScoringOptions(batch.max_seconds, batch.max_items, min(batch.workers, 1), run.dtype),
+    )
+    scores = score_pairs(scored.pairs)
+    loss = scored.losses["cross_entropy"]
+    shown = spread(scored.pairs, run.samples)
+    return Evaluation(
+        scored.losses,
+        {score.name: score.values for score in scores},
+        mean_quality(scores) if run.best_by == "score" else -loss,
+        tuple(Sample(pair.id, pair.language or "", pair.reference, pair.hypothesis) for pair in shown),
+    )
+
+
+def evaluation_options(generation: GenerationOptions, *, beams: int, max_new_tokens: int) -> GenerationOptions:
+    """Return a model's options for scoring during training: one text each, its length limited by the audio's."""
+    return generation.with_(
+        num_beams=beams,
+        num_return_sequences=1,
+        do_sample=False,
+        max_length=None,
+        max_new_tokens=max_new_tokens or None,
+    )
+
+
+def _started(
+    bundle: Bundle,
+    utterances: list[Utterance],
+    options: TrainOptions,
+    accelerator: Accelerator,
+    learning: int,
+    step: int,
+) -> Started:
+    return Started(
+        step=step,
+        utterances=len(utterances),
+        hours=sum(utterance.seconds for utterance in utterances) / 3600,
+        languages=count_languages(utterances),
+        parameters=sum(parameter.numel() for parameter in bundle.model.parameters()),
+        learning=learning,
+        device=str(accelerator.device),
+        dtype=options.run.dtype,
+    )

@@ -1,0 +1,173 @@
+"""Manifests to the batches that training reads."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechcli.audio.augment import Augment
+from speechcli.data.batching import DurationBatches, balanced_weights
+from speechcli.data.collate import Collate
+from speechcli.data.manifest import ManifestOptions, Task, Utterance, read_manifest
+from speechcli.errors import InputError
+from speechcli.text.languages import language_code
+from speechcli.training.audio_cache import fill_cache
+from speechcli.training.events import Report, Warned
+from speechcli.training.feed import Feed
+from speechcli.training.options import AugmentSection, TrainOptions
+
+ItemT = TypeVar("ItemT")
+
+
+class Share(NamedTuple):
+    """Which of several processes this one is."""
+
+    rank: int = 0
+    processes: int = 1
+
+
+ALONE = Share()
+
+
+@dataclass(frozen=True)
+class WaveformAugment:
+    """Change waveforms of one sample rate."""
+
+    change: Augment
+    sampling_rate: int
+
+    def __call__(self, samples: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+        """Return a changed copy of samples (samples,)."""
+        return self.change(samples, self.sampling_rate, generator)
+
+
+def read_manifests(
+    paths: Sequence[str], options: TrainOptions, report: Report, *, limit_seconds: bool
+) -> list[tuple[str, Utterance]]:
+    """Read manifests; return each usable utterance with the name of its manifest.
+
+    Args:
+        paths: manifest files.
+        options: section `data` is read.
+        report: told of rows that were left out.
+        limit_seconds: whether recordings that are too short or too long are left out.
+
+    Raises:
+        InputError: if a manifest cannot be read, or too many of its rows are bad.
+    """
+    data = options.data
+    task: Task = "both" if len(set(data.tasks)) == 2 else "transcribe" if data.tasks[0] == "transcribe" else "translate"
+    wanted = ManifestOptions(task=task, target_languages=data.languages or None, default_language=data.spoken_language)
+    read: list[tuple[str, Utterance]] = []
+    for path in paths:
+        manifest = read_manifest(Path(path), options=wanted)
+        bad = len(manifest.bad_rows)
+        if bad:
+            first = (
+                f"{bad} rows of {path} are bad, first line {manifest.bad_rows[0].line}: {manifest.bad_rows[0].reason}"
+            )
+            if bad > data.max_bad * (bad + len(manifest.utterances) + manifest.left_out):
+                raise InputError(f"{first}.", hint="repair the manifest, or allow more with --set data.max_bad=0.1")
+            report(Warned(f"{first}."))
+        limits = (data.min_seconds, min(data.max_seconds, options.batch.max_seconds))
+        fits = [u for u in manifest.utterances if not limit_seconds or limits[0] <= u.seconds <= limits[1]]
+        if len(fits) < len(manifest.utterances):
+            count = len(manifest.utterances) - len(fits)
+            report(Warned(f"{count} recordings of {path} are not between {limits[0]:g} and {limits[1]:g} s long."))
+        read += [(path, utterance) for utterance in fits]
+    if not read:
+        raise InputError(f"A run needs usable recordings, but {', '.join(paths) or 'no manifest'} has none.")
+    return _unique(read)
+
+
+def make_feed(
+    read: Sequence[tuple[str, Utterance]], collate: Collate, options: TrainOptions, share: Share = ALONE
+) -> Feed:
+    """Make the training batches: balanced, augmented, and read by worker processes.
+
+    Args:
+        read: what `read_manifests` returned.
+        collate: the model's, without augmentation.
+        options: sections `data`, `batch` and `augment` are read.
+        share: which of several processes this one is.
+
+    Raises:
+        UsageError: if the model has no tag for a language of a text.
+    """
+    utterances = [utterance for _, utterance in read]
+    collate.check_languages(utterances)
+    rate = collate.features.sampling_rate
+    plan = DurationBatches(
+        utterances,
+        max_seconds=options.batch.max_seconds,
+        max_items=options.batch.max_items,
+        buckets=options.batch.buckets,
+        seed=options.run.seed,
+        weights=_weights(read, options),
+        longest_first=True,
+        rank=share.rank,
+        world_size=share.processes,
+    )
+    training = replace(
+        collate,
+        augment=_augment(options.augment, rate),
+        seed=options.run.seed,
+        max_targets=options.data.targets_per_utterance or None,
+        read=fill_cache(utterances, rate) if options.data.cache_audio else None,
+    )
+    return Feed(plan, training, workers=options.batch.workers)
+
+
+def count_languages(utterances: Sequence[Utterance]) -> dict[str, int]:
+    """Return `spoken->target` -> how many targets, the most first."""
+    pairs = Counter(
+        f"{_code(utterance.language)}->{_code(target.language)}"
+        for utterance in utterances
+        for target in utterance.targets
+    )
+    return dict(pairs.most_common())
+
+
+def spread(items: Sequence[ItemT], limit: int) -> list[ItemT]:
+    """Return at most `limit` items, evenly spread over the list; all where the limit is 0."""
+    if not limit or len(items) <= limit:
+        return list(items)
+    return [items[place * len(items) // limit] for place in range(limit)]
+
+
+def _weights(read: Sequence[tuple[str, Utterance]], options: TrainOptions) -> list[float] | None:
+    if options.data.balance == "none":
+        return None
+    groups = [path if options.data.balance == "set" else _code(utterance.language) for path, utterance in read]
+    return balanced_weights(groups, temperature=options.data.temperature)
+
+
+def _augment(options: AugmentSection, sampling_rate: int) -> WaveformAugment | None:
+    change = Augment(
+        speed=options.speed,
+        gain_db=options.gain_db,
+        noise_snr=options.noise_snr,
+        noise_probability=options.noise_probability,
+        band_probability=options.band_probability,
+    )
+    off = options.speed == (1.0, 1.0) and options.gain_db == (0.0, 0.0)
+    if off and not options.noise_probability and not options.band_probability:
+        return None
+    return WaveformAugment(change, sampling_rate)
+
+
+def _unique(read: list[tuple[str, Utterance]]) -> list[tuple[str, Utterance]]:
+    """Tell utterances of different manifests apart that have the same id."""
+    counts = Counter(utterance.id for _, utterance in read)
+    return [
+        (path, replace(utterance, id=f"{path}:{utterance.id}") if counts[utterance.id] > 1 else utterance)
+        for path, utterance in read
+    ]
+
+
+def _code(language: str | None) -> str:
+    return "und" if language is None else language_code(language)

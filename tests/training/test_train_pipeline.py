@@ -1,0 +1,123 @@
+import json
+
+import pytest
+import torch
+from tiny_speech import save_tiny_model, save_tones
+
+from speechcli.checkpoints.bundle import load
+from speechcli.errors import Stopped, UsageError
+from speechcli.pipelines.train import train
+from speechcli.training.events import Evaluated, Saved, Started, Warned
+from speechcli.training.merge import merge_options
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    save_tiny_model(folder / "model")
+    return folder / "model", save_tones(folder / "tones")
+
+
+def options(places, **more):
+    model, manifest = places
+    values = {
+        "model.path": str(model),
+        "data.train": str(manifest),
+        "data.dev": str(manifest),
+        "batch.workers": 0,
+        "batch.max_items": 4,
+        "objective.ctc_weight": 0.3,
+        "optimizer.warmup_steps": 2,
+        "run.max_steps": 4,
+        "run.eval_every": 2,
+        "run.save_every": 2,
+        "run.device": "cpu",
+    }
+    return merge_options(explicit=values | {key.replace("__", "."): value for key, value in more.items()})
+
+
+def test_a_run_leaves_models_a_log_and_its_options(places, tmp_path):
+    events = []
+    result = train(options(places), tmp_path / "run", report=events.append)
+    assert result.report.step == 4
+    assert (result.best, result.last) == (tmp_path / "run" / "best", tmp_path / "run" / "last")
+    assert load(result.last).model.ctc_head is not None
+    started = next(event for event in events if isinstance(event, Started))
+    assert started.languages == {"en->en": 8, "en->es": 8}
+    evaluated = next(event for event in events if isinstance(event, Evaluated))
+    assert set(evaluated.scores["en->en"]) == {"wer", "cer"}
+    assert set(evaluated.scores["en->es"]) == {"bleu", "chrf"}
+    assert len(evaluated.samples) == 5
+    log = [json.loads(line)["event"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert log[0] == "started" and "evaluated" in log and "saved" in log
+    again = merge_options(run=tmp_path / "run")
+    assert again.options == options(places).options
+
+
+def test_transformers_opens_the_model_of_a_run(places, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    result = train(options(places), tmp_path / "run", report=lambda event: None)
+    _, told = transformers.SpeechEncoderDecoderModel.from_pretrained(result.last, output_loading_info=True)
+    assert not told["missing_keys"] and not told["unexpected_keys"]
+
+
+def test_a_stopped_run_resumes_to_the_same_weights(places, tmp_path):
+    whole = train(options(places), tmp_path / "whole", report=lambda event: None)
+    report = stop_at(2)
+    with pytest.raises(Stopped):
+        train(options(places), tmp_path / "parts", report=report)
+    merged = merge_options(run=tmp_path / "parts")
+    parts = train(merged, tmp_path / "parts", resume=True, report=lambda event: None)
+    one, other = load(whole.last).model.state_dict(), load(parts.last).model.state_dict()
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def stop_at(step):
+    import os
+    import signal
+
+    def report(event):
+        if isinstance(event, Saved) and event.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return report
+
+
+def test_a_model_learns_eight_tones_by_heart(places, tmp_path):
+    settings = {
+        "optimizer__learning_rate": 0.01,
+        "optimizer__warmup_steps": 10,
+        "run__max_steps": 120,
+        "run__eval_every": 200,
+        "run__save_every": 200,
+        "augment__mask_time_probability": 0.0,
+        "data__cache_audio": True,
+        "run__dtype": "float32",
+    }
+    events = []
+    train(options(places, **settings), tmp_path / "run", report=events.append)
+    evaluated = [event for event in events if isinstance(event, Evaluated)][-1]
+    assert evaluated.losses["cross_entropy"] < 0.3
+    assert evaluated.scores["en->en"]["wer"] < 30.0
+    assert {sample.language for sample in evaluated.samples} <= {"en", "es"}
+
+
+def test_a_folder_with_a_run_is_not_overwritten(places, tmp_path):
+    train(options(places, run__max_steps=1), tmp_path / "run", report=lambda event: None)
+    with pytest.raises(UsageError, match="already holds a run") as caught:
+        train(options(places, run__max_steps=1), tmp_path / "run", report=lambda event: None)
+    assert "--resume" in caught.value.hint
+
+
+def test_a_run_needs_a_model(places, tmp_path):
+    merged = merge_options(explicit={"data.train": str(places[1]), "run.max_steps": 1})
+    with pytest.raises(UsageError, match="do not say which"):
+        train(merged, tmp_path / "run", report=lambda event: None)
+
+
+def test_recordings_that_are_too_long_are_left_out_and_told(places, tmp_path):
+    events = []
+    train(options(places, data__max_seconds=0.6, run__max_steps=1), tmp_path / "run", report=events.append)
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert any("are not between 0.1 and 0.6 s long" in message for message in told)
