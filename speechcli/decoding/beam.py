@@ -33,8 +33,8 @@ class Paths(NamedTuple):
         """Return the paths at (batch, chosen) places."""
         wide = places[..., None]
         return Paths(
-            torch.take_along_dim(self.ids, wide, dim=1),
-            torch.take_along_dim(self.logprobs, wide, dim=1),
+            self.ids.gather(1, wide.expand(-1, -1, self.ids.shape[2])),
+            self.logprobs.gather(1, wide.expand(-1, -1, self.logprobs.shape[2])),
             self.lengths.gather(1, places),
             self.scores.gather(1, places),
             self.ended.gather(1, places),

@@ -149,12 +149,12 @@ def test_the_same_seed_draws_the_same_texts_and_leaves_the_global_generator_alon
 
 def test_tokens_are_drawn_as_often_as_the_processed_softmax_says() -> None:
     options = GenerationOptions(
-        do_sample=True, num_return_sequences=20_000, temperature=0.5, max_new_tokens=1, decoder_start_token_id=START
+        do_sample=True, num_return_sequences=4000, temperature=0.5, max_new_tokens=1, decoder_start_token_id=START
     )
     generator = torch.Generator().manual_seed(0)
     (found,) = generate(table_step, TableCache(1), start_prompt(options, 1), options, generator=generator)
     share = sum(each.tokens == (A,) for each in found) / len(found)
-    assert share == pytest.approx(0.6**2 / (0.6**2 + 0.4**2), abs=0.01)
+    assert share == pytest.approx(0.6**2 / (0.6**2 + 0.4**2), abs=0.03)
 
 
 def test_a_sample_narrowed_to_one_token_is_greedy() -> None:
