@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tiny_models import write_model
+
+from .tiny_models import write_model
 
 
 @pytest.fixture

@@ -54,11 +54,10 @@ _DECODER: dict[str, dict[str, Any]] = {
     "bart": _BART,
     "mbart": _BART,
 }
-_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "[CLS]", "[SEP]", "[PAD]", "[UNK]", "<|endoftext|>", "en_XX", "de_DE"]
 _ROLES: dict[str, dict[str, str]] = {
     "bert": {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "unk_token": "[UNK]"},
     "gpt2": dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>"),
-    "roberta": {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"},
+    "roberta": {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
 }
 _ROLES["bart"] = _ROLES["mbart"] = _ROLES["roberta"]
 
@@ -95,7 +94,7 @@ def write_tokenizer(folder: Path, kind: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     roles = _ROLES[kind]
     special = [*dict.fromkeys(roles.values()), *(["en_XX", "de_DE"] if kind == "mbart" else [])]
-    words = {word: number for number, word in enumerate(_TOKENS + [f"w{n}" for n in range(29)])}
+    words = {word: number for number, word in enumerate([*special, *(f"w{n}" for n in range(40 - len(special)))])}
     backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token=roles["unk_token"]))
     backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     backend.add_special_tokens([tokenizers.AddedToken(name, special=True) for name in special])

@@ -1,0 +1,305 @@
+"""New models: random from two configurations, or warm from a pretrained encoder and a pretrained decoder."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from speechcli.checkpoints import folder as files
+from speechcli.checkpoints.bundle import Bundle, assign, default_features, key_rules, read_features, untie_if_different
+from speechcli.checkpoints.convert import modern_name, to_ours, to_theirs
+from speechcli.checkpoints.special_ids import SpecialIds, find_ids, generation_defaults
+from speechcli.errors import ModelError
+from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS
+from speechcli.families.composite import SpeechEncoderDecoderConfig, build, family_config, initialize
+from speechcli.families.config import FamilyConfig
+from speechcli.families.family import Family
+from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
+from speechcli.text.tokenizer import Tokenizer
+from speechcli.text.vocabulary import has_tokenizer
+
+NOTHING: Mapping[str, Any] = {}
+
+# What a warm start may leave random, by our names: everything else must come from the checkpoints.
+_MAY_BE_FRESH = re.compile(
+    r"encoder\.(adapter|spec_augment)\..*|decoder\.layers\.\d+\.cross_attn(_norm)?\..*|decoder\.head\..*|projection\..*"
+    r"|.*\.num_batches_tracked"
+)
+
+
+@dataclass(frozen=True)
+class FreshParameters:
+    """What a warm start took from where; keys of the new model's file, and of the source for what was left there."""
+
+    from_encoder: int
+    """Tensors that came from the encoder checkpoint."""
+    from_decoder: int
+    """Tensors that came from the decoder checkpoint."""
+    fresh: tuple[str, ...]
+    """Tensors that are random and must be trained."""
+    left_in_encoder: tuple[str, ...]
+    """Tensors of the encoder checkpoint that have no place in the model."""
+    left_in_decoder: tuple[str, ...]
+    """Tensors of the decoder checkpoint that have no place in the model."""
+
+    def sentences(self) -> list[str]:
+        """Say it in a few lines, layers taken together."""
+        lines = [
+            f"{self.from_encoder} tensors come from the encoder checkpoint, {self.from_decoder} from the decoder's.",
+            f"{len(self.fresh)} tensors are random and must be trained{_grouped(self.fresh)}.",
+        ]
+        for part, names in (("encoder", self.left_in_encoder), ("decoder", self.left_in_decoder)):
+            if names:
+                lines.append(f"{len(names)} tensors of the {part} checkpoint have no place here{_grouped(names)}.")
+        return lines
+
+
+def init(
+    encoder: str | Path,
+    decoder: str | Path,
+    *,
+    encoder_changes: Mapping[str, Any] = NOTHING,
+    decoder_changes: Mapping[str, Any] = NOTHING,
+    tokenizer: Path | None = None,
+    ids: SpecialIds | None = None,
+    language: str | None = None,
+    seed: int = 0,
+) -> Bundle:
+    """Make a model of random weights from two configurations.
+
+    Args:
+        encoder: a family ("wav2vec2"), a config.json, or a folder with one; of a whole model, its encoder counts.
+        decoder: likewise.
+        encoder_changes: keys of the encoder's configuration with other values.
+        decoder_changes: keys of the decoder's configuration with other values.
+        tokenizer: folder of the vocabulary; None: the decoder's folder, if it has one. Its size is the decoder's
+            `vocab_size` unless that is changed above.
+        ids: special ids that win over the vocabulary's.
+        language: that a multilingual decoder is to write.
+        seed: of the random weights.
+
+    Returns:
+        the model; special ids that neither the vocabulary nor the configuration knows are left unset
+
+    Raises:
+        ModelError: a configuration is missing, not supported, or does not fit.
+        UsageError: a changed key does not exist; names the nearest.
+    """
+    encoder_config = read_config(encoder, SPEECH_ENCODERS).with_values(encoder_changes)
+    decoder_config = read_config(decoder, TEXT_DECODERS).with_values(decoder_changes)
+    vocabulary = _vocabulary(tokenizer or _folder(decoder))
+    if vocabulary is not None:
+        decoder_config = decoder_config.with_values(_of_vocabulary(vocabulary) | dict(decoder_changes))
+    config = SpeechEncoderDecoderConfig.from_encoder_decoder_configs(encoder_config, decoder_config)
+    found = find_ids(config.decoder, vocabulary, ids or SpecialIds(), required=False)
+    return _bundle(_random_model(config, seed), config, _folder(encoder), vocabulary, found, language)
+
+
+def warm_start(
+    encoder: Path,
+    decoder: Path,
+    *,
+    encoder_changes: Mapping[str, Any] = NOTHING,
+    decoder_changes: Mapping[str, Any] = NOTHING,
+    tokenizer: Path | None = None,
+    ids: SpecialIds | None = None,
+    language: str | None = None,
+    seed: int = 0,
+    require_ids: bool = True,
+) -> tuple[Bundle, FreshParameters]:
+    """Join a pretrained speech encoder and a pretrained text decoder.
+
+    The encoder may have a head (CTC, pretraining, classification), which is left. The decoder may be a causal or
+    masked language model, a bare model, or the decoder of a sequence-to-sequence model. Either may be a whole
+    speech-encoder-decoder.
+
+    Two differences from Hugging Face: the embeddings of a whole BART or mBART (`shared.weight`) become the decoder's
+    embeddings and head, where `from_encoder_decoder_pretrained` leaves those random; and GPT-2 works.
+
+    Args:
+        encoder: folder of the encoder checkpoint.
+        decoder: folder of the decoder checkpoint.
+        encoder_changes: keys of the encoder's configuration with other values.
+        decoder_changes: keys of the decoder's configuration with other values.
+        tokenizer: folder of the vocabulary; None: the decoder's. Never the encoder's: its vocabulary is that of a
+            CTC head.
+        ids: special ids that win over the vocabulary's.
+        language: that a multilingual decoder is to write.
+        seed: of the weights that no checkpoint has.
+        require_ids: whether to refuse a model that could not be trained for want of a special id.
+
+    Returns:
+        the model, and what came from where
+
+    Raises:
+        ModelError: a checkpoint is missing, corrupt or not supported, lacks weights, or a special id is not found.
+        UsageError: a changed key does not exist; names the nearest.
+    """
+    config = SpeechEncoderDecoderConfig.from_encoder_decoder_configs(
+        read_config(encoder, SPEECH_ENCODERS).with_values(encoder_changes),
+        read_config(decoder, TEXT_DECODERS).with_values(decoder_changes),
+    )
+    vocabulary = _vocabulary(tokenizer or decoder)
+    found = find_ids(config.decoder, vocabulary, ids or SpecialIds(), required=require_ids)
+    sources = dict(_sources(encoder, decoder, config))
+    model = _random_model(config, seed)
+    report = _warm(model, config, sources)
+    return _bundle(model, config, encoder, vocabulary, found, language), report
+
+
+def read_config(source: str | Path, families: Mapping[str, Family]) -> FamilyConfig:
+    """Read the configuration of one half.
+
+    Args:
+        source: a family's name, a config.json, or a folder with one; of a whole model, the fitting half counts.
+        families: that may stand here.
+
+    Raises:
+        ModelError: it is missing, corrupt, or of a family that is not supported.
+    """
+    role, part = ("speech encoder", "encoder") if families is SPEECH_ENCODERS else ("text decoder", "decoder")
+    if isinstance(source, str) and source in families and not Path(source).exists():
+        return families[source].config()
+    path = Path(source)
+    values = files.read_json(path) if path.is_file() else files.read_config(path)
+    if isinstance(values.get(part), Mapping):
+        values = values[part]
+    try:
+        return family_config(values, families, role=role)
+    except ModelError as error:
+        raise ModelError(f"{source} cannot be used. {error.message}", hint=error.hint) from error
+
+
+def _of_vocabulary(tokenizer: Tokenizer) -> dict[str, int]:
+    # RoBERTa counts positions from the padding id, so the decoder's own idea of it must be the vocabulary's.
+    ids = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
+    known = {key: value for key, value in ids.items() if value is not None}
+    return {"vocab_size": tokenizer.vocabulary_size} | known
+
+
+def _random_model(config: SpeechEncoderDecoderConfig, seed: int) -> SpeechEncoderDecoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build(config)
+        initialize(model, config)
+    return model
+
+
+@dataclass(frozen=True)
+class _Source:
+    name: str
+    """The key in the checkpoint."""
+    tensor: Tensor
+
+
+def _sources(encoder: Path, decoder: Path, config: SpeechEncoderDecoderConfig) -> Iterator[tuple[str, _Source]]:
+    # Tensors of both checkpoints under the keys that the new model's file will have.
+    halves = ((encoder, "encoder.", config.encoder_family), (decoder, "decoder.", config.decoder_family))
+    for folder, part, family in halves:
+        tensors = {modern_name(key): (key, tensor) for key, tensor in files.read_weights(folder).items()}
+        if isinstance(files.read_config(folder).get(part.rstrip(".")), Mapping):
+            tensors = {key.removeprefix(part): item for key, item in tensors.items() if key.startswith(part)}
+        headed = any(key.startswith(family.base) for key in tensors)
+        shared = family.sources or {}
+        for key, (name, tensor) in tensors.items():
+            if part == "encoder.":
+                # A head's keys have no base in front; they keep their name, which no rule of a bare encoder knows.
+                known = key.removeprefix(family.base) if key.startswith(family.base) or not headed else f"head.{key}"
+            else:
+                known = key if headed else family.base + key
+            renamed = shared.get(known, known)
+            if renamed == known or renamed not in (tensors if headed else {family.base + key for key in tensors}):
+                yield part + renamed, _Source(name, tensor)
+
+
+def _warm(
+    model: SpeechEncoderDecoder, config: SpeechEncoderDecoderConfig, sources: Mapping[str, _Source]
+) -> FreshParameters:
+    state = model.state_dict()
+    expected = {key: tensor.shape for key, tensor in state.items()}
+    tensors = {key: source.tensor for key, source in sources.items()}
+    rules = key_rules(config, tensors)
+    # Where the new head is not to be tied but the checkpoint has none of its own, it begins as the embeddings.
+    names = config.decoder_family.tied
+    twins = None if names is None else ("decoder." + names[0], "decoder." + names[1])
+    loaded, left = to_ours(rules, tensors, expected, tied=twins, strict=False)
+    fresh = {key for key in expected if key not in loaded}
+    _refuse_gaps(config, state, fresh)
+    untie_if_different(config, state | loaded)
+    kinds = {key: tensor.dtype for key, tensor in state.items()}
+    ready = {key: loaded[key].to(kinds[key]).contiguous() if key in loaded else state[key] for key in state}
+    if twins is not None and config.tied is None:
+        ready[twins[0]] = ready[twins[0]].clone()
+    assign(model, ready, tied=config.tied)
+    theirs = {key: _ours_in(config, key, tensor, expected) for key, tensor in _theirs(config, state).items()}
+    random = tuple(key for key, ours in theirs.items() if ours & fresh)
+    warm = Counter(key.partition(".")[0] for key in theirs if key not in random)
+    return FreshParameters(
+        from_encoder=warm["encoder"],
+        from_decoder=warm["decoder"],
+        fresh=random,
+        left_in_encoder=tuple(sources[key].name for key in left if key.startswith("encoder.")),
+        left_in_decoder=tuple(sources[key].name for key in left if key.startswith("decoder.")),
+    )
+
+
+def _theirs(config: SpeechEncoderDecoderConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return to_theirs(key_rules(config), tensors, tied=config.tied)
+
+
+def _ours_in(
+    config: SpeechEncoderDecoderConfig, key: str, tensor: Tensor, expected: Mapping[str, torch.Size]
+) -> set[str]:
+    return set(to_ours(key_rules(config), {key: tensor}, expected, strict=False)[0])
+
+
+def _refuse_gaps(config: SpeechEncoderDecoderConfig, state: Mapping[str, Tensor], fresh: set[str]) -> None:
+    gaps = {key: tensor for key, tensor in state.items() if key in fresh and not _MAY_BE_FRESH.fullmatch(key)}
+    for part in ("encoder", "decoder"):
+        names = sorted(key for key in gaps if key.startswith(part))
+        if names:
+            raise ModelError(
+                f"The {part} checkpoint lacks {len(names)} tensors that its configuration asks for{_grouped(names)}.",
+                hint="Only cross-attention, head, projection and adapter may begin at random.",
+            )
+
+
+def _bundle(
+    model: SpeechEncoderDecoder,
+    config: SpeechEncoderDecoderConfig,
+    encoder: Path | None,
+    tokenizer: Tokenizer | None,
+    ids: SpecialIds,
+    language: str | None,
+) -> Bundle:
+    config.decoder_start_token_id = ids.decoder_start_token_id
+    config.pad_token_id, config.eos_token_id = ids.pad_token_id, ids.eos_token_id
+    config.extra["dtype"] = "float32"
+    return Bundle(
+        model=model.eval(),
+        config=config,
+        features=(encoder and read_features(encoder)) or default_features(config.encoder),
+        tokenizer=tokenizer,
+        generation=generation_defaults(config.decoder, ids, tokenizer, language),
+        name=f"{config.encoder.model_type}-{config.decoder.model_type}",
+    )
+
+
+def _folder(source: str | Path) -> Path | None:
+    path = Path(source)
+    return path if path.is_dir() else path.parent if path.is_file() else None
+
+
+def _vocabulary(folder: Path | None) -> Tokenizer | None:
+    return Tokenizer.load(folder) if folder is not None and has_tokenizer(folder) else None
+
+
+def _grouped(names: Sequence[str]) -> str:
+    # "decoder.bert.encoder.layer.*.crossattention (20)": layers together, and one level below them
+    groups = Counter(re.sub(r"\.\d+\.(\w+).*", r".*.\1", name.rpartition(".")[0] or name) for name in names)
+    return ": " + ", ".join(f"{name} ({count})" for name, count in groups.items()) if groups else ""
