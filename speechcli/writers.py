@@ -12,6 +12,7 @@ from speechcli.transcript import Segment, Transcript
 
 # Everything that `str.splitlines` or a spreadsheet takes for the end of a line or a cell.
 _BREAKS = re.compile("[\t\n\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029]+")
+_NUMBER_LIST = re.compile(r"\[\n\s+-?\d+(?:,\n\s+-?\d+)*\n\s+\]")
 _JSON_BREAKS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
 
 
@@ -36,7 +37,7 @@ class JsonWriter:
 
     def write(self, transcript: Transcript) -> bytes:
         """Return the object, ended by a line break."""
-        return encode(json.dumps(transcript.to_dict(), ensure_ascii=False, allow_nan=False, indent=2) + "\n")
+        return encode(indented(transcript.to_dict()) + "\n")
 
 
 class JsonlWriter:
@@ -87,6 +88,13 @@ class TsvWriter:
 def one_line(text: str) -> str:
     """Put a text on one line: line breaks and tabs of any script become one space."""
     return _BREAKS.sub(" ", text).strip()
+
+
+def indented(value: Mapping[str, Any]) -> str:
+    """Return a JSON object on several lines, its lists of whole numbers on one each."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
+    # A raw line break is never inside a JSON string.
+    return _NUMBER_LIST.sub(lambda match: re.sub(r"\s+", " ", match[0]).replace("[ ", "[").replace(" ]", "]"), text)
 
 
 def json_line(value: Mapping[str, Any]) -> bytes:

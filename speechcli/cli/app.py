@@ -13,9 +13,13 @@ import typer
 
 from speechcli import __version__
 from speechcli.cli import console
+from speechcli.cli.evaluate import evaluate
 from speechcli.cli.info import info
+from speechcli.cli.init import init
+from speechcli.cli.train import train
 from speechcli.cli.transcribe import transcribe
 from speechcli.cli.translate import translate
+from speechcli.cli.warm_start import warm_start
 from speechcli.errors import OutOfMemory, SpeechCliError
 
 INTERRUPTED = 130
@@ -45,8 +49,12 @@ def root(
     """Speech recognition and translation: any pretrained speech encoder with any pretrained text decoder."""
 
 
+app.command("init")(init)
+app.command("warm-start")(warm_start)
+app.command("train")(train)
 app.command("transcribe")(transcribe)
 app.command("translate")(translate)
+app.command("evaluate")(evaluate)
 app.command("info")(info)
 
 

@@ -96,12 +96,15 @@ class Console:
 
     def report(self, event: Event) -> None:
         """Show an event."""
+        if isinstance(event, Loaded):
+            self._began = self._clock()
         if isinstance(event, Progress):
             self._show_progress(event)
         elif self._kind == "json":
             self._say_json({Failure: "failure", Warned: "warning", Loaded: "loaded"}[type(event)], event)
         elif isinstance(event, Failure):
-            self._say(f"error: {event.path}: {event.message}" + (f"\nhint: {event.hint}" if event.hint else ""))
+            where = "" if event.path in event.message else f"{event.path}: "
+            self._say(f"error: {where}{event.message}" + (f"\nhint: {event.hint}" if event.hint else ""))
         elif isinstance(event, Warned) and not self._quiet:
             self._say(f"warning: {event.message}")
         elif isinstance(event, Loaded) and self._verbose:
@@ -172,6 +175,8 @@ class _Bar:
 
 
 def _speed(event: Progress, seconds: float) -> str:
+    if event.audio_seconds == 0:
+        return f"{seconds:.0f} s"
     rate = f" ({event.audio_seconds / seconds:.1f} × real time)" if seconds > 0 else ""
     return f"{event.audio_seconds:.0f} s of audio{rate}"
 

@@ -13,8 +13,8 @@ from speechcli.pipelines.options import FORMATS
 _MODEL, _INPUT, _DECODING, _OUTPUT = "Model", "Input", "Decoding", "Output"
 
 
-def _device(value: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+def _device(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
         raise typer.BadParameter(f"must be auto, cpu, cuda, cuda:N or mps, but is {value}.")
     return value
 
@@ -190,11 +190,96 @@ Progress = Annotated[
 Quiet = Annotated[bool, _on(_OUTPUT, "--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[bool, _on(_OUTPUT, "--verbose", "-v", help="Say more.")]
 
+_PARTS = "Parts"
+EncoderConfig = Annotated[
+    str, _on(_PARTS, "--encoder", help="Family, config.json or model of the speech encoder.", metavar="NAME")
+]
+DecoderConfig = Annotated[
+    str, _on(_PARTS, "--decoder", help="Family, config.json or model of the text decoder.", metavar="NAME")
+]
+Encoder = Annotated[str, _on(_PARTS, "--encoder", help="Pretrained speech encoder: folder or Hub id.", metavar="MODEL")]
+Decoder = Annotated[str, _on(_PARTS, "--decoder", help="Pretrained text decoder: folder or Hub id.", metavar="MODEL")]
+MaybeEncoder = Annotated[
+    str | None, _on(_MODEL, "--encoder", help="Instead of --model: a pretrained speech encoder.", metavar="MODEL")
+]
+MaybeDecoder = Annotated[
+    str | None, _on(_MODEL, "--decoder", help="Instead of --model: a pretrained text decoder.", metavar="MODEL")
+]
+EncoderSet = Annotated[
+    list[str] | None, _on(_PARTS, "--encoder-set", help="Change the encoder's configuration.", metavar="KEY=VALUE")
+]
+DecoderSet = Annotated[
+    list[str] | None, _on(_PARTS, "--decoder-set", help="Change the decoder's configuration.", metavar="KEY=VALUE")
+]
+TokenizerFrom = Annotated[
+    str | None,
+    _on(_PARTS, "--tokenizer", help="Folder or Hub id of the vocabulary. Absent: the decoder's.", metavar="MODEL"),
+]
+Language = Annotated[
+    str | None, _on(_PARTS, "--language", help="What a multilingual decoder writes by itself.", metavar="LANGUAGE")
+]
+StartId = Annotated[int | None, _on(_PARTS, "--decoder-start-token-id", help="Read first.", metavar="ID", min=0)]
+PadId = Annotated[int | None, _on(_PARTS, "--pad-token-id", help="Fills shorter texts.", metavar="ID", min=0)]
+EosId = Annotated[int | None, _on(_PARTS, "--eos-token-id", help="Ends a text.", metavar="ID", min=0)]
+
+_TRAINING = "Training"
+Train = Annotated[
+    list[Path] | None, _on(_TRAINING, "--train", help="Manifest to learn from; may be repeated.", metavar="FILE")
+]
+Dev = Annotated[
+    list[Path] | None, _on(_TRAINING, "--dev", help="Manifest to score meanwhile; may be repeated.", metavar="FILE")
+]
+Recipe = Annotated[
+    str | None, _on(_TRAINING, "--recipe", help="A .toml file, or the name of a shipped recipe.", metavar="RECIPE")
+]
+Set = Annotated[
+    list[str] | None,
+    _on(_TRAINING, "--set", help="Any option of a recipe; may be repeated.", metavar="SECTION.KEY=VALUE"),
+]
+ResumeRun = Annotated[bool, _on(_TRAINING, "--resume/--no-resume", help="Go on with the run in the output folder.")]
+RunDir = Annotated[Path, _on(_OUTPUT, "--output-dir", "-o", help="Folder of the run.", metavar="DIR")]
+MaybeDevice = Annotated[
+    str | None, _on(_MODEL, "--device", help="auto, cpu, cuda, cuda:N or mps.", callback=_device, metavar="DEVICE")
+]
+MaybeDtype = Annotated[
+    Literal["auto", "float32", "bfloat16"] | None, _on(_MODEL, "--dtype", help="Numbers of the matrix products.")
+]
+MaybeSeed = Annotated[int | None, _on(_MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0)]
+
+Manifests = Annotated[
+    list[Path] | None, typer.Argument(metavar="MANIFEST...", help="Manifests with texts.", show_default=False)
+]
+Task = Annotated[
+    Literal["transcribe", "translate", "both"],
+    _on(_INPUT, "--task", help="Score texts in the spoken language, in others, or both."),
+]
+ScoredTargets = Annotated[
+    list[str] | None,
+    _on(_INPUT, "--to", help="Score texts in this language only; may be repeated.", metavar="LANGUAGE"),
+]
+ScoredSources = Annotated[
+    list[str] | None,
+    _on(_INPUT, "--from", help="Score this spoken language only; may be repeated.", metavar="LANGUAGE"),
+]
+SpokenDefault = Annotated[
+    str | None, _on(_INPUT, "--spoken", help="Spoken language where a manifest does not say it.", metavar="LANGUAGE")
+]
+Limit = Annotated[int, _on(_INPUT, "--limit", help="Score only so many of each manifest; 0: all.", metavar="N", min=0)]
+Workers = Annotated[int, _on(_INPUT, "--workers", help="Processes that read audio.", metavar="N", min=0)]
+Hypotheses = Annotated[
+    Path | None,
+    _on(_OUTPUT, "--hypotheses", help="Write references and hypotheses here, as JSON lines.", metavar="FILE"),
+]
+
 Options = TypeVar("Options")
 
 
 def pick(kind: type[Options], given: Mapping[str, Any]) -> Options:
-    """Make a dataclass of options from a command's arguments of the same names; lists become tuples."""
-    values = {item.name: given[item.name] for item in fields(kind)}  # type: ignore[arg-type]
-    lists = {name: tuple(value or ()) for name, value in values.items() if isinstance(value, list)}
-    return kind(**values | lists)
+    """Make a dataclass of options from those arguments of a command that have the same names; lists become tuples."""
+    values = {item.name: given[item.name] for item in fields(kind) if item.name in given}  # type: ignore[arg-type]
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def without_none(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return a command's arguments; those of these names are left out where they were not given."""
+    return {name: value for name, value in given.items() if value is not None or name not in names}

@@ -1,12 +1,11 @@
 """Transcripts on one stream, such as standard output: plain for one, told apart for several."""
 
-import json
 from collections.abc import Callable, Sequence
 
 from speechcli.errors import UsageError
 from speechcli.pipelines.options import target_labels
 from speechcli.transcript import Transcript
-from speechcli.writers import WRITERS, encode, one_line
+from speechcli.writers import WRITERS, encode, indented, one_line
 
 Sink = Callable[[bytes], None]
 
@@ -67,5 +66,4 @@ class Stream:
 
 
 def _indented(transcript: Transcript) -> str:
-    text = json.dumps(transcript.to_dict(), ensure_ascii=False, allow_nan=False, indent=2)
-    return "\n".join(f"  {line}" for line in text.split("\n"))
+    return "\n".join(f"  {line}" for line in indented(transcript.to_dict()).split("\n"))

@@ -1,0 +1,53 @@
+"""Runs `evaluate` and prints its scores."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from speechcli.cli.console import Console, say, write_data
+from speechcli.cli.options import pick
+from speechcli.errors import SomeInputsFailed, UsageError
+from speechcli.pipelines.options import DecodingOptions, ModelOptions
+from speechcli.pipelines.outcome import Progress
+
+
+def run(given: Mapping[str, Any]) -> None:
+    """Score, print, and raise what failures mean.
+
+    Raises:
+        SpeechCliError: the scoring failed in part or as a whole.
+    """
+    if not given.get("manifests"):
+        raise UsageError("A manifest is missing.", hint="speechcli evaluate --model DIR test.tsv")
+    parts = {"model": pick(ModelOptions, given), "decoding": pick(DecodingOptions, given)}
+    from speechcli.pipelines import evaluate as pipeline
+
+    options = pick(pipeline.EvaluateOptions, {**given, **parts})
+    with Console(given["progress"], quiet=given["quiet"]) as console:
+        report = pipeline.evaluate(
+            options, progress=lambda event: console.report(Progress(event.done, event.total, 0.0))
+        )
+    values = report.to_dict()
+    text = json.dumps(values, ensure_ascii=False, indent=2) + "\n" if given["as_json"] else _table(values["scores"])
+    write_data(text.encode("utf-8", "backslashreplace"))
+    _tell_failures(report.bad_rows, report.failures, quiet=given["quiet"])
+
+
+def _table(scores: list[dict[str, Any]]) -> str:
+    """Lay scores out as a table between tabs, one line for each pair of languages and metric."""
+    lines = ["spoken\twritten\tutterances\tmetric\tvalue"]
+    for score in scores:
+        common = [str(score[key] or "?") for key in ("spoken", "language", "utterances")]
+        metrics = {name: value for name, value in score.items() if isinstance(value, float)}
+        lines += ["\t".join([*common, name, f"{value:.2f}"]) for name, value in metrics.items()]
+    return "\n".join([*lines, ""])
+
+
+def _tell_failures(bad_rows: tuple[str, ...], failures: Mapping[str, str], *, quiet: bool) -> None:
+    if not quiet:
+        for row in bad_rows:
+            say(f"warning: {row}")
+        for name, why in failures.items():
+            say(f"error: {name}: {why}")
+    if failures:
+        raise SomeInputsFailed(f"{len(failures)} recordings could not be scored.")

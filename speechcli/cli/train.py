@@ -1,0 +1,36 @@
+"""`speechcli train`."""
+
+from speechcli.cli import options as o
+
+
+def train(
+    output_dir: o.RunDir,
+    model: o.Model = None,
+    revision: o.Revision = None,
+    encoder: o.MaybeEncoder = None,
+    decoder: o.MaybeDecoder = None,
+    token: o.Token = None,
+    cache_dir: o.CacheDir = None,
+    offline: o.Offline = False,
+    device: o.MaybeDevice = None,
+    dtype: o.MaybeDtype = None,
+    threads: o.Threads = None,
+    seed: o.MaybeSeed = None,
+    train: o.Train = None,
+    dev: o.Dev = None,
+    recipe: o.Recipe = None,
+    assignments: o.Set = None,
+    resume: o.ResumeRun = False,
+    progress: o.Progress = "auto",
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> None:
+    """Train a model, or compose one first."""
+    given = locals()
+    from speechcli.cli.training import TrainingConsole, merge
+    from speechcli.pipelines import train as pipeline
+
+    merged = merge(given)
+    console = TrainingConsole(progress, quiet=quiet, verbose=verbose)
+    hub = pipeline.HubAccess(token, cache_dir, offline)
+    console.finish(pipeline.train(merged, output_dir, resume=resume, hub=hub, report=console.report))

@@ -1,0 +1,29 @@
+"""A model from a pretrained speech encoder and a pretrained text decoder."""
+
+from speechcli.checkpoints import compose
+from speechcli.checkpoints.bundle import save
+from speechcli.pipelines.compose_options import ComposeOptions, ComposeReport, parse_changes, refuse_model
+from speechcli.pipelines.init import find, report, special_ids, tokenizer_folder
+
+
+def warm_start(options: ComposeOptions) -> ComposeReport:
+    """Write a model that joins two checkpoints; the report says which weights are new.
+
+    Raises:
+        ModelError: a checkpoint is missing, corrupt or not supported, or a special id is not found.
+        OutputError: the folder cannot be written.
+        UsageError: a changed key does not exist, or the folder holds a model.
+    """
+    refuse_model(options.output_dir, overwrite=options.overwrite)
+    bundle, fresh = compose.warm_start(
+        find(options.encoder, options),
+        find(options.decoder, options),
+        encoder_changes=parse_changes(options.encoder_set),
+        decoder_changes=parse_changes(options.decoder_set),
+        tokenizer=tokenizer_folder(options),
+        ids=special_ids(options),
+        language=options.language,
+        seed=options.seed,
+    )
+    save(bundle, options.output_dir)
+    return report(bundle, options, tuple(fresh.sentences()))
