@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+
+from speechcli.errors import InputError
+from speechcli.recipes.embedded_data.catalogues import clean_text
+from speechcli.recipes.embedded_data.manifest import LANGUAGES, Row, held_out_texts, normalise, read_rows, write_rows
+from speechcli.recipes.embedded_data.numbers import date, words
+from speechcli.recipes.embedded_data.phrases import closed_classes
+from speechcli.recipes.embedded_data.sentences import choose
+from speechcli.recipes.embedded_data.vocabulary import LANGUAGE_TAGS, train_vocabulary
+
+
+def row(name: str, **texts: str) -> Row:
+    return Row(name, Path("/somewhere.flac"), 1.0, "someone", "en", texts)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (21, ["twenty one", "veintiuno", "vingt et un", "ventuno", "двадцать один"]),
+        (38, ["thirty eight", "treinta y ocho", "trente-huit", "trentotto", "тридцать восемь"]),
+        (71, ["seventy one", "setenta y uno", "soixante et onze", "settantuno", "семьдесят один"]),
+        (80, ["eighty", "ochenta", "quatre-vingts", "ottanta", "восемьдесят"]),
+        (91, ["ninety one", "noventa y uno", "quatre-vingt-onze", "novantuno", "девяносто один"]),
+        (100, ["one hundred", "cien", "cent", "cento", "сто"]),
+        (203, ["two hundred three", "doscientos tres", "deux cent trois", "duecentotre", "двести три"]),
+    ],
+)
+def test_numbers_are_written_as_each_language_writes_them(number: int, expected: list[str]) -> None:
+    assert [words(number, language) for language in LANGUAGES] == expected
+
+
+def test_a_date_says_the_day_as_its_language_does() -> None:
+    assert date(0, 21, 4)["en"] == "Monday, May twenty first"
+    assert date(0, 21, 4)["ru"] == "понедельник, двадцать первое мая"
+
+
+def test_the_leak_filter_sees_through_case_accents_punctuation_and_figures() -> None:
+    assert normalise("Marque DOS, número.") == normalise("marque 2 numero")
+    assert normalise("Ещё один!") == normalise("еще 1")
+    assert normalise("press one") != normalise("press two")
+
+
+def test_a_sentence_with_a_held_out_text_in_any_language_is_dropped_whole(tmp_path: Path) -> None:
+    write_rows(tmp_path / "dev.tsv", [row("a", en="Something else", it="Addio!")])
+    prompts = [row("b", en="Goodbye.", it="addio"), row("c", en="Hello there.", it="Salve a tutti")]
+    sentences = choose(prompts, None, held_out_texts([tmp_path / "dev.tsv"]))
+    chosen = [texts["en"] for source, texts in sentences.chosen if source == "asterisk train"]
+    assert chosen == ["Hello there."]
+    assert sentences.dropped["asterisk train"] == 2
+
+
+def test_a_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    rows = [row("a", en='Say "yes"', ru="Скажите «да»")]
+    write_rows(tmp_path / "train.tsv", rows)
+    assert read_rows(tmp_path / "train.tsv") == rows
+
+
+def test_a_missing_manifest_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        read_rows(tmp_path / "train.tsv")
+
+
+@pytest.mark.parametrize("text", ["Sign in with {name}", "One", "Open the URL", "a <b>bold</b> word", "Знак or sign"])
+def test_what_cannot_be_read_aloud_is_left_out(text: str) -> None:
+    assert clean_text(text, "en") is None
+
+
+def test_every_closed_class_speaks_all_languages_but_spelling() -> None:
+    for name, texts in closed_classes():
+        assert set(texts) == ({"en"} if name == "spelling" else set(LANGUAGES))
+        assert not any("{" in text for text in texts.values())
+
+
+def test_the_vocabulary_gives_texts_back_and_ends_with_the_language_tags(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+
+    texts = {"en": ["Press 1, then wait.", "It's busy."], "ru": ["Ждите…"], "ar": ["نعم"]}
+    train_vocabulary(texts, tmp_path, size=260)
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for text in ("Press 1, then wait.", "It's busy.", "نعم"):
+        assert tokenizer.decode(tokenizer.encode(text).ids) == text
+    assert tokenizer.decode(tokenizer.encode("Ждите…").ids) == "Ждите..."
+    assert [tokenizer.token_to_id(token) for token in ("<s>", "<pad>", "</s>", "<unk>")] == [0, 1, 2, 3]
+    size = tokenizer.get_vocab_size()
+    assert [tokenizer.token_to_id(tag) for tag in LANGUAGE_TAGS] == list(range(size - len(LANGUAGE_TAGS), size))
