@@ -1,5 +1,6 @@
 """Train a model: compose or load it, read manifests, run the loop, keep what is best."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from speechcli.training.merge import RUN_OPTIONS, Merged, write_options
 from speechcli.training.metrics import mean_quality, score_pairs
 from speechcli.training.objective import Objective
 from speechcli.training.optimizer import build_optimizer
-from speechcli.training.options import AugmentSection, TrainOptions
+from speechcli.training.options import AugmentSection, ObjectiveSection, TrainOptions
 from speechcli.training.state import latest_checkpoint, load_checkpoint
 
 
@@ -82,10 +83,11 @@ def train(
     bundle = load(checkpoint) if checkpoint else load_or_compose(options, hub, tell)
     _prepare(bundle, options, accelerator.device)
 
-    objective = Objective(options.objective.label_smoothing, options.objective.ctc_weight, blank_id=_blank(bundle))
+    objective = _objective(bundle, options.objective)
     collate = make_collate(bundle, ctc=bundle.model.ctc_head is not None and options.objective.ctc_weight > 0)
     read = read_manifests(options.data.train, options, tell, limit_seconds=True)
     share = Share(accelerator.process_index, accelerator.num_processes)
+    _check_languages(objective, [utterance for _, utterance in read])
     feed = make_feed(read, collate, options, share)
     dev = read_manifests(options.data.dev, options, tell, limit_seconds=False) if options.data.dev else []
     dev_utterances = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
@@ -210,6 +212,25 @@ def _mask(bundle: Bundle, options: AugmentSection) -> None:
             ),
         )
         masks.apply_masks = True
+
+
+def _objective(bundle: Bundle, options: ObjectiveSection) -> Objective:
+    tagged = bundle.tokenizer is not None and bool(bundle.tokenizer.languages)
+    return Objective(
+        options.label_smoothing,
+        options.ctc_weight,
+        blank_id=_blank(bundle),
+        given_labels=int(tagged and not options.learn_language),
+    )
+
+
+def _check_languages(objective: Objective, utterances: Sequence[Utterance]) -> None:
+    silent = [u.id for u in utterances if any(target.language is None for target in u.targets)]
+    if objective.given_labels and silent:
+        raise UsageError(
+            f"`objective.learn_language` may only be false where every text has a language, but {silent[0]} has none.",
+            hint="--set data.spoken_language=en, or --set objective.learn_language=true",
+        )
 
 
 def _blank(bundle: Bundle) -> int:

@@ -17,7 +17,7 @@ from speechcli.training.ema import RunningMean
 from speechcli.training.events import Evaluated, Report, Sample, Saved, Stepped, Warned
 from speechcli.training.feed import Feed, seed_all
 from speechcli.training.freezing import freeze
-from speechcli.training.objective import Counts, Objective, count_labels, detached
+from speechcli.training.objective import Counts, Objective, detached
 from speechcli.training.optimizer import clip_gradients, learning_rate, set_learning_rate
 from speechcli.training.options import TrainOptions
 from speechcli.training.precision import autocast
@@ -95,32 +95,23 @@ class Trainer:
         self.saved = self.progress.step if resume else -1
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
         self.meter, self.skipped_in_row = Meter(), 0
-        batches = iter(self.feed)
+        batches, every = iter(self.feed), self.options.run
         with StopSignals() as signals:
             while not self._ended():
                 if self._agreed(signals.received):
-                    self._save()
-                    raise Stopped(
-                        f"Training was stopped by a signal at step {self.progress.step}; the state is saved.",
-                        hint=f"go on with: speechcli train --resume -o {self.folder}",
-                    )
+                    self._stop()
                 self._step(batches)
-                step, every = self.progress.step, self.options.run
-                if step % every.log_every == 0:
+                if self.progress.step % every.log_every == 0:
                     self._log()
-                if step % every.eval_every == 0:
+                if self.progress.step % every.eval_every == 0:
                     self._evaluate()
-                if step % every.save_every == 0:
+                if self.progress.step % every.save_every == 0:
                     self._save()
-        self._evaluate()
-        self._save()
-        best = self.progress.best[0] if self.progress.best else [None, None]
+            self._evaluate()
+            self._save()
+        score, step = self.progress.best[0] if self.progress.best else (None, None)
         return TrainReport(
-            self.progress.step,
-            self.progress.seconds,
-            None if best[1] is None else int(best[1]),
-            best[0],
-            self.progress.skipped,
+            self.progress.step, self.progress.seconds, None if step is None else int(step), score, self.progress.skipped
         )
 
     def _step(self, batches: Iterator[Batch]) -> None:
@@ -155,7 +146,7 @@ class Trainer:
     def _gradients(self, group: list[Batch]) -> Tensor:
         """Add up the gradients of the whole step's mean loss; return the summed parts of this process."""
         accelerator = self.accelerator
-        counted = torch.tensor([count_labels(batch.labels, batch.ctc_labels) for batch in group]).sum(dim=0)
+        counted = torch.tensor([self.objective.counts(batch.labels, batch.ctc_labels) for batch in group]).sum(dim=0)
         if accelerator.num_processes > 1:
             counted = accelerator.reduce(counted.to(accelerator.device), "sum")
         counts = Counts(*counted.tolist())
@@ -248,6 +239,13 @@ class Trainer:
             prune_checkpoints(self.folder, keep=wanted, newest=run.keep_last)
             self._tell(Saved(progress.step, folder))
         self.accelerator.wait_for_everyone()
+
+    def _stop(self) -> None:
+        self._save()
+        raise Stopped(
+            f"Training was stopped by a signal at step {self.progress.step}; the state is saved.",
+            hint=f"go on with: speechcli train --resume -o {self.folder}",
+        )
 
     def _ended(self) -> bool:
         patience = self.options.run.patience

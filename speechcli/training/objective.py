@@ -45,11 +45,26 @@ class Objective:
         label_smoothing: share of the probability spread over all tokens, as in `torch.nn.functional.cross_entropy`.
         ctc_weight: weight of CTC; cross-entropy has `1 - ctc_weight`.
         blank_id: CTC's blank, the tokenizer's pad id.
+        given_labels: labels at the start of each target that are not learned: a language tag that is always given.
     """
 
     label_smoothing: float = 0.0
     ctc_weight: float = 0.0
     blank_id: int = 0
+    given_labels: int = 0
+
+    def learned(self, labels: Tensor) -> Tensor:
+        """Return labels (targets, tokens) with -100 for those that are given."""
+        if self.given_labels == 0:
+            return labels
+        labels = labels.clone()
+        labels[:, : self.given_labels] = IGNORED
+        return labels
+
+    def counts(self, labels: Tensor, ctc_labels: Tensor | None) -> tuple[int, int]:
+        """Return how many target tokens and how many rows with a transcript a batch has to learn."""
+        transcripts = 0 if ctc_labels is None else int((ctc_labels != IGNORED).any(dim=1).sum())
+        return int((self.learned(labels) != IGNORED).sum()), transcripts
 
     def losses(
         self,
@@ -68,6 +83,7 @@ class Objective:
             frame_lengths: (batch,) frames that are not padding.
             ctc_labels: (batch, tokens), -100 padded; a row of only -100 has no transcript.
         """
+        labels = self.learned(labels)
         cross_entropy = F.cross_entropy(
             logits.float().flatten(0, 1),
             labels.flatten(),
@@ -119,13 +135,6 @@ def ctc_part(ctc_logits: Tensor, frame_lengths: Tensor, ctc_labels: Tensor | Non
         zero_infinity=True,  # a transcript longer than its frames says nothing, and must not end the run
     )
     return Part((losses / label_lengths[rows]).sum(), len(rows))
-
-
-def count_labels(labels: Tensor, ctc_labels: Tensor | None) -> tuple[int, int]:
-    """Return how many target tokens and how many rows with a transcript a batch has."""
-    tokens = int((labels != IGNORED).sum())
-    transcripts = 0 if ctc_labels is None else int((ctc_labels != IGNORED).any(dim=1).sum())
-    return tokens, transcripts
 
 
 def detached(losses: Losses) -> Tensor:

@@ -105,6 +105,8 @@ class ObjectiveSection:
     """Share of the probability that is spread over all tokens in the decoder's target."""
     ctc_weight: float = 0.0
     """Weight of the CTC loss on the encoder; the decoder's cross-entropy gets the rest."""
+    learn_language: bool = True
+    """Whether the decoder learns to say the language tag; not needed where the language is always given."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class RunSection:
     threads: int = 0
     """Processor threads; 0: torch's own choice."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Numbers of the matrix products; weights stay float32. `auto`: bfloat16 on GPUs that multiply it natively."""
+    """Numbers of the matrix products; weights stay float32. `auto`: bfloat16 where it is multiplied natively."""
     ema_decay: float = 0.0
     """Evaluate and save a running mean of the weights with this decay, such as 0.999; 0: the weights themselves."""
     max_nonfinite: int = 10

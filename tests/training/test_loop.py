@@ -14,7 +14,13 @@ from speechcli.training.state import checkpoints, latest_checkpoint, load_checkp
 
 
 def options(**explicit):
-    defaults = {"optimizer.learning_rate": 0.05, "optimizer.warmup_steps": 2, "run.max_steps": 8, "run.device": "cpu"}
+    defaults = {
+        "optimizer.learning_rate": 0.05,
+        "optimizer.warmup_steps": 2,
+        "run.max_steps": 8,
+        "run.device": "cpu",
+        "run.dtype": "float32",
+    }
     return merge_options(explicit=defaults | {key.replace("__", "."): value for key, value in explicit.items()}).options
 
 

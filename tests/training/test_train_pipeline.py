@@ -32,6 +32,7 @@ def options(places, **more):
         "run.eval_every": 2,
         "run.save_every": 2,
         "run.device": "cpu",
+        "run.dtype": "float32",
     }
     return merge_options(explicit=values | {key.replace("__", "."): value for key, value in more.items()})
 
@@ -88,19 +89,19 @@ def test_a_model_learns_eight_tones_by_heart(places, tmp_path):
     settings = {
         "optimizer__learning_rate": 0.01,
         "optimizer__warmup_steps": 10,
-        "run__max_steps": 120,
+        "run__max_steps": 100,
         "run__eval_every": 200,
         "run__save_every": 200,
         "augment__mask_time_probability": 0.0,
         "data__cache_audio": True,
-        "run__dtype": "float32",
+        "objective__learn_language": False,
     }
     events = []
     train(options(places, **settings), tmp_path / "run", report=events.append)
     evaluated = [event for event in events if isinstance(event, Evaluated)][-1]
-    assert evaluated.losses["cross_entropy"] < 0.3
-    assert evaluated.scores["en->en"]["wer"] < 30.0
-    assert {sample.language for sample in evaluated.samples} <= {"en", "es"}
+    assert evaluated.scores["en->en"]["wer"] == 0.0
+    assert evaluated.scores["en->es"]["chrf"] == 100.0
+    assert all(sample.hypothesis == sample.reference for sample in evaluated.samples)
 
 
 def test_a_folder_with_a_run_is_not_overwritten(places, tmp_path):

@@ -23,6 +23,7 @@ ENCODER = {
     "conv_depthwise_kernel_size": 3,
     "add_adapter": False,
     "mask_time_prob": 0.05,
+    "layerdrop": 0.0,
     "vocab_size": 24,
 }
 DECODER = {
@@ -32,6 +33,8 @@ DECODER = {
     "decoder_attention_heads": 2,
     "decoder_ffn_dim": 32,
     "max_position_embeddings": 64,
+    "dropout": 0.0,
+    "init_std": 0.1,
     "vocab_size": 24,
 }
 WORDS = ("low", "mid", "high", "top")
@@ -78,7 +81,9 @@ def save_tones(folder):
     rows = ["audio\tsrc_lang\ttext_en\ttext_es"]
     for i in range(8):
         seconds = np.arange(int(16_000 * (0.4 + 0.05 * i))) / 16_000
-        soundfile.write(folder / f"{i}.wav", 0.3 * np.sin(2 * np.pi * 300 * (1 + i % 4) * seconds), 16_000)
+        tone = 0.3 * np.sin(2 * np.pi * 300 * (1 + i % 4) * seconds)
+        tone[len(tone) // 2 :] = 0  # features are normalised over time: a tone that never ends is silence
+        soundfile.write(folder / f"{i}.wav", tone, 16_000)
         rows.append(f"{i}.wav\ten\t{WORDS[i % 4]}\t{TRANSLATIONS[i % 4]}")
     (folder / "tones.tsv").write_text("\n".join(rows) + "\n")
     return folder / "tones.tsv"
