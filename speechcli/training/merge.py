@@ -148,9 +148,9 @@ def _unknown(key: str, types: Mapping[str, Any], source: str) -> UsageError:
 
 
 def _nearest_hint(word: str, choices: Sequence[str]) -> str | None:
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    if not near:  # the right key in the wrong section
-        near = [choice for choice in choices if choice.split(".")[-1] == word.split(".")[-1]][:1]
+    leaf = word.split(".")[-1]
+    near = [choice for choice in choices if choice.split(".")[-1] == leaf]  # the right key in the wrong section
+    near = near or difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else None
 
 

@@ -1,0 +1,49 @@
+import pytest
+import torch
+
+from speechcli.errors import InputError, ModelError
+from speechcli.training.averaging import average_states
+from speechcli.training.metrics import Pair, error_rate, mean_quality, score_pairs
+
+
+def test_word_errors_where_the_spoken_language_is_written_and_bleu_elsewhere():
+    scores = score_pairs(
+        [
+            Pair("1", "en", "en_XX", "Hello, world!", "hello word"),
+            Pair("1", "en", "es_XX", "hola mundo cruel y frío", "hola mundo cruel y frío"),
+            Pair("2", "en", None, "yes", "yes"),
+        ]
+    )
+    assert [score.name for score in scores] == ["en->en", "en->es"]
+    assert scores[0].utterances == 2
+    assert scores[0].values["wer"] == pytest.approx(100 / 3)
+    assert scores[1].values == {"bleu": pytest.approx(100.0), "chrf": pytest.approx(100.0)}
+    assert "tok:13a" in scores[1].signature and "version:" in scores[1].signature
+    assert scores[0].signature.startswith("jiwer|norm:")
+    assert mean_quality(scores) == pytest.approx((200 / 3 + 100) / 2)
+
+
+def test_languages_without_spaces_are_scored_by_characters():
+    (score,) = score_pairs([Pair("1", "zh", "zh_CN", "你好世界", "你好世")])
+    assert score.quality == pytest.approx(75.0)
+    (score,) = score_pairs([Pair("1", "en", "zh_CN", "你好世界", "你好世界")])
+    assert "tok:zh" in score.signature
+
+
+def test_an_empty_reference_counts_what_was_invented():
+    assert error_rate(["a b", ""], ["a b", "x"]) == 50.0
+    assert error_rate(["a b"], [""]) == 100.0
+
+
+def test_an_average_is_the_mean_and_keeps_types():
+    states = [{"w": torch.tensor([value], dtype=torch.bfloat16), "n": torch.tensor(int(value))} for value in (1.0, 2.0)]
+    mean = average_states(states)
+    assert torch.equal(mean["w"], torch.tensor([1.5], dtype=torch.bfloat16))
+    assert mean["n"] == 2
+
+
+def test_weights_that_differ_cannot_be_averaged():
+    with pytest.raises(ModelError, match="differ in w"):
+        average_states([{"w": torch.zeros(2)}, {"w": torch.zeros(3)}])
+    with pytest.raises(InputError, match="at least one"):
+        average_states([])

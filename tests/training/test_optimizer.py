@@ -1,0 +1,67 @@
+import pytest
+import torch
+from tiny_run import TinyModel
+
+from speechcli.errors import UsageError
+from speechcli.training.freezing import freeze
+from speechcli.training.optimizer import build_optimizer, clip_gradients, learning_rate, set_learning_rate
+from speechcli.training.options import OptimizerSection
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0]),
+        ("linear", [0.25, 0.5, 0.75, 1.0, 1.0, 0.5, 0.1]),
+        ("cosine", [0.25, 0.5, 0.75, 1.0, 1.0, 0.5, 0.1]),
+        ("inverse-sqrt", [0.25, 0.5, 0.75, 1.0, (4 / 5) ** 0.5, (4 / 9) ** 0.5, (4 / 13) ** 0.5]),
+    ],
+)
+def test_the_schedules_have_exact_values(schedule, expected):
+    options = OptimizerSection(learning_rate=1.0, warmup_steps=4, schedule=schedule, min_learning_rate=0.1)
+    steps = [0, 1, 2, 3, 4, 8, 12]
+    rates = [learning_rate(options, step, step / 12, warmup_share=4 / 12) for step in steps]
+    assert rates == pytest.approx(expected)
+
+
+def test_without_a_warm_up_the_first_step_has_the_highest_rate():
+    assert learning_rate(OptimizerSection(learning_rate=2.0, warmup_steps=0), 0, 0.0) == 2.0
+
+
+def test_norms_and_biases_have_no_weight_decay_and_the_encoder_its_own_rate():
+    model = TinyModel()
+    optimizer = build_optimizer(model, OptimizerSection(weight_decay=0.1, encoder_scale=0.5))
+    set_learning_rate(optimizer, 1.0)
+    found = {}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            name = next(name for name, item in model.named_parameters() if item is parameter)
+            found[name] = (group["weight_decay"], group["lr"])
+    assert found["encoder.0.weight"] == (0.1, 0.5)
+    assert found["encoder.0.bias"] == found["encoder.1.weight"] == (0.0, 0.5)
+    assert found["decoder.weight"] == (0.1, 1.0)
+    assert found["ctc_head.bias"] == (0.0, 1.0)
+
+
+def test_gradients_are_clipped_to_a_norm_that_is_told():
+    model = torch.nn.Linear(1, 1, bias=False)
+    model.weight.grad = torch.full((1, 1), 8.0)
+    assert clip_gradients(model, 0) == 8.0
+    assert clip_gradients(model, 2.0) == 8.0
+    assert model.weight.grad.item() == pytest.approx(2.0)
+
+
+def test_frozen_parts_do_not_learn_and_thaw_again():
+    model = TinyModel()
+    everything = freeze(model, ())
+    assert freeze(model, ("encoder",)) == everything - (4 * 6 + 6 + 6 + 6)
+    assert not model.encoder[0].weight.requires_grad and model.decoder.weight.requires_grad
+    assert freeze(model, ("decoder.weight",)) == everything - 8 * 6
+    assert model.encoder[0].weight.requires_grad
+
+
+def test_a_part_that_the_model_lacks_is_refused():
+    with pytest.raises(UsageError, match="no 'adapter'"):
+        freeze(TinyModel(), ("adapter",))
+    with pytest.raises(UsageError, match="Something must learn"):
+        freeze(TinyModel(), ("encoder", "decoder", "ctc_head"))

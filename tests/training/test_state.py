@@ -1,0 +1,106 @@
+import json
+
+import pytest
+import torch
+
+from speechcli.errors import InputError, ModelError, OutputError
+from speechcli.training.state import (
+    TrainState,
+    checkpoint_folder,
+    checkpoints,
+    latest_checkpoint,
+    load_checkpoint,
+    prune_checkpoints,
+    publish,
+    save_checkpoint,
+    verify_checkpoint,
+)
+
+STATE = TrainState({"step": 3}, {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1}]}, None)
+
+
+def write(folder, text="weights"):
+    save_checkpoint(folder, lambda target: (target / "model.txt").write_text(text), STATE)
+
+
+def test_what_is_saved_is_read_back(tmp_path):
+    folder = checkpoint_folder(tmp_path, 3)
+    write(folder)
+    state = load_checkpoint(folder)
+    assert state.progress == {"step": 3}
+    assert state.optimizer["state"][0]["step"] == 3.0
+    assert state.optimizer["param_groups"] == [{"lr": 0.1}]
+
+
+def test_a_save_that_fails_leaves_what_was_there(tmp_path):
+    folder = checkpoint_folder(tmp_path, 3)
+    write(folder, "old")
+
+    def fail(target):
+        (target / "model.txt").write_text("new")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left"):
+        save_checkpoint(folder, fail, STATE)
+    assert (folder / "model.txt").read_text() == "old"
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_save_that_is_killed_is_not_taken_for_a_checkpoint(tmp_path):
+    write(checkpoint_folder(tmp_path, 3))
+    killed = checkpoint_folder(tmp_path, 6).with_name(".step-00000006.writing")
+    killed.mkdir()
+    (killed / "model.txt").write_text("half")
+    unmarked = checkpoint_folder(tmp_path, 9)
+    unmarked.mkdir()
+    assert latest_checkpoint(tmp_path) == checkpoint_folder(tmp_path, 3)
+    with pytest.raises(ModelError, match="not written to its end"):
+        verify_checkpoint(unmarked)
+
+
+@pytest.mark.parametrize("name", ["model.txt", "training/optimizer.pt"])
+def test_a_damaged_file_is_named(tmp_path, name):
+    folder = checkpoint_folder(tmp_path, 3)
+    write(folder)
+    content = bytearray((folder / name).read_bytes())
+    content[0] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ModelError, match=name):
+        load_checkpoint(folder)
+
+
+def test_pruning_keeps_the_wanted_and_the_newest_which_alone_has_state(tmp_path):
+    folders = [checkpoint_folder(tmp_path, step) for step in (2, 4, 6, 8)]
+    for folder in folders:
+        write(folder)
+    prune_checkpoints(tmp_path, keep={folders[0]}, newest=2)
+    assert checkpoints(tmp_path) == [folders[0], folders[2], folders[3]]
+    assert [(folder / "training").is_dir() for folder in checkpoints(tmp_path)] == [False, False, True]
+    for folder in checkpoints(tmp_path):
+        verify_checkpoint(folder)
+    with pytest.raises(ModelError, match="only the model"):
+        load_checkpoint(folders[0])
+    assert latest_checkpoint(tmp_path) == folders[3]
+
+
+def test_a_published_model_has_no_training_state_and_outlives_its_checkpoint(tmp_path):
+    folder = checkpoint_folder(tmp_path, 3)
+    write(folder, "first")
+    publish(folder, tmp_path / "best")
+    write(checkpoint_folder(tmp_path, 6), "second")
+    prune_checkpoints(tmp_path, keep=set(), newest=1)
+    assert {path.name: path.read_text() for path in (tmp_path / "best").iterdir()} == {"model.txt": "first"}
+    publish(checkpoint_folder(tmp_path, 6), tmp_path / "best")
+    assert (tmp_path / "best" / "model.txt").read_text() == "second"
+
+
+def test_a_run_without_checkpoints_cannot_be_resumed(tmp_path):
+    with pytest.raises(InputError, match="has none"):
+        latest_checkpoint(tmp_path)
+
+
+def test_the_marker_lists_every_file(tmp_path):
+    folder = checkpoint_folder(tmp_path, 3)
+    write(folder)
+    listed = json.loads((folder / "COMPLETE").read_text())
+    assert set(listed) == {"model.txt", "training/optimizer.pt", "training/progress.json"}

@@ -1,0 +1,83 @@
+import pytest
+
+from speechcli.errors import UsageError
+from speechcli.training.merge import merge_options, write_options
+from speechcli.training.options import TrainOptions, shipped_recipes
+
+
+def test_later_layers_win_and_are_remembered(tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("[optimizer]\nlearning_rate = 1\nclip = 2.0\n[run]\nseed = 3\n")
+    merged = merge_options(recipe, ["run.seed=4", "optimizer.clip=1"], {"run.seed": 5, "run.max_steps": None})
+    assert merged.options.optimizer.learning_rate == 1.0
+    assert merged.options.optimizer.clip == 1.0
+    assert merged.options.run.seed == 5
+    assert merged.sources == {
+        "optimizer.learning_rate": str(recipe),
+        "optimizer.clip": "--set optimizer.clip=1",
+        "run.seed": "option",
+    }
+
+
+@pytest.mark.parametrize(
+    ("assignment", "nearest"),
+    [
+        ("optimizer.learning_rat=1", "optimizer.learning_rate"),
+        ("optimiser.clip=1", "optimizer.clip"),
+        ("batch.seed=1", "run.seed"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(assignment, nearest):
+    with pytest.raises(UsageError, match="no training option") as caught:
+        merge_options(assignments=[assignment])
+    assert caught.value.hint == f"did you mean '{nearest}'?"
+
+
+def test_an_unknown_section_of_a_recipe_names_the_nearest(tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("[optimiser]\nclip = 2.0\n")
+    with pytest.raises(UsageError) as caught:
+        merge_options(recipe)
+    assert caught.value.hint == "did you mean 'optimizer'?"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "complaint"),
+    [
+        ("optimizer.schedule=cosin", "must be one of constant, linear, cosine"),
+        ("run.max_steps=many", "must be a whole number, but is 'many'"),
+        ("run.max_steps=true", "must be a whole number"),
+        ("optimizer.betas=[0.9]", "must have 2 values, but has 1"),
+        ("objective.ctc_weight=2", "must be in \\[0, 1\\], but is 2"),
+        ("seed", "takes section.key=value"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_came(assignment, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        merge_options(assignments=[assignment])
+
+
+def test_a_bare_word_is_text_and_one_value_makes_a_list():
+    options = merge_options(assignments=["data.train=a/b.tsv", "model.freeze=['encoder']"]).options
+    assert options.data.train == ("a/b.tsv",)
+    assert options.model.freeze == ("encoder",)
+
+
+def test_an_unknown_recipe_names_those_that_are_shipped():
+    with pytest.raises(UsageError, match="embedded, finetune") as caught:
+        merge_options("finetun")
+    assert caught.value.hint == "did you mean 'finetune'?"
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_every_shipped_recipe_is_valid_and_commented(name):
+    path = shipped_recipes()[name]
+    assert merge_options(name).options != TrainOptions()
+    assert path.read_text().count("#") >= 10
+
+
+def test_written_options_read_back_the_same(tmp_path):
+    merged = merge_options("embedded", ["optimizer.learning_rate=1e-5", 'data.train=["a\\"b.tsv", "c.tsv"]'])
+    write_options(merged, tmp_path / "options.toml")
+    assert merge_options(run=tmp_path).options == merged.options
+    assert "1e-05  # --set optimizer.learning_rate=1e-5" in (tmp_path / "options.toml").read_text()
