@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from speechcli.cli.console import say
+from speechcli.errors import UsageError
 from speechcli.training.events import Evaluated, Event, Sample, Saved, Started, Stepped, Warned, event_to_dict
 from speechcli.training.merge import Merged, merge_options
 
@@ -16,14 +17,17 @@ def merge(given: Mapping[str, Any]) -> Merged:
     """Merge the arguments of `train` over its recipe and, when resuming, over the options of the run.
 
     Raises:
-        UsageError: an option is unknown or wrong.
+        UsageError: an option is unknown, wrong or missing.
     """
     keys = {"path": "model", "encoder": "encoder", "decoder": "decoder", "revision": "revision"}
     explicit = {f"model.{key}": given[name] for key, name in keys.items()}
     explicit |= {f"data.{name}": _texts(given[name]) for name in ("train", "dev")}
     explicit |= {f"run.{name}": given[name] for name in ("device", "dtype", "threads", "seed")}
     run = given["output_dir"] if given["resume"] else None
-    return merge_options(given["recipe"], given["assignments"] or (), explicit, run=run)
+    merged = merge_options(given["recipe"], given["assignments"] or (), explicit, run=run)
+    if not merged.options.data.train:
+        raise UsageError("A manifest to learn from is missing.", hint="Give --train train.tsv.")
+    return merged
 
 
 class TrainingConsole:

@@ -1,0 +1,84 @@
+import pytest
+
+from speechcli.decoding.options import GenerationOptions
+from speechcli.errors import UsageError
+from speechcli.pipelines.decoding import effective_options, with_limit
+from speechcli.pipelines.options import DecodingOptions
+
+MODEL = GenerationOptions(num_beams=4, max_length=200, length_penalty=0.5, forced_bos_token_id=9)
+
+
+def test_nothing_asked_leaves_the_model_options():
+    assert effective_options(MODEL, DecodingOptions()) == MODEL
+
+
+def test_flags_override_the_model():
+    asked = DecodingOptions(
+        strategy="sample",
+        length_penalty=2.0,
+        early_stopping=True,
+        temperature=0.7,
+        top_k=5,
+        top_p=0.9,
+        num_return=3,
+        repetition_penalty=1.1,
+        no_repeat_ngram_size=3,
+        min_new_tokens=2,
+        max_new_tokens=50,
+    )
+    expected = MODEL.with_(
+        num_beams=1,
+        do_sample=True,
+        length_penalty=2.0,
+        early_stopping=True,
+        temperature=0.7,
+        top_k=5,
+        top_p=0.9,
+        num_return_sequences=3,
+        repetition_penalty=1.1,
+        no_repeat_ngram_size=3,
+        min_new_tokens=2,
+        max_new_tokens=50,
+    )
+    assert effective_options(MODEL, asked) == expected
+
+
+def test_greedy_means_one_beam_even_if_the_model_wants_more():
+    assert effective_options(MODEL, DecodingOptions(strategy="greedy")).num_beams == 1
+
+
+@pytest.mark.parametrize(
+    ("model_beams", "asked", "beams"),
+    [
+        (1, DecodingOptions(strategy="beam"), 5),
+        (4, DecodingOptions(strategy="beam"), 4),
+        (4, DecodingOptions(strategy="beam", beam_size=2), 2),
+        (4, DecodingOptions(beam_size=3), 3),
+        (1, DecodingOptions(strategy="beam", num_return=7), 7),
+    ],
+)
+def test_number_of_beams(model_beams, asked, beams):
+    assert effective_options(MODEL.with_(num_beams=model_beams), asked).num_beams == beams
+
+
+def test_contradiction_is_a_usage_error():
+    with pytest.raises(UsageError):
+        effective_options(MODEL, DecodingOptions(strategy="greedy", num_return=2))
+    with pytest.raises(UsageError, match="--beam-size is 4"):
+        DecodingOptions(strategy="greedy", beam_size=4)
+
+
+def test_without_any_limit_text_is_in_proportion_to_the_audio():
+    free = GenerationOptions()
+    assert with_limit(free, 3.0, 1000).max_new_tokens == 16 + 25 * 5
+    assert with_limit(free, 5.1, 1000).max_new_tokens == 16 + 25 * 10
+
+
+def test_a_limit_of_the_model_or_the_user_is_obeyed():
+    assert with_limit(MODEL, 1.0, 1000) == MODEL
+    assert with_limit(GenerationOptions(max_new_tokens=7), 1.0, 1000).max_new_tokens == 7
+
+
+def test_limit_ends_with_the_positions_of_the_decoder():
+    assert with_limit(GenerationOptions(max_new_tokens=500), 1.0, 64).length_limits(1).longest == 64
+    assert with_limit(GenerationOptions(), 60.0, 64).length_limits(1).longest == 64

@@ -1,0 +1,69 @@
+import pytest
+import torch
+
+from speechcli.errors import UsageError
+from speechcli.pipelines.languages import Languages, identify
+
+IDS = {"de_DE": 10, "en_XX": 11, "es_XX": 12}
+
+
+def make(task="transcribe", *, ids=IDS, spoken=None, targets=(), forced=None):
+    return Languages(ids, task=task, spoken=spoken, targets=targets, forced=forced)
+
+
+def test_transcribing_says_the_tag_of_the_spoken_language_first():
+    languages = make(spoken="German")
+    assert languages.spoken == "de_DE" and not languages.identifies
+    assert languages.first_token("de_DE", None) == 10
+    assert languages.written(10) == "de"
+
+
+def test_transcribing_without_a_language_leaves_it_to_the_model():
+    languages = make(forced=11)
+    assert languages.identifies
+    assert languages.first_token(None, None) == 11
+    assert languages.first_token("es_XX", None) == 12
+
+
+def test_the_users_word_wins_over_the_manifest_and_that_over_what_is_heard():
+    assert make(spoken="de").spoken_in("es", "en_XX") == "de_DE"
+    assert make().spoken_in("Spanish", "en_XX") == "es_XX"
+    assert make().spoken_in("fr", "en_XX") == "fr"
+    assert make().spoken_in(None, "en_XX") == "en_XX"
+
+
+def test_translating_says_each_target_and_takes_any_spoken_language():
+    languages = make("translate", spoken="fr", targets=("Spanish", "de"))
+    assert languages.spoken == "fr"
+    assert languages.targets == ("es_XX", "de_DE")
+    assert languages.first_token("en_XX", "es_XX") == 12
+
+
+def test_translating_without_a_target_is_up_to_a_model_that_knows_one():
+    assert make("translate", forced=12).targets == (None,)
+    assert make("translate", ids={}).targets == (None,)
+    with pytest.raises(UsageError, match="must be named") as caught:
+        make("translate")
+    assert "de_DE, en_XX, es_XX" in caught.value.hint
+
+
+def test_a_model_without_tags_cannot_be_given_a_language():
+    with pytest.raises(UsageError, match="no language tags") as caught:
+        make("translate", ids={}, targets=("es",))
+    assert caught.value.hint == "Leave out --to."
+    with pytest.raises(UsageError):
+        make(ids={}, spoken="en")
+
+
+def test_unknown_language_names_near_matches():
+    with pytest.raises(UsageError) as caught:
+        make("translate", targets=("spanisch",))
+    assert "Spanish" in caught.value.hint
+
+
+def test_language_is_the_one_with_the_highest_probability_in_any_real_frame():
+    logits = torch.zeros(2, 4, 13)
+    logits[0, 1, 12] = 5.0
+    logits[0, 3, 10] = 9.0  # padding
+    logits[1, 3, 10] = 9.0
+    assert identify(logits, torch.tensor([3, 4]), [10, 11, 12]) == [12, 10]
