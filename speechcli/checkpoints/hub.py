@@ -152,3 +152,27 @@ def _name(error: Exception) -> str:
 
     status = getattr(error.response, "status_code", None) if isinstance(error, HfHubHTTPError) else None
     return type(error).__name__ if status is None else f"HTTP status {status}"
+
+
+def upload(folder: Path, name: str, *, token: str | None = None, private: bool | None = None) -> str:
+    """Write a model folder to the Hugging Face Hub, and return its address there.
+
+    Args:
+        folder: to be written.
+        name: OWNER/NAME; made if it is not there.
+        token: access token of the Hub; None means what huggingface_hub itself finds.
+        private: whether a new model is hidden from others; None: as the owner's settings say.
+
+    Raises:
+        ModelError: the name or the token is not accepted, or the Hub cannot be reached.
+    """
+    import huggingface_hub
+
+    api = huggingface_hub.HfApi(token=token)
+    try:
+        address = api.create_repo(name, private=private, exist_ok=True)
+        api.upload_folder(repo_id=name, folder_path=folder, commit_message="Upload model")
+    except Exception as error:
+        hint = "Check the name, and give a token that may write (token=…, or HF_TOKEN)."
+        raise ModelError(f"{name} cannot be written on the Hub ({_name(error)}).", hint=hint) from None
+    return str(address)

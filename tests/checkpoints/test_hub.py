@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import errors
 
 from speechcli.checkpoints import hub
-from speechcli.checkpoints.hub import resolve_model
+from speechcli.checkpoints.hub import resolve_model, upload
 from speechcli.errors import ModelError, OutputError, UsageError
 
 # whichever HTTP client this huggingface_hub is built on
@@ -180,3 +180,25 @@ def test_the_real_cache_is_found_offline(tmp_path: Path) -> None:
     (root / "refs" / "main").write_text("c0ffee")
     snapshot = cache(root / "snapshots" / "c0ffee")
     assert resolve_model("owner/name", cache_dir=tmp_path, offline=True) == snapshot
+
+
+class FakeApi:
+    def __init__(self, token: str | None) -> None:
+        self.token = token
+
+    def create_repo(self, name: str, *, private: bool | None, exist_ok: bool) -> str:
+        if self.token != "hf_good":
+            raise http_error(errors.HfHubHTTPError, 403)
+        return f"https://hub.example/{name}"
+
+    def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
+        assert (folder_path / "config.json").exists()
+
+
+def test_a_folder_is_uploaded_with_the_given_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
+    folder = cache(tmp_path / "model")
+    assert upload(folder, "owner/name", token="hf_good") == "https://hub.example/owner/name"
+    with pytest.raises(ModelError, match="HTTP status 403") as caught:
+        upload(folder, "owner/name", token="hf_secret")
+    assert "hf_secret" not in f"{caught.value} {caught.value.hint}"

@@ -1,0 +1,35 @@
+"""The Python face: Hugging Face's names over our parts, and three verbs of our own."""
+
+from speechcli.api.model import SpeechEncoderDecoderModel, SpeechEncoderDecoderOutput
+from speechcli.api.processors import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2Processor
+from speechcli.api.verbs import load, transcribe, translate
+from speechcli.decoding.options import GenerationOptions as GenerationConfig
+from speechcli.families.bart import BartConfig, MBartConfig
+from speechcli.families.bert import BertConfig, RobertaConfig
+from speechcli.families.composite import SpeechEncoderDecoderConfig
+from speechcli.families.gpt2 import GPT2Config
+from speechcli.families.wav2vec2 import HubertConfig, Wav2Vec2Config
+from speechcli.families.wav2vec2_bert import Wav2Vec2BertConfig
+from speechcli.families.wavlm import WavLMConfig
+
+__all__ = [
+    "AutoFeatureExtractor",
+    "AutoTokenizer",
+    "BartConfig",
+    "BertConfig",
+    "GPT2Config",
+    "GenerationConfig",
+    "HubertConfig",
+    "MBartConfig",
+    "RobertaConfig",
+    "SpeechEncoderDecoderConfig",
+    "SpeechEncoderDecoderModel",
+    "SpeechEncoderDecoderOutput",
+    "Wav2Vec2BertConfig",
+    "Wav2Vec2Config",
+    "Wav2Vec2Processor",
+    "WavLMConfig",
+    "load",
+    "transcribe",
+    "translate",
+]

@@ -1,0 +1,299 @@
+"""`SpeechEncoderDecoderModel` under Hugging Face's names: a thin face over a `Bundle`."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from speechcli.checkpoints import bundle as bundles
+from speechcli.checkpoints.bundle import Bundle, default_features
+from speechcli.checkpoints.compose import FreshParameters, warm_start
+from speechcli.checkpoints.hub import resolve_model, upload
+from speechcli.checkpoints.special_ids import SpecialIds
+from speechcli.decoding.generate import generate, start_prompt
+from speechcli.decoding.hypothesis import padded_sequences
+from speechcli.decoding.options import GenerationOptions
+from speechcli.errors import UsageError
+from speechcli.families.composite import SpeechEncoderDecoderConfig, build, initialize
+from speechcli.models.decoder import TextDecoder
+from speechcli.models.encoder import SpeechEncoder
+from speechcli.models.speech_encoder_decoder import sequence_loss, shift_right
+from speechcli.nn.masks import padding_mask
+
+
+class SpeechEncoderDecoderOutput(NamedTuple):
+    """What one pass returns."""
+
+    loss: Tensor | None
+    """Mean cross-entropy over the labels that are not -100; None without labels."""
+    logits: Tensor
+    """(batch, tokens, vocabulary)"""
+    encoder_last_hidden_state: Tensor
+    """(batch, frames, decoder width): after the projection."""
+
+
+class SpeechEncoderDecoderModel(nn.Module):
+    """Any speech encoder with any text decoder.
+
+    Args:
+        config: of the model, which gets random weights.
+
+    Attributes:
+        config: may be changed: `model.config.decoder_start_token_id = …`.
+        generation_config: how `generate` searches; ids that it leaves open are those of `config`.
+        fresh_parameters: what a warm start took from where; None for other models.
+    """
+
+    def __init__(self, config: SpeechEncoderDecoderConfig) -> None:
+        model = build(config)
+        initialize(model, config)
+        self._take(
+            Bundle(model, config, default_features(config.encoder), None, GenerationOptions(), "speech-encoder-decoder")
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_dir: Path | None = None,
+        local_files_only: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """Load a model, in evaluation mode, from a folder or from the Hugging Face Hub.
+
+        Raises:
+            ModelError: it is not there, or not supported, or its weights do not fit.
+        """
+        folder = resolve_model(str(name), revision=revision, token=token, cache_dir=cache_dir, offline=local_files_only)
+        return cls._of(bundles.load(folder, dtype=dtype, name=str(name)))
+
+    @classmethod
+    def from_encoder_decoder_pretrained(
+        cls,
+        encoder: str | Path,
+        decoder: str | Path,
+        *,
+        decoder_start_token_id: int | None = None,
+        pad_token_id: int | None = None,
+        eos_token_id: int | None = None,
+        token: str | None = None,
+        cache_dir: Path | None = None,
+        local_files_only: bool = False,
+        **changes: Any,
+    ) -> Self:
+        """Join a pretrained encoder and a pretrained decoder; see `speechcli.checkpoints.compose.warm_start`.
+
+        Args:
+            encoder: folder, or name on the Hub, of a speech encoder with or without a head.
+            decoder: folder, or name on the Hub, of a text model.
+            decoder_start_token_id: what the decoder reads first; None: found in its vocabulary.
+            pad_token_id: likewise.
+            eos_token_id: likewise.
+            token: access token of the Hub.
+            cache_dir: where downloads are kept.
+            local_files_only: never ask the network.
+            **changes: `encoder_KEY` and `decoder_KEY` change a key of that configuration.
+
+        Raises:
+            ModelError: a checkpoint is not there, or not supported, or lacks weights.
+            UsageError: a keyword begins with neither prefix, or its key does not exist.
+        """
+        where: dict[str, Any] = {"token": token, "cache_dir": cache_dir, "offline": local_files_only}
+        bundle, report = warm_start(
+            resolve_model(str(encoder), **where),
+            resolve_model(str(decoder), **where),
+            encoder_changes=_prefixed(changes, "encoder_"),
+            decoder_changes=_prefixed(changes, "decoder_"),
+            ids=SpecialIds(decoder_start_token_id, pad_token_id, eos_token_id),
+            require_ids=False,
+        )
+        # As there, the length of texts is left at its default; the ids are those of the configuration.
+        model = cls._of(replace(bundle, generation=GenerationOptions()))
+        model.fresh_parameters = report
+        return model
+
+    @classmethod
+    def _of(cls, bundle: Bundle) -> Self:
+        model = cls.__new__(cls)
+        model._take(bundle)
+        return model.eval()
+
+    def _take(self, bundle: Bundle) -> None:
+        super().__init__()
+        self.network = bundle.model
+        self.config, self.generation_config = bundle.config, bundle.generation
+        self.fresh_parameters: FreshParameters | None = None
+        self._bundle = bundle
+
+    @property
+    def encoder(self) -> SpeechEncoder:
+        """The speech encoder."""
+        return self.network.encoder
+
+    @property
+    def decoder(self) -> TextDecoder:
+        """The text decoder."""
+        return self.network.decoder
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a folder that `from_pretrained` reads, here and in transformers.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        bundle = replace(self._bundle, model=self.network, config=self.config, generation=self._generation())
+        bundles.save(bundle, Path(folder))
+
+    def push_to_hub(self, repo_id: str, *, token: str | None = None, private: bool | None = None) -> str:
+        """Write the model to the Hugging Face Hub, and return its address there.
+
+        Raises:
+            ModelError: the Hub does not take it.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            self.save_pretrained(Path(scratch) / "model")
+            return upload(Path(scratch) / "model", repo_id, token=token, private=private)
+
+    def freeze_feature_encoder(self) -> None:
+        """Stop the convolutions over the waveform from learning, whatever the encoder."""
+        self.encoder.freeze_frontend()
+
+    def forward(
+        self,
+        inputs: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        encoder_outputs: Tensor | Sequence[Tensor] | None = None,
+        labels: Tensor | None = None,
+        *,
+        input_values: Tensor | None = None,
+        input_features: Tensor | None = None,
+    ) -> SpeechEncoderDecoderOutput:
+        """Score every position of a batch of texts, as in training.
+
+        Args:
+            inputs: (batch, samples) or (batch, frames, mels); also called `input_values` or `input_features`.
+            attention_mask: (batch, samples) or (batch, frames), one where the input is real.
+            decoder_input_ids: (batch, tokens); None: the labels, moved right.
+            decoder_attention_mask: (batch, tokens), one where a token is real.
+            encoder_outputs: (batch, frames, encoder width), alone or first in a sequence, in place of the inputs.
+            labels: (batch, tokens), -100 where nothing is to be learned.
+            input_values: another name of `inputs`.
+            input_features: another name of `inputs`.
+
+        Raises:
+            UsageError: there are no inputs or several, nothing for the decoder, or an id that is needed is not set.
+        """
+        if decoder_input_ids is None:
+            decoder_input_ids = self._moved_right(labels)
+        memory, mask = self._memory((inputs, input_values, input_features), attention_mask, encoder_outputs)
+        real = None if decoder_attention_mask is None else decoder_attention_mask.bool()
+        logits = self.decoder(decoder_input_ids, memory, mask, mask=real)
+        return SpeechEncoderDecoderOutput(None if labels is None else sequence_loss(logits, labels), logits, memory)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        inputs: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *,
+        input_values: Tensor | None = None,
+        input_features: Tensor | None = None,
+        encoder_outputs: Tensor | Sequence[Tensor] | None = None,
+        decoder_input_ids: Tensor | None = None,
+        generation_config: GenerationOptions | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """Search for the texts of a batch of recordings, always in evaluation mode.
+
+        Args:
+            inputs: as in `forward`.
+            attention_mask: as in `forward`.
+            input_values: as in `forward`.
+            input_features: as in `forward`.
+            encoder_outputs: as in `forward`.
+            decoder_input_ids: (batch, tokens) that the texts begin with; None: the start token.
+            generation_config: how to search; None: the model's.
+            **options: values of `GenerationOptions` that win over it.
+
+        Returns:
+            ids (batch * num_return_sequences, tokens), what the texts begin with included
+
+        Raises:
+            UsageError: an option does not exist or is not possible, or the start token is not set.
+        """
+        chosen = self._generation(generation_config).with_(**options)
+        training = self.training
+        self.eval()
+        try:
+            memory, mask = self._memory((inputs, input_values, input_features), attention_mask, encoder_outputs)
+            prompt = decoder_input_ids
+            if prompt is None:
+                prompt = start_prompt(chosen, memory.size(0), memory.device)
+            found = generate(self.network.step, self.decoder.start(memory, mask), prompt, chosen)
+        finally:
+            self.train(training)
+        return padded_sequences(found, prompt, chosen)
+
+    def _generation(self, options: GenerationOptions | None = None) -> GenerationOptions:
+        options = self.generation_config if options is None else options
+        names = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
+        return options.with_(**{n: getattr(self.config, n) for n in names if getattr(options, n) is None})
+
+    def _moved_right(self, labels: Tensor | None) -> Tensor:
+        if labels is None:
+            raise UsageError("The decoder needs `labels` or `decoder_input_ids`, but neither is given.")
+        start, padding = self.config.decoder_start_token_id, self.config.pad_token_id
+        if start is None or padding is None:
+            name = "decoder_start_token_id" if start is None else "pad_token_id"
+            raise UsageError(f"`labels` need `{name}`, but it is not set.", hint=f"Set model.config.{name}.")
+        return shift_right(labels, start_id=start, pad_id=padding)
+
+    def _memory(
+        self,
+        names: Sequence[Tensor | None],
+        attention_mask: Tensor | None,
+        encoder_outputs: Tensor | Sequence[Tensor] | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        lengths = None if attention_mask is None else attention_mask.sum(-1)
+        given = [tensor for tensor in names if tensor is not None]
+        if encoder_outputs is None:
+            if len(given) != 1:
+                raise UsageError(
+                    f"The model takes one of `inputs`, `input_values` and `input_features`, but got {len(given)}."
+                )
+            encoded = self.network.encode(given[0], lengths)
+            return encoded.memory, encoded.mask
+        memory = encoder_outputs if isinstance(encoder_outputs, Tensor) else encoder_outputs[0]
+        if lengths is not None:
+            lengths = self._memory_lengths(lengths, memory)
+        if self.network.projection is not None:
+            memory = self.network.projection(memory)
+        return memory, None if lengths is None else padding_mask(lengths, memory.size(1))
+
+    def _memory_lengths(self, lengths: Tensor, memory: Tensor) -> Tensor:
+        lengths = self.encoder.frontend.out_lengths(lengths)
+        # Only the adapter knows how it shortens; it is asked with empty frames, as many as the longest row has.
+        frames = memory.new_zeros(memory.size(0), int(lengths.max()), self.encoder.frame_width)
+        _, shortened = self.encoder.adapt(frames, lengths)
+        return lengths if shortened is None else shortened
+
+
+def _prefixed(changes: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    for name in changes:
+        if not name.startswith(("encoder_", "decoder_")):
+            raise UsageError(f"A keyword must begin with `encoder_` or `decoder_`, but is {name!r}.")
+    return {name.removeprefix(prefix): value for name, value in changes.items() if name.startswith(prefix)}

@@ -1,0 +1,152 @@
+"""Three verbs: load a model, transcribe a recording, translate a recording."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from speechcli.checkpoints.bundle import Bundle
+from speechcli.errors import InputError, OutOfMemory, UsageError
+from speechcli.pipelines.inputs import Source
+from speechcli.pipelines.listen import Listener
+from speechcli.pipelines.options import (
+    DecodingOptions,
+    ModelOptions,
+    SpeechOptions,
+    TranscribeOptions,
+    TranslateOptions,
+)
+from speechcli.pipelines.recognizer import Recognizer
+from speechcli.pipelines.speech import load_bundle
+from speechcli.transcript import Transcript
+
+Recording = str | Path | NDArray[Any]
+
+
+def load(
+    model: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    cache_dir: Path | None = None,
+    offline: bool = False,
+    device: str = "auto",
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+) -> Bundle:
+    """Load a model once, for many calls of `transcribe` and `translate`.
+
+    Args:
+        model: a folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub; None: the embedded model.
+        revision: branch, tag or commit on the Hub.
+        token: access token of the Hub.
+        cache_dir: where downloads are kept.
+        offline: never ask the network.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        dtype: numbers of the weights and activations.
+
+    Raises:
+        ModelError: it is not there, or cannot be loaded.
+        UsageError: the device is not there.
+    """
+    name = None if model is None else str(model)
+    return load_bundle(
+        ModelOptions(
+            model=name,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            offline=offline,
+            device=device,
+            dtype=dtype,
+        )
+    )
+
+
+def transcribe(
+    audio: Recording,
+    *,
+    model: Bundle | str | Path | None = None,
+    language: str | None = None,
+    sample_rate: int | None = None,
+    **decoding: Any,
+) -> Transcript:
+    """Write down a recording in the language that is spoken.
+
+    Args:
+        audio: a file, or samples (samples,) of one channel, full scale at 1.
+        model: what `load` returned, or what it takes.
+        language: that is spoken; None: found by the model, where it can.
+        sample_rate: of samples, in Hz; a file has its own.
+        **decoding: values of `DecodingOptions`, such as `beam_size=5`.
+
+    Raises:
+        InputError: the recording cannot be read.
+        ModelError: the model cannot be loaded, or cannot write text.
+        UsageError: something asked for is not possible.
+    """
+    options = TranscribeOptions(language=language, decoding=DecodingOptions(**decoding))
+    return _listen(audio, options, model, sample_rate)[0]
+
+
+def translate(
+    audio: Recording,
+    *,
+    to: str | Sequence[str] = (),
+    model: Bundle | str | Path | None = None,
+    language: str | None = None,
+    sample_rate: int | None = None,
+    **decoding: Any,
+) -> Transcript | list[Transcript]:
+    """Translate a recording.
+
+    Args:
+        audio: as in `transcribe`.
+        to: the language to write, or several, for which the encoder runs once; none: what the model was trained for.
+        model: as in `transcribe`.
+        language: that is spoken, where it is known.
+        sample_rate: as in `transcribe`.
+        **decoding: as in `transcribe`.
+
+    Returns:
+        one transcript, or, where `to` is a sequence of languages, one for each
+
+    Raises:
+        InputError: the recording cannot be read.
+        ModelError: the model cannot be loaded, or cannot write text.
+        UsageError: something asked for is not possible.
+    """
+    targets = (to,) if isinstance(to, str) else tuple(to)
+    options = TranslateOptions(language=language, targets=targets, decoding=DecodingOptions(**decoding))
+    found = _listen(audio, options, model, sample_rate)
+    return found[0] if isinstance(to, str) or not targets else found
+
+
+def _listen(
+    audio: Recording, options: SpeechOptions, model: Bundle | str | Path | None, sample_rate: int | None
+) -> list[Transcript]:
+    bundle = model if isinstance(model, Bundle) else load(model)
+    options = replace(options, model=ModelOptions(model=bundle.name))
+    listener = Listener(Recognizer(bundle, options), options)
+    if not isinstance(audio, np.ndarray):
+        if sample_rate is not None:
+            raise UsageError("`sample_rate` belongs to samples, but a file is given.")
+        return _transcripts(listener, Path(audio))
+    if sample_rate is None or audio.ndim != 1:
+        raise UsageError(f"Samples must be one channel with a `sample_rate`, but have {audio.ndim} dimensions.")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "samples.wav"
+        soundfile.write(path, audio.astype(np.float32), sample_rate, subtype="FLOAT")
+        return _transcripts(listener, path)
+
+
+def _transcripts(listener: Listener, path: Path) -> list[Transcript]:
+    (outcome,) = listener.listen([Source(path, str(path), PurePath(path.name))])
+    if outcome.failure is not None:
+        kind = OutOfMemory if outcome.failure.exit_code == OutOfMemory.exit_code else InputError
+        raise kind(outcome.failure.message, hint=outcome.failure.hint)
+    return list(outcome.transcripts)
