@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
 from speechcli.checkpoints.bundle import Bundle, add_ctc_head, load, save
+from speechcli.checkpoints.compose import warm_start
 from speechcli.checkpoints.hub import resolve_model
 from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
@@ -26,6 +27,7 @@ from speechcli.training.metrics import mean_quality, score_pairs
 from speechcli.training.objective import Objective
 from speechcli.training.optimizer import build_optimizer
 from speechcli.training.options import AugmentSection, ObjectiveSection, TrainOptions
+from speechcli.training.precision import chosen_dtype
 from speechcli.training.state import latest_checkpoint, load_checkpoint
 
 
@@ -91,6 +93,7 @@ def train(
     feed = make_feed(read, collate, options, share)
     dev = read_manifests(options.data.dev, options, tell, limit_seconds=False) if options.data.dev else []
     dev_utterances = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
+    accelerator.wait_for_everyone()  # all have seen that the folder held no run
     if accelerator.is_main_process:
         write_options(merged, folder / RUN_OPTIONS)
 
@@ -132,11 +135,10 @@ def load_or_compose(options: TrainOptions, hub: HubAccess, report: Report) -> Bu
         )
     if model.path is not None:
         return load(_resolve(model.path, hub, model.revision))
-    from speechcli.checkpoints.compose import warm_start
-
     assert model.encoder is not None and model.decoder is not None
-    bundle, fresh = warm_start(_resolve(model.encoder, hub), _resolve(model.decoder, hub))
-    report(Warned(f"New weights, to be learned: {fresh}."))
+    bundle, fresh = warm_start(_resolve(model.encoder, hub), _resolve(model.decoder, hub), seed=options.run.seed)
+    for sentence in fresh.sentences():
+        report(Warned(sentence))
     return bundle
 
 
@@ -290,5 +292,5 @@ def _started(
         parameters=sum(parameter.numel() for parameter in bundle.model.parameters()),
         learning=learning,
         device=str(accelerator.device),
-        dtype=options.run.dtype,
+        dtype=chosen_dtype(accelerator.device, options.run.dtype),
     )

@@ -94,7 +94,7 @@ class Trainer:
         self.progress = self._resumed(resume)
         self.saved = self.progress.step if resume else -1
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
-        self.meter, self.skipped_in_row = Meter(), 0
+        self.meter, self.skipped_in_row, self.failures_told = Meter(), 0, 0
         batches, every = iter(self.feed), self.options.run
         with StopSignals() as signals:
             while not self._ended():
@@ -186,6 +186,9 @@ class Trainer:
             freeze(self.model, self.frozen, encoder_frozen=self.progress.step < steps)
 
     def _log(self) -> None:
+        for name in list(self.feed.failures)[self.failures_told :]:
+            self._tell(Warned(f"{name} is left out: {self.feed.failures[name]}"))
+        self.failures_told = len(self.feed.failures)
         progress = self.progress
         losses, norm, audio_rate = self.meter.means(self.accelerator)
         rate = self.optimizer.param_groups[0]["lr"] / self.optimizer.param_groups[0]["scale"]

@@ -19,11 +19,17 @@ def autocast(device: torch.device, dtype: str) -> AbstractContextManager[None]:
     Raises:
         UsageError: if the type is none of these.
     """
+    name = chosen_dtype(device, dtype)
+    return torch.autocast(device.type, dtype=DTYPES[name], enabled=name != "float32")
+
+
+def chosen_dtype(device: torch.device, dtype: str) -> str:
+    """Return the type that a name means on a device; see `autocast`."""
     if dtype not in ("auto", *DTYPES):
         raise UsageError(f"`dtype` must be auto, {', '.join(DTYPES)}, but is {dtype}.")
     if dtype == "auto":
-        dtype = "bfloat16" if native_bfloat16(device) else "float32"
-    return torch.autocast(device.type, dtype=DTYPES[dtype], enabled=dtype != "float32")
+        return "bfloat16" if native_bfloat16(device) else "float32"
+    return dtype
 
 
 def native_bfloat16(device: torch.device) -> bool:

@@ -7,7 +7,7 @@ import torch
 from tiny_run import TinyModel, make_feed, sound
 
 from speechcli.errors import InputError, OutputError, Stopped, TrainingDiverged, UsageError
-from speechcli.training.events import Evaluated, Saved, Stepped
+from speechcli.training.events import Evaluated, Saved, Stepped, Warned
 from speechcli.training.loop import Evaluation
 from speechcli.training.merge import merge_options
 from speechcli.training.state import checkpoints, latest_checkpoint, load_checkpoint
@@ -134,8 +134,10 @@ def test_unreadable_recordings_are_left_out_and_remembered(start_run):
             raise InputError("`3.wav` is empty.")
         return sound(utterance)
 
-    run = start_run(options(), feed=make_feed(read=broken))
+    run = start_run(options(run__log_every=4), feed=make_feed(read=broken))
     run.trainer.run()
+    told = [event.message for event in run.events if isinstance(event, Warned)]
+    assert told == ["3 is left out: `3.wav` is empty."]
     assert run.trainer.feed.failures == {"3": "`3.wav` is empty."}
 
 
