@@ -171,6 +171,15 @@ def test_all_complaints_come_in_one_error(model_folder: Write) -> None:
     assert "enc_to_dec_proj.bias is 13 where 12 is needed" in message
 
 
+def test_quantised_weights_are_refused(model_folder: Write) -> None:
+    folder = model_folder("wav2vec2", "bert")
+    tensors = weights(folder)
+    tensors["enc_to_dec_proj.weight"] = tensors["enc_to_dec_proj.weight"].to(torch.int8)
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(ModelError, match="floating-point numbers, but 1 tensors are int8"):
+        load(folder)
+
+
 def test_an_unsupported_family_is_refused_with_those_that_are(model_folder: Write) -> None:
     folder = model_folder("wav2vec2", "bert")
     config = json.loads((folder / "config.json").read_text())
