@@ -28,9 +28,10 @@ def train(
     """Train a model, or compose one first."""
     given = locals()
     from speechcli.cli.training import TrainingConsole, merge
-    from speechcli.pipelines import train as pipeline
 
     merged = merge(given)
+    from speechcli.pipelines import train as pipeline  # torch comes with it
+
     console = TrainingConsole(progress, quiet=quiet, verbose=verbose)
     hub = pipeline.HubAccess(token, cache_dir, offline)
     console.finish(pipeline.train(merged, output_dir, resume=resume, hub=hub, report=console.report))

@@ -81,7 +81,8 @@ def info(options: ModelOptions) -> ModelInfo:
     config = files.read_config(folder)
     missing: list[str] = []
     generation = GenerationOptions.from_files(config, files.read_optional_json(folder / files.GENERATION)).to_dict()
-    special_ids = {key: generation.pop(key, config.get(key)) for key in _SPECIAL_IDS}
+    decoding_ids = {key: generation.pop(key, None) for key in _SPECIAL_IDS}
+    special_ids = {key: config.get(key) if value is None else value for key, value in decoding_ids.items()}
     headers = _headers(folder, missing)
     return ModelInfo(
         name=options.shown,
@@ -94,7 +95,7 @@ def info(options: ModelOptions) -> ModelInfo:
         languages=_languages(folder, missing),
         special_ids={key: value for key, value in special_ids.items() if value is not None},
         generation=generation,
-        missing=tuple(missing + _missing_ids(special_ids, folder)),
+        missing=tuple(missing + _missing_ids(decoding_ids, folder)),
     )
 
 
@@ -186,12 +187,12 @@ def _languages(folder: Path, missing: list[str]) -> tuple[str, ...]:
         return ()
 
 
-def _missing_ids(special_ids: Mapping[str, Any], folder: Path) -> list[str]:
+def _missing_ids(ids: Mapping[str, Any], folder: Path) -> list[str]:
     lacks = []
     if not (folder / files.GENERATION).exists():
         lacks.append("There is no generation_config.json: config.json says how to decode.")
-    if special_ids["decoder_start_token_id"] is None and special_ids["bos_token_id"] is None:
+    if ids["decoder_start_token_id"] is None and ids["bos_token_id"] is None:
         lacks.append("Neither decoder_start_token_id nor bos_token_id is set, so decoding has no first token.")
-    if special_ids["eos_token_id"] is None:
+    if ids["eos_token_id"] is None:
         lacks.append("eos_token_id is not set, so a text ends only at its longest length.")
     return lacks

@@ -85,14 +85,14 @@ def _expand(text: str) -> Iterator[Source | Failure]:
 
 
 def _from_folder(folder: Path) -> Iterator[Source | Failure]:
-    paths = [path for path in _walk(folder) if path.suffix.lower() in AUDIO_EXTENSIONS]
+    paths = sorted(path for path in _walk(folder) if path.suffix.lower() in AUDIO_EXTENSIONS)
     if not paths:
         yield Failure(str(folder), f"The folder {folder} holds no audio files.", _extensions_hint())
     yield from (Source(path, str(path), PurePath(path.relative_to(folder))) for path in paths)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield every file below a folder in a fixed order, hidden ones left out, linked folders once."""
+    """Yield every file below a folder, hidden ones left out, linked folders once."""
     seen: set[str] = set()
     for here, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(here)
@@ -101,7 +101,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(here, name) for name in sorted(files) if not name.startswith("."))
+        yield from (Path(here, name) for name in files if not name.startswith("."))
 
 
 def _from_glob(pattern: str) -> Iterator[Source | Failure]:

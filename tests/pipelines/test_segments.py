@@ -12,7 +12,9 @@ RATE = 1000
 def test_stretches_cover_every_sample_once_and_none_is_too_long(samples, max_seconds, seed):
     audio = np.random.default_rng(seed).normal(size=samples).astype(np.float32)
     stretches = cut(audio, RATE, max_seconds=max_seconds)
-    assert [stretch.start for stretch in stretches] == [0, *(stretch.end for stretch in stretches[:-1])][: len(stretches)]
+    assert [stretch.start for stretch in stretches] == [0, *(stretch.end for stretch in stretches[:-1])][
+        : len(stretches)
+    ]
     assert not stretches or stretches[-1].end == samples
     assert all(0 < end - start <= int(max_seconds * RATE) for start, end in stretches)
     assert bool(stretches) == (samples > 0)

@@ -1,0 +1,111 @@
+import os
+from pathlib import Path, PurePath
+
+import pytest
+
+from speechcli.errors import InputError, UsageError
+from speechcli.pipelines.inputs import find_inputs
+from speechcli.pipelines.options import InputOptions
+
+from .tiny_model import write_tone
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/b/2.FLAC", "in/b/notes.txt", "in/.hidden/3.wav", "in/._4.wav", "in/a.wav", "x.wav", "y"):
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"sound")
+    return tmp_path
+
+
+def find(*names, **options):
+    return find_inputs(InputOptions(inputs=names, **options))
+
+
+def places(found):
+    return [(source.name, str(source.place)) for source in found.sources]
+
+
+def test_a_file_is_placed_by_its_name_whatever_it_is_called(here):
+    assert places(find("in/a.wav", "y", str(here / "x.wav"))) == [
+        ("in/a.wav", "a.wav"),
+        ("y", "y"),
+        (str(here / "x.wav"), "x.wav"),
+    ]
+
+
+def test_a_folder_is_searched_in_a_fixed_order_and_its_tree_kept(here):
+    assert places(find("in")) == [("in/a.wav", "a.wav"), ("in/b/2.FLAC", "b/2.FLAC")]
+
+
+def test_linked_folders_are_searched_once_even_in_a_loop(here):
+    os.symlink(here / "in", here / "in" / "b" / "loop")
+    os.symlink(here / "in" / "b", here / "linked")
+    assert places(find("in")) == [("in/a.wav", "a.wav"), ("in/b/2.FLAC", "b/2.FLAC")]
+    assert places(find("linked")) == [("linked/2.FLAC", "2.FLAC"), ("linked/loop/a.wav", "loop/a.wav")]
+
+
+def test_a_glob_is_expanded_and_its_tree_kept(here):
+    assert places(find("in/**/*.wav")) == [("in/a.wav", "a.wav")]
+    assert places(find("*/b/*.FLAC")) == [("in/b/2.FLAC", "in/b/2.FLAC")]
+
+
+def test_a_file_that_looks_like_a_glob_or_a_list_is_a_file(here):
+    Path("a[1].wav").write_bytes(b"sound")
+    Path("@x.wav").write_bytes(b"sound")
+    assert places(find("a[1].wav", "@x.wav")) == [("a[1].wav", "a[1].wav"), ("@x.wav", "@x.wav")]
+
+
+def test_a_list_names_one_path_a_line_and_keeps_the_tree(here):
+    Path("list.txt").write_text("./in/a.wav\r\n\nin/b/2.FLAC\ngone.wav\n", encoding="utf-8")
+    found = find("@list.txt")
+    assert [str(source.place) for source in found.sources] == ["in/a.wav", "in/b/2.FLAC"]
+    assert [(failure.path, failure.exit_code) for failure in found.failures] == [("gone.wav", 4)]
+
+
+def test_each_recording_is_taken_once(here):
+    assert len(find("in", "in/a.wav", str(here / "in" / "a.wav")).sources) == 2
+
+
+def test_standard_input_is_an_input(here):
+    (source,) = find("-").sources
+    assert source == (None, "-", PurePath("stdin"), None, None, None)
+    with pytest.raises(UsageError, match="twice"):
+        find("-", "-")
+
+
+def test_missing_inputs_are_failures_beside_others_and_an_error_alone(here):
+    found = find("x.wav", "gone.wav", "*.mp3")
+    assert [failure.path for failure in found.failures] == ["gone.wav", "*.mp3"]
+    with pytest.raises(InputError, match=r"There is no file gone\.wav\.") as caught:
+        find("gone.wav")
+    assert caught.value.exit_code == 4
+    with pytest.raises(InputError, match="None of the 2 inputs"):
+        find("gone.wav", "gone2.wav")
+
+
+def test_an_empty_folder_is_no_usable_input(here):
+    (here / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no audio"):
+        find("empty")
+
+
+def test_no_input_at_all_is_a_usage_error(here):
+    with pytest.raises(UsageError, match="missing"):
+        find()
+
+
+def test_a_list_that_cannot_be_read_is_an_error(here):
+    with pytest.raises(InputError, match=r"The list none\.txt"):
+        find("x.wav", "@none.txt")
+
+
+def test_a_manifest_gives_recordings_languages_and_stretches(here):
+    write_tone(here / "wavs" / "1.wav", 2.0)
+    rows = ["id\taudio\tsrc_lang\tstart\tend", "s/u1\twavs/1.wav\tde\t0.5\t1.0", "../u2\twavs/1.wav\tde\t1.0\t1.5"]
+    (here / "m.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    first, second = find(manifest=here / "m.tsv").sources
+    assert (str(first.place), first.language, first.start, first.end) == ("s/u1", "de", 0.5, 1.0)
+    assert str(second.place) == "u2"

@@ -1,0 +1,218 @@
+import json
+
+import pytest
+
+from speechcli.errors import AllInputsFailed, InputError, OutOfMemory, OutputError, SomeInputsFailed, UsageError
+from speechcli.pipelines.job import run_job
+from speechcli.pipelines.options import InputOptions, OutputOptions, TranscribeOptions, TranslateOptions
+from speechcli.pipelines.outcome import Failure, JobReport, Outcome
+from speechcli.transcript import Segment, Transcript
+
+
+class Ears:
+    """Hears the content of a file, in the reverse of the order; files with "bad" in their content fail."""
+
+    def __init__(self):
+        self.heard = []
+        self.opened = 0
+        self.break_at = None
+
+    def open(self, options, report):
+        self.opened += 1
+        self.targets = options.targets or ("",)
+        return self
+
+    def listen(self, sources):
+        for index in reversed(range(len(sources))):
+            name = sources[index].name
+            text = "spoken" if sources[index].path is None else sources[index].path.read_text()
+            if text == self.break_at:
+                raise KeyboardInterrupt
+            self.heard.append(name)
+            if "bad" in text:
+                yield Outcome(index, (), Failure(name, "It is bad.", None, 7 if "big" in text else 4))
+                continue
+            texts = [f"{text} {target}".strip() for target in self.targets]
+            yield Outcome(
+                index, tuple(Transcript(name, each, duration=2.0, segments=(Segment(0, 0, 2, each),)) for each in texts)
+            )
+
+
+@pytest.fixture
+def ears():
+    return Ears()
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch, ears):
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"in/a.wav": "one", "in/b/b.wav": "two", "in/c.wav": "three"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    def run(*inputs, kind=TranscribeOptions, targets=None, out=None, formats=("txt",), events=None, **outputs):
+        more = {} if targets is None else {"targets": targets}
+        written = []
+        report = run_job(
+            kind(inputs=InputOptions(inputs=inputs), **more),
+            OutputOptions(None if out is None else tmp_path / out, formats, **outputs),
+            sink=written.append,
+            report=(lambda event: None) if events is None else events.append,
+            open_model=ears.open,
+        )
+        return report, b"".join(written).decode()
+
+    return run
+
+
+def tree(folder):
+    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_one_recording_is_one_line_of_text(work):
+    assert work("in/a.wav")[1] == "one\n"
+
+
+def test_standard_input_is_one_recording(work):
+    assert work("-")[1] == "spoken\n"
+
+
+def test_several_recordings_have_their_path_before_the_text_in_input_order(work):
+    expected = "in/a.wav\tone\nin/b/b.wav\ttwo\nin/c.wav\tthree\n"
+    assert work("in")[1] == expected
+    assert work("in/a.wav", "in/b/b.wav", "in/c.wav")[1] == expected
+    assert work("in/b")[1] == "in/b/b.wav\ttwo\n"  # a folder may hold more tomorrow
+
+
+def test_languages_are_told_apart_where_there_are_several(work):
+    translate = {"kind": TranslateOptions}
+    assert work("in/a.wav", **translate, targets=("es",))[1] == "one es\n"
+    assert work("in/a.wav", **translate, targets=("es", "de"))[1] == "es\tone es\nde\tone de\n"
+    assert work("in/a.wav", "in/c.wav", **translate, targets=("es", "de"))[1].splitlines()[3] == (
+        "in/c.wav\tde\tthree de"
+    )
+
+
+def test_json_is_an_object_for_one_and_an_array_for_several(work):
+    assert json.loads(work("in/a.wav", formats=("json",))[1])["text"] == "one"
+    several = json.loads(work("in", formats=("json",))[1])
+    assert [each["text"] for each in several] == ["one", "two", "three"]
+    lines = work("in", formats=("jsonl",))[1].splitlines()
+    assert [json.loads(line)["text"] for line in lines] == ["one", "two", "three"]
+
+
+def test_an_array_without_any_result_is_still_json(work, tmp_path):
+    (tmp_path / "in" / "a.wav").write_text("bad")
+    assert json.loads(work("in/a.wav", "in/gone.wav", formats=("json",))[1]) == []
+
+
+def test_subtitles_of_several_recordings_need_a_folder(work, ears):
+    assert work("in/a.wav", formats=("srt",))[1].startswith("1\n00:00:00,000 --> 00:00:02,000\none")
+    with pytest.raises(UsageError, match="srt"):
+        work("in", formats=("srt",))
+    assert ears.opened == 1
+
+
+def test_folder_job_mirrors_the_tree(work, tmp_path):
+    report, text = work("in", out="out", formats=("txt", "tsv"))
+    assert text == "" and report == JobReport(done=3, audio_seconds=6.0)
+    files = tree(tmp_path / "out")
+    assert set(files) == {"speechcli.jsonl", "a.txt", "a.tsv", "b/b.txt", "b/b.tsv", "c.txt", "c.tsv"}
+    assert files["b/b.txt"] == "two\n"
+
+
+def test_second_run_does_nothing_and_does_not_load_the_model(work, ears):
+    work("in", out="out")
+    report, _ = work("in", out="out")
+    assert (report.done, report.skipped, ears.opened) == (0, 3, 1)
+
+
+def test_second_run_after_an_interruption_does_the_rest(work, ears, tmp_path):
+    ears.break_at = "one"
+    with pytest.raises(KeyboardInterrupt):
+        work("in", out="out")
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    ears.break_at, ears.heard = None, []
+    report, _ = work("in", out="out")
+    assert (report.done, report.skipped, ears.heard) == (1, 2, ["in/a.wav"])
+
+
+def test_output_that_a_crash_left_unjournaled_is_made_again(work, tmp_path):
+    work("in", out="out")
+    path = tmp_path / "out" / "speechcli.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    report, _ = work("in", out="out")
+    assert (report.done, report.skipped) == (1, 2)
+
+
+def test_a_further_format_is_added_by_a_second_run(work, tmp_path):
+    work("in", out="out")
+    assert work("in", out="out", formats=("txt", "json"))[0].done == 3
+    assert work("in", out="out", formats=("txt", "json"))[0].skipped == 3
+
+
+def test_other_options_refuse_to_overwrite_and_overwrite_when_told(work, ears):
+    work("in", out="out", kind=TranslateOptions, targets=("es",))
+    with pytest.raises(UsageError, match="already exist"):
+        work("in", out="out", kind=TranslateOptions, targets=("de",))
+    assert ears.opened == 1
+    report, _ = work("in", out="out", kind=TranslateOptions, targets=("de",), overwrite=True)
+    assert report.done == 3
+    assert work("in", out="out", kind=TranslateOptions, targets=("de",))[0].skipped == 3
+
+
+def test_foreign_files_are_kept(work, tmp_path, ears):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.txt").write_text("precious")
+    for resume in (True, False):
+        with pytest.raises(UsageError, match="a.txt already exists"):
+            work("in", out="out", resume=resume)
+    assert (tmp_path / "out" / "a.txt").read_text() == "precious" and ears.opened == 0
+
+
+def test_no_resume_does_everything_again(work, ears):
+    work("in", out="out")
+    assert work("in", out="out", resume=False)[0].done == 3
+
+
+def test_a_bad_file_is_reported_listed_and_retried(work, tmp_path):
+    (tmp_path / "in" / "c.wav").write_text("bad")
+    events = []
+    report, _ = work("in", out="out", events=events)
+    assert [event.path for event in events] == ["in/c.wav"]
+    assert json.loads((tmp_path / "out" / "failures.jsonl").read_text())["path"] == "in/c.wav"
+    with pytest.raises(SomeInputsFailed, match="1 of 3 inputs failed"):
+        report.check()
+    (tmp_path / "in" / "c.wav").write_text("good")
+    report, _ = work("in", out="out")
+    assert (report.done, report.skipped, report.failures) == (1, 2, [])
+    assert not (tmp_path / "out" / "failures.jsonl").exists()
+
+
+def test_missing_inputs_are_failures_of_the_job(work):
+    events = []
+    report, text = work("in/a.wav", "gone.wav", events=events)
+    assert text == "in/a.wav\tone\n" and [event.path for event in events] == ["gone.wav"]
+    with pytest.raises(SomeInputsFailed):
+        report.check()
+
+
+def test_all_bad_is_another_error_and_memory_a_third(work, tmp_path):
+    (tmp_path / "in" / "a.wav").write_text("bad")
+    with pytest.raises(AllInputsFailed):
+        work("in/a.wav")[0].check()
+    (tmp_path / "in" / "a.wav").write_text("bad and big")
+    with pytest.raises(OutOfMemory, match="1 of 3"):
+        work("in")[0].check()
+
+
+def test_collision_is_found_before_the_model_loads(work, ears, tmp_path):
+    (tmp_path / "in" / "b" / "a.wav").write_text("other")
+    with pytest.raises(UsageError, match="both be written"):
+        work("in/a.wav", "in/b/a.wav", out="out")
+    with pytest.raises(InputError):
+        work("nowhere", out="out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        work("in", out="file")
+    assert ears.opened == 0 and not (tmp_path / "out").exists()

@@ -1,0 +1,101 @@
+import json
+import os
+from pathlib import Path, PurePath
+
+import pytest
+
+from speechcli.errors import OutputError
+from speechcli.pipelines.inputs import Source
+from speechcli.pipelines.journal import FailureList, Journal
+from speechcli.pipelines.outcome import Failure
+from speechcli.pipelines.outputs import Output
+
+
+@pytest.fixture
+def job(tmp_path):
+    recording = tmp_path / "x.wav"
+    recording.write_bytes(b"sound")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return Source(recording, "x.wav", PurePath("x.wav")), (Output(folder / "x.txt", 0, "txt"),), folder
+
+
+def journal(folder, model="m", **options):
+    return Journal(folder, model={"name": model}, options=options)
+
+
+def test_what_was_written_is_done_for_the_same_model_and_options(job):
+    source, files, folder = job
+    first = journal(folder, beam=1)
+    assert not first.done(source, files)
+    first.add(source, files, done=False)
+    files[0].path.write_text("text")
+    first.add(source, files, done=True)
+    assert journal(folder, beam=1).done(source, files)
+    assert not journal(folder, beam=2).done(source, files)
+    assert not journal(folder, model="other", beam=1).done(source, files)
+    assert not journal(folder, beam=2).started(source, files[0]) and journal(folder, beam=2).knows(files[0])
+
+
+def test_a_changed_recording_or_a_lost_output_is_not_done(job):
+    source, files, folder = job
+    files[0].path.write_text("text")
+    journal(folder).add(source, files, done=True)
+    files[0].path.unlink()
+    assert not journal(folder).done(source, files)
+    files[0].path.write_text("text")
+    os.utime(source.path, (1, 1))
+    assert not journal(folder).done(source, files)
+
+
+def test_an_output_that_a_crash_left_without_its_line_is_ours_but_not_done(job):
+    source, files, folder = job
+    journal(folder).add(source, files, done=False)
+    files[0].path.write_text("text")
+    again = journal(folder)
+    assert again.started(source, files[0]) and not again.done(source, files)
+
+
+def test_a_line_cut_short_is_passed_over_and_the_next_is_whole(job):
+    source, files, folder = job
+    (folder / "speechcli.jsonl").write_bytes(b'{"path": "/cut')
+    files[0].path.write_text("text")
+    journal(folder).add(source, files, done=True)
+    assert journal(folder).done(source, files)
+    lines = (folder / "speechcli.jsonl").read_bytes().splitlines()
+    assert len(lines) == 2 and json.loads(lines[1])["outputs"] == ["x.txt"]
+
+
+def test_foreign_lines_are_harmless(job):
+    source, files, folder = job
+    (folder / "speechcli.jsonl").write_bytes(b'[]\n{"outputs": 3}\nnull\n\xff\n')
+    assert not journal(folder).done(source, files)
+
+
+def test_standard_input_is_never_done(job):
+    _, files, folder = job
+    source = Source(None, "-", PurePath("stdin"))
+    files[0].path.write_text("text")
+    journal(folder).add(source, files, done=True)
+    assert not journal(folder).done(source, files)
+
+
+def test_failures_replace_those_of_an_earlier_run_and_vanish_without_any(tmp_path):
+    path = tmp_path / "failures.jsonl"
+    path.write_text("old\n")
+    failures = FailureList(tmp_path)
+    failures.add(Failure("a.wav", "broken", "try"))
+    failures.add(Failure("b.wav", "broken"))
+    failures.finish()
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"path": "a.wav", "error": "broken", "hint": "try"},
+        {"path": "b.wav", "error": "broken", "hint": None},
+    ]
+    FailureList(tmp_path).finish()
+    assert not path.exists()
+
+
+def test_a_journal_that_cannot_be_read_is_an_output_error(tmp_path):
+    (tmp_path / "speechcli.jsonl").mkdir()
+    with pytest.raises(OutputError):
+        journal(Path(tmp_path))

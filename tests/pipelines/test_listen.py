@@ -1,0 +1,186 @@
+from pathlib import Path, PurePath
+
+import numpy as np
+import pytest
+import torch
+
+from speechcli.audio.read import Audio
+from speechcli.errors import InputError
+from speechcli.pipelines import listen
+from speechcli.pipelines.inputs import Source
+from speechcli.pipelines.listen import Listener, join
+from speechcli.pipelines.options import DecodingOptions, InputOptions, ModelOptions, TranscribeOptions
+from speechcli.pipelines.outcome import Outcome, Progress, Warned, in_order
+from speechcli.pipelines.recognizer import Decoded
+
+RATE = 100
+
+
+class Ears:
+    """Writes the length of each clip in samples; remembers its batches."""
+
+    sample_rate = RATE
+    device = torch.device("cpu")
+    pads = True
+
+    class languages:
+        targets = (None,)
+
+    def __init__(self, memory=10**9):
+        self.batches = []
+        self.memory = memory
+
+    def decode(self, clips):
+        lengths = [len(clip.samples) for clip in clips]
+        if sum(lengths) > self.memory:
+            raise MemoryError
+        self.batches.append(lengths)
+        return [(Decoded(f"{length}" if length else "", (1,) * length, -0.5, "de", "en"),) for length in lengths]
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """Return a function that listens to recordings of so many seconds; None is a broken one."""
+
+    def run(*seconds, ears=None, events=None, truncated=False, **decoding):
+        def read(source, options, rate):
+            length = seconds[int(source.name)]
+            if length is None:
+                raise InputError("It is broken.", hint="mend it")
+            return Audio(np.ones(round(length * rate), dtype=np.float32), rate, length, truncated)
+
+        monkeypatch.setattr(listen, "read_source", read)
+        options = TranscribeOptions(model=ModelOptions("m"), decoding=DecodingOptions(**decoding))
+        report = (lambda event: None) if events is None else events.append
+        sources = [Source(Path(str(i)), str(i), PurePath(str(i))) for i in range(len(seconds))]
+        return list(Listener(ears or Ears(), options, report).listen(sources))
+
+    return run
+
+
+def texts(outcomes):
+    return [
+        outcome.transcripts[0].text if outcome.transcripts else outcome.failure for outcome in in_order(iter(outcomes))
+    ]
+
+
+def test_clips_of_many_files_share_a_batch_by_length(job):
+    ears = Ears()
+    outcomes = job(1.0, 3.0, 1.1, 2.9, ears=ears, batch_seconds=6.0)
+    assert ears.batches == [[300, 290], [110, 100]]
+    assert texts(outcomes) == ["100", "300", "110", "290"]
+
+
+def test_a_model_that_must_not_see_padding_gets_equal_lengths_only(job):
+    ears = Ears()
+    ears.pads = False
+    job(1.0, 2.0, 1.0, ears=ears)
+    assert ears.batches == [[200], [100, 100]]
+
+
+def test_long_recordings_are_cut_and_put_together_with_exact_times(job):
+    (outcome,) = job(7.0, max_segment=3.0)
+    (transcript,) = outcome.transcripts
+    assert transcript.segments[0].start == 0.0 and transcript.segments[-1].end == 7.0
+    ends = [segment.end for segment in transcript.segments]
+    assert [segment.start for segment in transcript.segments[1:]] == ends[:-1]
+    assert [segment.id for segment in transcript.segments] == list(range(len(ends)))
+    assert transcript.text == " ".join(segment.text for segment in transcript.segments)
+    assert sum(int(segment.text) for segment in transcript.segments) == 700
+
+
+def test_transcript_says_everything_about_its_recording(job):
+    (outcome,) = job(1.0, beam_size=2)
+    (transcript,) = outcome.transcripts
+    assert transcript.to_dict() == {
+        "schema": 1,
+        "path": "0",
+        "text": "100",
+        "language": "de",
+        "target_language": "en",
+        "duration": 1.0,
+        "segments": [
+            {
+                "id": 0,
+                "start": 0.0,
+                "end": 1.0,
+                "text": "100",
+                "tokens": [1] * 100,
+                "avg_logprob": -0.5,
+                "compression_ratio": round(3 / 11, 4),
+            }
+        ],
+        "model": "m",
+        "options": {"task": "transcribe", "beam_size": 2},
+    }
+
+
+def test_an_empty_recording_has_an_empty_text_and_no_segment(job):
+    (outcome,) = job(0.0)
+    (transcript,) = outcome.transcripts
+    assert (transcript.text, transcript.segments, transcript.target_language) == ("", (), "en")
+
+
+def test_a_broken_recording_is_a_failure_and_the_rest_goes_on(job):
+    outcomes = job(1.0, None, 2.0)
+    failure = texts(outcomes)[1]
+    assert texts(outcomes)[::2] == ["100", "200"]
+    assert failure == ("1", "It is broken.", "mend it", 4)
+
+
+def test_when_memory_runs_out_the_batch_shrinks_and_the_text_stays(job):
+    ears = Ears(memory=250)
+    assert texts(job(1.0, 1.1, 1.2, 2.4, ears=ears)) == ["100", "110", "120", "240"]
+
+
+def test_what_does_not_fit_alone_is_a_failure_with_its_own_exit_code(job):
+    outcomes = job(1.0, 5.0, max_segment=3.0, ears=Ears(memory=150))
+    assert [outcome.failure and outcome.failure.exit_code for outcome in in_order(iter(outcomes))] == [None, 7]
+
+
+def test_audio_in_memory_is_bounded(job):
+    ears = Ears()
+    job(*[1.0] * 20, ears=ears, batch_seconds=2.0)
+    assert [len(batch) for batch in ears.batches] == [2] * 10
+
+
+def test_progress_counts_inputs_and_seconds(job):
+    events = []
+    job(1.0, None, 2.0, events=events)
+    assert events[-1] == Progress(3, 3, 3.0)
+
+
+def test_a_recording_that_was_cut_short_is_a_warning(job):
+    events = []
+    job(1.0, events=events, truncated=True)
+    assert events[0] == Warned("0 is cut short: only the first 1.0 s can be read.")
+
+
+def test_outcomes_are_put_in_order_as_early_as_possible():
+    outcomes = iter([Outcome(1, ()), Outcome(0, ()), Outcome(2, ())])
+    ordered = in_order(outcomes)
+    assert next(ordered).index == 0 and next(ordered).index == 1
+    assert next(outcomes).index == 2
+
+
+def test_languages_without_spaces_are_joined_without():
+    assert join(["日本", "", "語"], "ja") == "日本語"
+    assert join(["a", "", "b"], "en") == join(["a", "b"], None) == "a b"
+
+
+def test_options_reach_the_reader(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(listen, "read_audio", lambda source, **options: asked.update(source=source, **options))
+    options = InputOptions(raw="s16le", rate=8000, channels=2, channel="1", start=1.0, end=2.0, audio_backend="av")
+    listen.read_source(Source(Path("x"), "x", PurePath("x")), options, 16_000)
+    assert asked.pop("raw").rate == 8000
+    assert asked == {
+        "source": Path("x"),
+        "sample_rate": 16_000,
+        "channel": "1",
+        "start": 1.0,
+        "end": 2.0,
+        "backend": "av",
+    }
+    listen.read_source(Source(Path("x"), "x", PurePath("x"), None, 5.0, 6.0), options, 16_000)
+    assert (asked["start"], asked["end"]) == (5.0, 6.0)

@@ -1,0 +1,105 @@
+import errno
+import os
+from pathlib import Path, PurePath
+
+import pytest
+
+from speechcli.errors import OutputError, UsageError
+from speechcli.pipelines import outputs
+from speechcli.pipelines.inputs import Source
+from speechcli.pipelines.outputs import make_folder, plan_outputs, refuse_overwriting, write_atomically
+
+
+def plan(*places, formats=("txt",), targets=()):
+    sources = [Source(Path("in") / place, place, PurePath(place)) for place in places]
+    return [
+        [str(output.path.relative_to("out")) for output in files]
+        for files in plan_outputs(sources, Path("out"), formats, targets)
+    ]
+
+
+def test_outputs_mirror_the_input_tree():
+    assert plan("a/x.wav", "b/x.wav", "y") == [["a/x.txt"], ["b/x.txt"], ["y.txt"]]
+
+
+def test_inputs_that_would_collide_keep_their_extension():
+    assert plan("x.wav", "x.mp3", "y.wav") == [["x.wav.txt"], ["x.mp3.txt"], ["y.txt"]]
+
+
+def test_only_known_extensions_are_taken_off():
+    assert plan("talk.v1", "talk.v2.wav") == [["talk.v1.txt"], ["talk.v2.txt"]]
+
+
+def test_several_formats_and_targets_have_a_file_each():
+    assert plan("x.wav", formats=("txt", "json"), targets=("es", "German")) == [
+        ["x.es.txt", "x.es.json", "x.de.txt", "x.de.json"]
+    ]
+    assert plan("x.wav", targets=("es",)) == [["x.txt"]]
+
+
+def test_equal_names_from_different_places_are_refused():
+    with pytest.raises(UsageError, match="both be written") as caught:
+        plan("x.wav", "x.wav")
+    assert caught.value.exit_code == 2
+    with pytest.raises(UsageError, match="both be written"):
+        plan("x.wav", "x.mp3", "x.wav.flac")
+
+
+def test_a_recording_may_be_called_like_the_journal():
+    assert plan("speechcli.wav", "failures.flac", formats=("jsonl",)) == [
+        ["speechcli.wav.jsonl"],
+        ["failures.flac.jsonl"],
+    ]
+
+
+def test_nothing_is_overwritten_unasked(tmp_path):
+    (tmp_path / "x.txt").write_text("mine")
+    files = plan_outputs([Source(Path("x.wav"), "x.wav", PurePath("x.wav"))], tmp_path, ("txt", "json"), ())[0]
+    with pytest.raises(UsageError, match="already exists") as caught:
+        refuse_overwriting(files)
+    assert "--overwrite" in caught.value.hint
+    refuse_overwriting(files[1:])
+
+
+def test_a_file_is_written_whole(tmp_path):
+    write_atomically(tmp_path / "a" / "x.txt", b"new")
+    assert (tmp_path / "a" / "x.txt").read_bytes() == b"new"
+    assert os.listdir(tmp_path / "a") == ["x.txt"]
+
+
+def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(outputs.os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left") as caught:
+        write_atomically(path, b"new")
+    assert caught.value.exit_code == 8 and "Free some space" in caught.value.hint
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["x.txt"]
+
+
+def test_interruption_leaves_nothing_behind(tmp_path, monkeypatch):
+    def interrupt(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(outputs.os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "x.txt", b"new")
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_longest_name_that_the_system_allows_can_be_written(tmp_path):
+    name = "x" * 251 + ".txt"
+    write_atomically(tmp_path / name, b"new")
+    assert os.listdir(tmp_path) == [name]
+    with pytest.raises(OutputError):
+        write_atomically(tmp_path / ("x" + name), b"new")
+
+
+def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        make_folder(tmp_path / "file" / "out")

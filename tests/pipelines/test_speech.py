@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from speechcli.errors import UsageError
+from speechcli.pipelines.device import choose_device, choose_dtype
+from speechcli.pipelines.options import InputOptions, ModelOptions, TranscribeOptions, TranslateOptions
+from speechcli.pipelines.outcome import Loaded
+from speechcli.pipelines.transcribe import transcribe
+from speechcli.pipelines.translate import translate
+
+from .tiny_model import save_model, write_tone
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return str(save_model(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+def test_recordings_are_transcribed_in_order_and_missing_ones_come_last(tiny, tmp_path):
+    names = [str(write_tone(tmp_path / f"{i}.wav", 0.3 + 0.1 * i)) for i in range(3)]
+    events = []
+    options = TranscribeOptions(
+        model=ModelOptions(tiny, device="cpu"), inputs=InputOptions(inputs=("gone.wav", *names))
+    )
+    outcomes = list(transcribe(options, report=events.append))
+    assert [outcome.transcripts[0].path for outcome in outcomes[:3]] == names
+    assert outcomes[3].failure.path == "gone.wav"
+    assert events[0] == Loaded(tiny, "cpu", "float32")
+
+
+def test_recordings_are_translated_into_each_language(tiny, tmp_path):
+    name = str(write_tone(tmp_path / "a.wav"))
+    options = TranslateOptions(
+        model=ModelOptions(tiny, device="cpu"), inputs=InputOptions(inputs=(name,)), language="fr", targets=("es", "de")
+    )
+    (outcome,) = translate(options)
+    assert [(each.language, each.target_language) for each in outcome.transcripts] == [("fr", "es"), ("fr", "de")]
+    assert outcome.transcripts[0].model == tiny
+
+
+def test_device_that_is_not_there_is_a_usage_error(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UsageError, match="only cuda:0 to cuda:0"):
+        choose_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(UsageError, match="no such GPU"):
+        choose_device("cuda")
+    with pytest.raises(UsageError, match="--device"):
+        choose_device("tpu")
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+def test_numbers_on_the_processor_are_float32_unless_asked():
+    assert choose_dtype("auto", torch.device("cpu")) == torch.float32
+    assert choose_dtype("bfloat16", torch.device("cpu")) == torch.bfloat16
