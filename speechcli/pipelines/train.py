@@ -8,38 +8,27 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
-from speechcli.checkpoints.bundle import Bundle, add_ctc_head, load, save
-from speechcli.checkpoints.compose import warm_start
-from speechcli.checkpoints.hub import resolve_model
+from speechcli.checkpoints.bundle import Bundle, load, save
 from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
-from speechcli.errors import ModelError, OutputError, UsageError
-from speechcli.nn.masks import Spans
+from speechcli.errors import OutputError, UsageError
 from speechcli.pipelines.device import choose_device
 from speechcli.pipelines.run_log import RunLog
 from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
 from speechcli.pipelines.training_data import Share, count_languages, make_feed, read_manifests, spread
-from speechcli.training.events import Report, Sample, Started, Warned
+from speechcli.pipelines.training_model import NO_ACCESS, HubAccess, load_or_compose, prepare_model
+from speechcli.training.events import Report, Sample, Started
 from speechcli.training.freezing import freeze
 from speechcli.training.loop import Evaluation, Trainer, TrainReport
 from speechcli.training.merge import RUN_OPTIONS, Merged, write_options
 from speechcli.training.metrics import mean_quality, score_pairs
 from speechcli.training.objective import Objective
 from speechcli.training.optimizer import build_optimizer
-from speechcli.training.options import AugmentSection, ObjectiveSection, TrainOptions
+from speechcli.training.options import ObjectiveSection, TrainOptions
 from speechcli.training.precision import chosen_dtype
 from speechcli.training.state import latest_checkpoint, load_checkpoint
 
-
-class HubAccess(NamedTuple):
-    """How models are found that are named by a hub id."""
-
-    token: str | None = None
-    cache_dir: Path | None = None
-    offline: bool = False
-
-
-NO_ACCESS = HubAccess()
+__all__ = ["HubAccess", "TrainResult", "evaluation_options", "train"]
 
 
 class TrainResult(NamedTuple):
@@ -80,70 +69,50 @@ def train(
     folder = _run_folder(output, resume=resume)
     checkpoint = latest_checkpoint(folder) if resume else None
     state = load_checkpoint(checkpoint) if checkpoint else None
-    log = RunLog(folder, report)
-    tell: Report = log if accelerator.is_main_process else lambda event: None
+    tell: Report = RunLog(folder, report) if accelerator.is_main_process else lambda event: None
     bundle = load(checkpoint) if checkpoint else load_or_compose(options, hub, tell)
-    _prepare(bundle, options, accelerator.device)
+    prepare_model(bundle, options, accelerator.device)
 
-    objective = _objective(bundle, options.objective)
-    collate = make_collate(bundle, ctc=bundle.model.ctc_head is not None and options.objective.ctc_weight > 0)
     read = read_manifests(options.data.train, options, tell, limit_seconds=True)
-    share = Share(accelerator.process_index, accelerator.num_processes)
-    _check_languages(objective, [utterance for _, utterance in read])
-    feed = make_feed(read, collate, options, share)
-    dev = read_manifests(options.data.dev, options, tell, limit_seconds=False) if options.data.dev else []
-    dev_utterances = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
     accelerator.wait_for_everyone()  # all have seen that the folder held no run
     if accelerator.is_main_process:
         write_options(merged, folder / RUN_OPTIONS)
-
-    frozen = (*options.model.freeze, *(["ctc_head"] if bundle.model.ctc_head and not collate.ctc else []))
-    learning = freeze(bundle.model, frozen)
+    trainer = _trainer(bundle, read, options, accelerator, folder, tell)
     utterances = [utterance for _, utterance in read]
-    tell(_started(bundle, utterances, options, accelerator, learning, 0 if state is None else state.progress["step"]))
-    trainer = Trainer(
+    tell(_started(bundle, utterances, options, accelerator, 0 if state is None else state.progress["step"]))
+    result = trainer.run(state)
+    best = folder / "best"
+    return TrainResult(result, best if best.is_dir() else None, folder / "last", trainer.feed.failures)
+
+
+def _trainer(
+    bundle: Bundle,
+    read: list[tuple[str, Utterance]],
+    options: TrainOptions,
+    accelerator: Accelerator,
+    folder: Path,
+    report: Report,
+) -> Trainer:
+    objective = _objective(bundle, options.objective)
+    _check_languages(objective, [utterance for _, utterance in read])
+    collate = make_collate(bundle, ctc=options.objective.ctc_weight > 0)
+    dev = read_manifests(options.data.dev, options, report, limit_seconds=False) if options.data.dev else []
+    heard = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
+    frozen = (*options.model.freeze, *(["ctc_head"] if bundle.model.ctc_head and not collate.ctc else []))
+    freeze(bundle.model, frozen)
+    return Trainer(
         model=bundle.model,
-        feed=feed,
+        feed=make_feed(read, collate, options, Share(accelerator.process_index, accelerator.num_processes)),
         objective=objective,
         optimizer=build_optimizer(bundle.model, options.optimizer),
         options=options,
         accelerator=accelerator,
         folder=folder,
         save=lambda target: save(bundle, target),
-        validate=(lambda: _validate(bundle, dev_utterances, objective, options)) if dev_utterances else None,
-        report=tell,
+        validate=(lambda: _validate(bundle, heard, objective, options)) if heard else None,
+        report=report,
         frozen=frozen,
     )
-    result = trainer.run(state)
-    best = folder / "best"
-    return TrainResult(result, best if best.is_dir() else None, folder / "last", feed.failures)
-
-
-def load_or_compose(options: TrainOptions, hub: HubAccess, report: Report) -> Bundle:
-    """Load the model that the options name, or join an encoder and a decoder.
-
-    Raises:
-        UsageError: if they name none, or both.
-        ModelError: if it cannot be loaded.
-    """
-    model = options.model
-    pair = (model.encoder, model.decoder)
-    if (model.path is None) == (pair == (None, None)) or None in pair and model.path is None:
-        raise UsageError(
-            "A run starts from one model, or from one encoder and one decoder, but the options do not say which.",
-            hint="--model DIR, or --encoder NAME --decoder NAME",
-        )
-    if model.path is not None:
-        return load(_resolve(model.path, hub, model.revision))
-    assert model.encoder is not None and model.decoder is not None
-    bundle, fresh = warm_start(_resolve(model.encoder, hub), _resolve(model.decoder, hub), seed=options.run.seed)
-    for sentence in fresh.sentences():
-        report(Warned(sentence))
-    return bundle
-
-
-def _resolve(name: str, hub: HubAccess, revision: str | None = None) -> Path:
-    return resolve_model(name, revision=revision, token=hub.token, cache_dir=hub.cache_dir, offline=hub.offline)
 
 
 def _accelerator(options: TrainOptions) -> Accelerator:
@@ -169,51 +138,6 @@ def _run_folder(output: Path, *, resume: bool) -> Path:
     except OSError as error:
         raise OutputError(f"{output} cannot be written: {error.strerror or error}.") from error
     return output
-
-
-def _prepare(bundle: Bundle, options: TrainOptions, device: torch.device) -> None:
-    """Put the model on its device, with its own memory, a CTC head and masks where the options ask for them."""
-    if options.objective.ctc_weight > 0 and bundle.model.ctc_head is None:
-        tokenizer = bundle.tokenizer
-        if tokenizer is None or tokenizer.pad_id is None:
-            raise ModelError(
-                f"A CTC head needs a tokenizer with a pad token, but {bundle.name} has none.",
-                hint="--set objective.ctc_weight=0",
-            )
-        add_ctc_head(
-            bundle, vocabulary_size=tokenizer.vocabulary_size, blank_id=tokenizer.pad_id, seed=options.run.seed
-        )
-    bundle.model.to(device)
-    for parameter in bundle.model.parameters():
-        parameter.data = parameter.data.clone()  # loaded weights are a view of the file
-    _mask(bundle, options.augment)
-
-
-def _mask(bundle: Bundle, options: AugmentSection) -> None:
-    changed = {
-        "time": (options.mask_time_probability, options.mask_time_frames),
-        "channels": (options.mask_channel_probability, options.mask_channel_width),
-    }
-    masks = bundle.model.encoder.spec_augment
-    for axis, (probability, length) in changed.items():
-        if probability is None and length is None:
-            continue
-        if masks is None:
-            raise UsageError(
-                f"`augment.mask_…` needs a model with SpecAugment, but {bundle.name} has none.",
-                hint="set mask_time_prob in the encoder's part of config.json",
-            )
-        spans: Spans = getattr(masks, axis)
-        setattr(
-            masks,
-            axis,
-            Spans(
-                spans.probability if probability is None else probability,
-                spans.length if length is None else length,
-                spans.minimum,
-            ),
-        )
-        masks.apply_masks = True
 
 
 def _objective(bundle: Bundle, options: ObjectiveSection) -> Objective:
@@ -281,7 +205,6 @@ def _started(
     utterances: list[Utterance],
     options: TrainOptions,
     accelerator: Accelerator,
-    learning: int,
     step: int,
 ) -> Started:
     return Started(
@@ -290,7 +213,7 @@ def _started(
         hours=sum(utterance.seconds for utterance in utterances) / 3600,
         languages=count_languages(utterances),
         parameters=sum(parameter.numel() for parameter in bundle.model.parameters()),
-        learning=learning,
+        learning=sum(item.numel() for item in bundle.model.parameters() if item.requires_grad),
         device=str(accelerator.device),
         dtype=chosen_dtype(accelerator.device, options.run.dtype),
     )

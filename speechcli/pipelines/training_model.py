@@ -1,0 +1,102 @@
+"""The model that training begins with: loaded or composed, on its device, with a CTC head and masks if asked for."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from speechcli.checkpoints.bundle import Bundle, add_ctc_head, load
+from speechcli.checkpoints.compose import warm_start
+from speechcli.checkpoints.hub import resolve_model
+from speechcli.errors import ModelError, UsageError
+from speechcli.nn.masks import Spans
+from speechcli.training.events import Report, Warned
+from speechcli.training.options import AugmentSection, TrainOptions
+
+
+class HubAccess(NamedTuple):
+    """How models are found that are named by a hub id."""
+
+    token: str | None = None
+    cache_dir: Path | None = None
+    offline: bool = False
+
+
+NO_ACCESS = HubAccess()
+
+
+def load_or_compose(options: TrainOptions, hub: HubAccess, report: Report) -> Bundle:
+    """Load the model that the options name, or join an encoder and a decoder.
+
+    Raises:
+        UsageError: if they name none, or both.
+        ModelError: if it cannot be loaded.
+    """
+    model = options.model
+    pair = (model.encoder, model.decoder)
+    if (model.path is None) == (pair == (None, None)) or None in pair and model.path is None:
+        raise UsageError(
+            "A run starts from one model, or from one encoder and one decoder, but the options do not say which.",
+            hint="--model DIR, or --encoder NAME --decoder NAME",
+        )
+    if model.path is not None:
+        return load(_resolve(model.path, hub, model.revision))
+    assert model.encoder is not None and model.decoder is not None
+    bundle, fresh = warm_start(_resolve(model.encoder, hub), _resolve(model.decoder, hub), seed=options.run.seed)
+    for sentence in fresh.sentences():
+        report(Warned(sentence))
+    return bundle
+
+
+def _resolve(name: str, hub: HubAccess, revision: str | None = None) -> Path:
+    return resolve_model(name, revision=revision, token=hub.token, cache_dir=hub.cache_dir, offline=hub.offline)
+
+
+def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device) -> None:
+    """Put the model on its device, with its own memory, a CTC head and masks where the options ask for them.
+
+    Raises:
+        ModelError: if a CTC head is asked for and the tokenizer has no pad token.
+        UsageError: if masks are asked for and the model has no SpecAugment.
+    """
+    if options.objective.ctc_weight > 0 and bundle.model.ctc_head is None:
+        tokenizer = bundle.tokenizer
+        if tokenizer is None or tokenizer.pad_id is None:
+            raise ModelError(
+                f"A CTC head needs a tokenizer with a pad token, but {bundle.name} has none.",
+                hint="--set objective.ctc_weight=0",
+            )
+        add_ctc_head(
+            bundle, vocabulary_size=tokenizer.vocabulary_size, blank_id=tokenizer.pad_id, seed=options.run.seed
+        )
+    bundle.model.to(device)
+    for parameter in bundle.model.parameters():
+        parameter.data = parameter.data.clone()  # loaded weights are a view of the file
+    _mask(bundle, options.augment)
+
+
+def _mask(bundle: Bundle, options: AugmentSection) -> None:
+    changed = {
+        "time": (options.mask_time_probability, options.mask_time_frames),
+        "channels": (options.mask_channel_probability, options.mask_channel_width),
+    }
+    masks = bundle.model.encoder.spec_augment
+    for axis, (probability, length) in changed.items():
+        if probability is None and length is None:
+            continue
+        if masks is None:
+            raise UsageError(
+                f"`augment.mask_…` needs a model with SpecAugment, but {bundle.name} has none.",
+                hint="set mask_time_prob in the encoder's part of config.json",
+            )
+        spans: Spans = getattr(masks, axis)
+        setattr(
+            masks,
+            axis,
+            Spans(
+                spans.probability if probability is None else probability,
+                spans.length if length is None else length,
+                spans.minimum,
+            ),
+        )
+        masks.apply_masks = True
