@@ -31,7 +31,8 @@ def train(
 
     merged = merge(given)
     from speechcli.pipelines import train as pipeline  # torch comes with it
+    from speechcli.pipelines.training_model import HubAccess
 
     console = TrainingConsole(progress, quiet=quiet, verbose=verbose)
-    hub = pipeline.HubAccess(token, cache_dir, offline)
+    hub = HubAccess(token, cache_dir, offline)
     console.finish(pipeline.train(merged, output_dir, resume=resume, hub=hub, report=console.report))

@@ -146,6 +146,7 @@ def test_composing_hands_over_every_option(command, monkeypatch, capsys):
 
 def test_training_hands_over_every_option(monkeypatch, capsys, tmp_path):
     from speechcli.pipelines import train
+    from speechcli.pipelines.training_model import HubAccess
     from speechcli.training.events import Evaluated, Sample, Saved, Started, Stepped, Warned
     from speechcli.training.loop import TrainReport
 
@@ -176,7 +177,7 @@ def test_training_hands_over_every_option(monkeypatch, capsys, tmp_path):
     assert (options.run.max_steps, options.run.device, options.run.dtype) == (7, "cpu", "float32")
     assert (options.run.threads, options.run.seed) == (2, 9)
     assert given["output"] == Path(run_folder) and given["resume"] is True
-    assert given["hub"] == train.HubAccess("t", Path("c"), True)
+    assert given["hub"] == HubAccess("t", Path("c"), True)
     captured = capsys.readouterr()
     assert captured.out == ""
     for words in ("5 utterances", "25%", "bleu 12.50 (best so far)", "wie [b]", "careful", "1 training utterances"):
