@@ -6,7 +6,7 @@ from speechcli.transcript import Alternative, Segment, Transcript, Word
 SEGMENT = Segment(0, 0.0, 1.23456, "hé", (5, 6), -0.123456, 1.0)
 
 
-def test_json_has_exactly_the_keys_of_the_contract():
+def test_json_has_exactly_the_keys_that_scripts_rely_on():
     value = Transcript("a.wav", "hé", "de", "es", 1.23456, (SEGMENT,), "m", {"task": "translate"}).to_dict()
     assert value == {
         "schema": 1,
