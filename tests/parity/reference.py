@@ -1,0 +1,139 @@
+"""Tiny random models of transformers, one for every encoder and decoder that we have."""
+
+import functools
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+
+WAVEFORM = {
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 37,
+    "conv_dim": (16, 16, 16),
+    "conv_kernel": (10, 3, 2),
+    "conv_stride": (5, 2, 2),
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
+STABLE = WAVEFORM | {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+ADAPTER = STABLE | {"add_adapter": True, "num_adapter_layers": 2}
+FILTERBANK = {
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 37,
+    "feature_projection_input_dim": 20,
+    "conv_depthwise_kernel_size": 5,
+    "left_max_position_embeddings": 6,
+    "right_max_position_embeddings": 3,
+}
+ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "wav2vec2": ("Wav2Vec2Config", WAVEFORM),
+    "wav2vec2 stable": ("Wav2Vec2Config", STABLE),
+    "wav2vec2 adapter": ("Wav2Vec2Config", ADAPTER),
+    "wav2vec2 adapter projected": ("Wav2Vec2Config", ADAPTER | {"output_hidden_size": 32}),
+    "wav2vec2 even positions": ("Wav2Vec2Config", WAVEFORM | {"num_conv_pos_embeddings": 15}),
+    "hubert": ("HubertConfig", WAVEFORM),
+    "hubert stable": ("HubertConfig", STABLE),
+    "hubert batch norm": ("HubertConfig", WAVEFORM | {"conv_pos_batch_norm": True, "feat_proj_layer_norm": False}),
+    "wavlm": ("WavLMConfig", WAVEFORM | {"num_buckets": 12, "max_bucket_distance": 20}),
+    "wavlm stable": ("WavLMConfig", STABLE | {"num_buckets": 12, "max_bucket_distance": 20}),
+    "wav2vec2-bert": ("Wav2Vec2BertConfig", FILTERBANK),
+}
+
+BERT = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 40,
+    "max_position_embeddings": 64,
+}
+BART = {
+    "vocab_size": 60,
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "decoder_ffn_dim": 40,
+    "max_position_embeddings": 64,
+}
+DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert": ("BertConfig", BERT),
+    "bert relu untied": ("BertConfig", BERT | {"hidden_act": "relu", "tie_word_embeddings": False}),
+    "roberta": ("RobertaConfig", BERT),
+    "gpt2": ("GPT2Config", {"vocab_size": 60, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
+    "bart": ("BartConfig", BART),
+    "bart scaled": ("BartConfig", BART | {"scale_embedding": True, "activation_function": "relu"}),
+    "mbart": ("MBartConfig", BART | {"scale_embedding": True}),
+}
+# the reference's GPT-2 takes no memory that an adapter hands on as it is (a view of a transposed tensor)
+PAIRS = [pair for pair in itertools.product(ENCODERS, DECODERS) if pair != ("wav2vec2 adapter projected", "gpt2")]
+START, PAD, EOS = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model of theirs, the folder that it was written to, and a batch of three with different lengths."""
+
+    model: Any
+    folder: Path
+    inputs: Tensor
+    lengths: Tensor
+    labels: Tensor
+
+    @property
+    def input_name(self) -> str:
+        return "input_features" if self.inputs.ndim == 3 else "input_values"
+
+    @property
+    def attention_mask(self) -> Tensor:
+        return (torch.arange(self.inputs.size(1)) < self.lengths[:, None]).long()
+
+
+def make_reference(encoder: str, decoder: str, folder: Path, *, seed: int = 0) -> Reference:
+    """Write a tiny model of theirs, with weights wide enough that every part shows in the result."""
+    torch.manual_seed(seed)
+    model = build_reference(encoder, decoder)
+    model.save_pretrained(folder)
+    if encoder == "wav2vec2-bert":
+        inputs, lengths = torch.randn(3, 31, 20), torch.tensor([31, 18, 7])
+    else:
+        inputs, lengths = torch.randn(3, 611), torch.tensor([611, 400, 150])
+    labels = torch.randint(3, 60, (3, 6))
+    labels[1, 4:] = labels[2, 2:] = -100
+    return Reference(model, folder, inputs, lengths, labels)
+
+
+def build_reference(encoder: str, decoder: str) -> Any:
+    (encoder_class, encoder_values), (decoder_class, decoder_values) = ENCODERS[encoder], DECODERS[decoder]
+    ids = {"bos_token_id": START, "pad_token_id": PAD, "eos_token_id": EOS}
+    config = transformers.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(
+        getattr(transformers, encoder_class)(**encoder_values),
+        getattr(transformers, decoder_class)(**(decoder_values | ids), is_decoder=True, add_cross_attention=True),
+    )
+    config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = START, PAD, EOS
+    model = transformers.SpeechEncoderDecoderModel(config).eval()
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1 and "original0" not in name:
+            torch.nn.init.normal_(parameter, 0.0, 0.15)
+        elif "norm" not in name.lower() and "ln_" not in name:
+            torch.nn.init.normal_(parameter, 0.0, 0.1)
+    model.generation_config.update(
+        decoder_start_token_id=START, bos_token_id=START, pad_token_id=PAD, eos_token_id=EOS, max_new_tokens=12
+    )
+    return model
+
+
+@functools.cache
+def quiet() -> None:
+    """Keep their progress bars and notes out of the tests' output."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
