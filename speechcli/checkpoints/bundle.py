@@ -97,6 +97,7 @@ def save(bundle: Bundle, folder: Path) -> None:
         OutputError: the folder cannot be written, for example because the disk is full.
     """
     state = {key: tensor.detach() for key, tensor in bundle.model.state_dict().items()}
+    state = {key: tensor for key, tensor in state.items() if not key.startswith("teacher_head.")}
     head = {key.removeprefix("ctc_head."): state.pop(key) for key in list(state) if key.startswith("ctc_head.")}
     config = replace(bundle.config, extra=dict(bundle.config.extra))
     untie_if_different(config, state)

@@ -13,6 +13,7 @@ import typer
 
 from speechcli import __version__
 from speechcli.cli import console
+from speechcli.cli.average import average
 from speechcli.cli.evaluate import evaluate
 from speechcli.cli.info import info
 from speechcli.cli.init import init
@@ -56,6 +57,7 @@ app.command("transcribe")(transcribe)
 app.command("translate")(translate)
 app.command("evaluate")(evaluate)
 app.command("info")(info)
+app.command("average")(average)
 
 
 class _Terminated(BaseException):

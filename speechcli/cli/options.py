@@ -1,4 +1,4 @@
-"""Options that commands share, each declared once."""
+"""Options that commands share, each declared once: long, because every flag of every command stands here."""
 
 import re
 from collections.abc import Mapping
@@ -269,6 +269,16 @@ Workers = Annotated[int, _on(_INPUT, "--workers", help="Processes that read audi
 Hypotheses = Annotated[
     Path | None,
     _on(_OUTPUT, "--hypotheses", help="Write references and hypotheses here, as JSON lines.", metavar="FILE"),
+]
+
+Averaged = Annotated[
+    list[Path], typer.Argument(metavar="RUN|MODEL...", help="Folder of a run, or of models.", show_default=False)
+]
+Last = Annotated[
+    int | None, _on(_INPUT, "--last", help="Only the newest so many checkpoints. Absent: all.", metavar="N", min=1)
+]
+StoredDtype = Annotated[
+    Literal["float32", "bfloat16", "float16"], _on(_OUTPUT, "--dtype", help="Numbers that the file holds.")
 ]
 
 Options = TypeVar("Options")

@@ -57,6 +57,10 @@ class Batch:
     """(targets, tokens), padded with -100."""
     ctc_labels: Tensor | None
     """(batch, tokens), padded with -100; a row of -100 without a transcript; None if no CTC head learns."""
+    teacher: Tensor | None
+    """(batch, teacher frames, teacher width) what a larger encoder made of each, padded; None if nobody teaches."""
+    teacher_lengths: Tensor | None
+    """(batch,) its real frames; 0 for a recording without."""
     seconds: float
     """Audio, after augmentation."""
     padded_seconds: float
@@ -87,6 +91,8 @@ class Batch:
             decoder_input_ids=function(self.decoder_input_ids),
             labels=function(self.labels),
             ctc_labels=None if self.ctc_labels is None else function(self.ctc_labels),
+            teacher=None if self.teacher is None else function(self.teacher),
+            teacher_lengths=None if self.teacher_lengths is None else function(self.teacher_lengths),
         )
 
 
@@ -102,6 +108,8 @@ class Collate:
     """What pads decoder inputs; None for the tokenizer's, or its end token if it has none."""
     ctc: bool = False
     """Whether to make labels for a CTC head: [tag of the spoken language] + transcript."""
+    teacher: bool = False
+    """Whether to read what a larger encoder made of the recordings."""
     augment: Augment | None = None
     """Called with samples and a generator that depends on seed, epoch and utterance only."""
     seed: int = 0
@@ -168,6 +176,7 @@ class Collate:
         inputs, lengths = self.features(waveforms) if waveforms else (torch.zeros(0, 0), None)
         padded = pad_rows(labels, IGNORED)
         samples = [len(waveform) for waveform in waveforms]
+        teacher, teacher_lengths = read_teacher(kept) if self.teacher else (None, None)
         rate = self.features.sampling_rate
         return Batch(
             inputs=inputs,
@@ -176,6 +185,8 @@ class Collate:
             decoder_input_ids=shift_right(padded, start_id=self.start_id, pad_id=self._pad_id()),
             labels=padded,
             ctc_labels=pad_rows([self._ctc_labels(u) for u in kept], IGNORED) if self.ctc else None,
+            teacher=teacher,
+            teacher_lengths=teacher_lengths,
             seconds=sum(samples) / rate,
             padded_seconds=max(samples, default=0) * len(samples) / rate,
             utterances=kept,
@@ -248,6 +259,25 @@ def read_waveform(utterance: Utterance, sampling_rate: int) -> Waveform:
     if not len(audio.samples):
         raise InputError(f"`{utterance.audio}` must have sound, but is empty.")
     return audio.samples
+
+
+def read_teacher(utterances: Sequence[Utterance]) -> tuple[Tensor | None, Tensor | None]:
+    """Read what a larger encoder made of some utterances.
+
+    Returns:
+        frames (batch, teacher frames, teacher width), padded with 0, and their real lengths (batch,), 0 for an
+        utterance without; (None, None) where none has any
+    """
+    read = [None if u.teacher is None else torch.from_numpy(np.load(u.teacher)).float() for u in utterances]
+    given = [frames for frames in read if frames is not None]
+    if not given:
+        return None, None
+    lengths = torch.tensor([0 if frames is None else len(frames) for frames in read])
+    padded = torch.zeros(len(read), int(lengths.max()), given[0].size(1))
+    for row, frames in zip(padded, read, strict=True):
+        if frames is not None:
+            row[: len(frames)] = frames
+    return padded, lengths
 
 
 def shift_right(labels: Tensor, *, start_id: int, pad_id: int) -> Tensor:

@@ -20,6 +20,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "seconds": ("seconds", "duration", "duration_seconds"),
     "start": ("start", "offset", "start_seconds"),
     "end": ("end", "end_seconds"),
+    "teacher": ("teacher", "teacher_frames"),
     "speaker": ("speaker", "speaker_id", "client_id", "spk_id"),
     "source_language": ("src_lang", "source_lang", "source_language", "lang", "language", "locale"),
     "target_language": ("tgt_lang", "target_lang", "target_language", "trg_lang"),
@@ -58,6 +59,7 @@ class Columns:
     seconds: str | None = None
     start: str | None = None
     end: str | None = None
+    teacher: str | None = None
     speaker: str | None = None
     source_language: str | None = None
     target_language: str | None = None

@@ -1,5 +1,6 @@
 """One epoch of batches, read by worker processes ahead of the training step."""
 
+import signal
 from collections.abc import Iterator
 
 from torch.utils.data import DataLoader, Dataset
@@ -32,5 +33,17 @@ def load_epoch(
     """
     collate.epoch = batches.epoch
     yield from DataLoader(
-        _Utterances(), batch_sampler=batches, collate_fn=collate, num_workers=workers, pin_memory=pin_memory
+        _Utterances(),
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        worker_init_fn=_outlive_signals,
     )
+
+
+def _outlive_signals(worker: int) -> None:
+    # A signal to the whole process group is for the training process, which still finishes its step and saves; it ends
+    # its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -43,6 +43,8 @@ class Utterance:
     """Where the stretch begins in the file, in seconds; None for a whole file."""
     end: float | None = None
     """Where the stretch ends in the file, in seconds; None for the file's end."""
+    teacher: Path | None = None
+    """A .npy file (frames, width) of what a larger encoder made of it, for an encoder to learn from."""
 
 
 @dataclass(frozen=True)
@@ -179,8 +181,9 @@ def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOption
         limits = f"between {options.min_seconds:g} and {options.max_seconds:g} s"
         raise _RowError(f"the recording must be {limits} long, but has {seconds:g} s")
     name = row.get(columns.id) or (audio if start is None else f"{audio}@{start}")
-    speaker = row.get(columns.speaker)
-    return Utterance(name, file, seconds, targets, transcript, language, speaker, start, end)
+    speaker, taught = row.get(columns.speaker), row.get(columns.teacher)
+    teacher = None if taught is None else folder / taught
+    return Utterance(name, file, seconds, targets, transcript, language, speaker, start, end, teacher)
 
 
 def _merged(first: Utterance, second: Utterance, line: int) -> Utterance:

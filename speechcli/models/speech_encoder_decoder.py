@@ -36,6 +36,8 @@ class ModelOutput(NamedTuple):
     """(batch, frames, CTC vocabulary)"""
     frame_lengths: Tensor
     """(batch,) real frames of `ctc_logits`."""
+    taught: Tensor | None = None
+    """(batch, frames, teacher width), what the teacher head says of the frames."""
 
 
 class SpeechEncoderDecoder(nn.Module):
@@ -47,6 +49,7 @@ class SpeechEncoderDecoder(nn.Module):
         projection: encoder width to decoder width, where they differ.
         ctc_head: frames to a vocabulary, for connectionist temporal classification (Graves et al. 2006) beside the
             decoder; Hugging Face's model has none.
+        teacher_head: frames to what a larger encoder made of them (Hinton et al. 2015); only while training.
     """
 
     def __init__(
@@ -56,11 +59,13 @@ class SpeechEncoderDecoder(nn.Module):
         *,
         projection: nn.Linear | None = None,
         ctc_head: nn.Linear | None = None,
+        teacher_head: nn.Linear | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.projection = projection
         self.ctc_head = ctc_head
+        self.teacher_head = teacher_head
 
     def forward(
         self, inputs: Tensor, lengths: Tensor | None, decoder_input_ids: Tensor, rows: Tensor | None = None
@@ -80,7 +85,8 @@ class SpeechEncoderDecoder(nn.Module):
             memory, mask = memory[rows], None if mask is None else mask[rows]
         logits = self.decoder(decoder_input_ids, memory, mask)
         ctc_logits = None if self.ctc_head is None else self.ctc_head(encoded.frames)
-        return ModelOutput(logits, ctc_logits, encoded.frame_lengths)
+        taught = None if self.teacher_head is None else self.teacher_head(encoded.frames)
+        return ModelOutput(logits, ctc_logits, encoded.frame_lengths, taught)
 
     def encode(self, inputs: Tensor, lengths: Tensor | None = None) -> Encoded:
         """Run the encoder; inputs and lengths as in `forward`."""

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+import torch
 
 from speechcli.checkpoints.bundle import load, save
 from speechcli.errors import InputError, UsageError
@@ -16,8 +18,14 @@ class AverageReport(NamedTuple):
     folders: tuple[Path, ...]
 
 
-def average(sources: Sequence[Path], output: Path, *, last: int | None = None) -> AverageReport:
-    """Write a model whose weights are the mean of others'.
+def average(
+    sources: Sequence[Path],
+    output: Path,
+    *,
+    last: int | None = None,
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+) -> AverageReport:
+    """Write a model whose weights are the mean of others' (of one: its copy in another dtype).
 
     Everything but the weights is the last one's.
 
@@ -25,6 +33,7 @@ def average(sources: Sequence[Path], output: Path, *, last: int | None = None) -
         sources: model folders, or one run folder whose checkpoints are meant.
         output: the folder to write.
         last: use only the newest so many checkpoints; None: all.
+        dtype: of the weights in the file.
 
     Raises:
         UsageError: if `last` is below 1.
@@ -42,5 +51,6 @@ def average(sources: Sequence[Path], output: Path, *, last: int | None = None) -
     mean = average_states(states)
     bundle = load(folders[-1])
     bundle.model.load_state_dict(mean, assign=True)
+    bundle.model.to(getattr(torch, dtype))
     save(bundle, output)
     return AverageReport(tuple(folders))

@@ -17,7 +17,7 @@ from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.decoding import with_limit
 from speechcli.pipelines.generation import decoder_positions, generate_texts
 from speechcli.training.metrics import Pair
-from speechcli.training.objective import Objective, detached, means
+from speechcli.training.objective import PARTS, Objective, detached, means
 from speechcli.training.precision import autocast
 
 
@@ -105,7 +105,7 @@ def decode_utterances(
         buckets=1,
         shuffle=False,
     )
-    scored, sums, done = Scored(), torch.zeros(6, dtype=torch.float64), 0
+    scored, sums, done = Scored(), torch.zeros(2 * PARTS, dtype=torch.float64), 0
     for batch in load_epoch(plan, collate, workers=options.workers):
         scored.failures.update({failed.utterance.id: failed.reason for failed in batch.failed})
         done += len(batch) + len({failed.utterance.id for failed in batch.failed})

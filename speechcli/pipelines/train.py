@@ -16,7 +16,7 @@ from speechcli.pipelines.device import choose_device
 from speechcli.pipelines.run_log import RunLog
 from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
 from speechcli.pipelines.training_data import Share, count_languages, make_feed, read_manifests, spread
-from speechcli.pipelines.training_model import NO_ACCESS, HubAccess, load_or_compose, prepare_model
+from speechcli.pipelines.training_model import NO_ACCESS, HubAccess, add_teacher_head, load_or_compose, prepare_model
 from speechcli.training.events import Report, Sample, Started
 from speechcli.training.freezing import freeze
 from speechcli.training.loop import Evaluation, Trainer, TrainReport
@@ -74,6 +74,8 @@ def train(
     prepare_model(bundle, options, accelerator.device)
 
     read = read_manifests(options.data.train, options, tell, limit_seconds=True)
+    if options.objective.teacher_weight > 0:
+        add_teacher_head(bundle, [utterance for _, utterance in read], seed=options.run.seed)
     accelerator.wait_for_everyone()  # all have seen that the folder held no run
     if accelerator.is_main_process:
         write_options(merged, folder / RUN_OPTIONS)
@@ -147,6 +149,7 @@ def _objective(bundle: Bundle, options: ObjectiveSection) -> Objective:
         options.ctc_weight,
         blank_id=_blank(bundle),
         given_labels=int(tagged and not options.learn_language),
+        teacher_weight=options.teacher_weight,
     )
 
 

@@ -114,6 +114,7 @@ def make_feed(
     )
     training = replace(
         collate,
+        teacher=options.objective.teacher_weight > 0,
         augment=_augment(options.augment, rate),
         seed=options.run.seed,
         max_targets=options.data.targets_per_utterance or None,

@@ -1,14 +1,18 @@
 """The model that training begins with: loaded or composed, on its device, with a CTC head and masks if asked for."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from torch import nn
 
 from speechcli.checkpoints.bundle import Bundle, add_ctc_head, load
 from speechcli.checkpoints.compose import warm_start
 from speechcli.checkpoints.hub import resolve_model
-from speechcli.errors import ModelError, UsageError
+from speechcli.data.manifest import Utterance
+from speechcli.errors import InputError, ModelError, UsageError
 from speechcli.nn.masks import Spans
 from speechcli.training.events import Report, Warned
 from speechcli.training.options import AugmentSection, TrainOptions
@@ -73,6 +77,32 @@ def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device) -
     for parameter in bundle.model.parameters():
         parameter.data = parameter.data.clone()  # loaded weights are a view of the file
     _mask(bundle, options.augment)
+
+
+def add_teacher_head(bundle: Bundle, utterances: Sequence[Utterance], *, seed: int) -> None:
+    """Give a model a head that learns to say what a larger encoder said; it is not saved with the model.
+
+    Raises:
+        InputError: if no utterance has such frames, or they cannot be read.
+    """
+    path = next((utterance.teacher for utterance in utterances if utterance.teacher is not None), None)
+    if path is None:
+        raise InputError(
+            "`objective.teacher_weight` needs a column `teacher` with .npy files, but no manifest has one.",
+            hint="--set objective.teacher_weight=0",
+        )
+    try:
+        width = int(np.load(path, mmap_mode="r").shape[1])
+    except (OSError, ValueError, IndexError) as error:
+        raise InputError(
+            f"The teacher's frames must be a .npy file (frames, width), but {path} is not: {error}."
+        ) from error
+    weight = next(bundle.model.parameters())
+    head = nn.Linear(bundle.model.encoder.frame_width, width)
+    with torch.no_grad():
+        head.weight.normal_(0.0, 0.02, generator=torch.Generator().manual_seed(seed))
+        head.bias.zero_()
+    bundle.model.teacher_head = head.to(weight.device, weight.dtype)
 
 
 def _mask(bundle: Bundle, options: AugmentSection) -> None:

@@ -17,7 +17,7 @@ from speechcli.training.ema import RunningMean
 from speechcli.training.events import Evaluated, Report, Sample, Saved, Stepped, Warned
 from speechcli.training.feed import Feed, seed_all
 from speechcli.training.freezing import freeze
-from speechcli.training.objective import Counts, Objective, detached
+from speechcli.training.objective import PARTS, Counts, Objective, detached
 from speechcli.training.optimizer import clip_gradients, learning_rate, set_learning_rate
 from speechcli.training.options import TrainOptions
 from speechcli.training.precision import autocast
@@ -146,11 +146,13 @@ class Trainer:
     def _gradients(self, group: list[Batch]) -> Tensor:
         """Add up the gradients of the whole step's mean loss; return the summed parts of this process."""
         accelerator = self.accelerator
-        counted = torch.tensor([self.objective.counts(batch.labels, batch.ctc_labels) for batch in group]).sum(dim=0)
+        counted = torch.tensor(
+            [self.objective.counts(batch.labels, batch.ctc_labels, batch.teacher_lengths) for batch in group]
+        ).sum(dim=0)
         if accelerator.num_processes > 1:
             counted = accelerator.reduce(counted.to(accelerator.device), "sum")
         counts = Counts(*counted.tolist())
-        sums = torch.zeros(6, dtype=torch.float64)
+        sums = torch.zeros(2 * PARTS, dtype=torch.float64)
         try:
             for place, batch in enumerate(group):
                 last = place == len(group) - 1
@@ -158,7 +160,14 @@ class Trainer:
                     with autocast(accelerator.device, self.options.run.dtype):
                         output = self.wrapped(batch.inputs, batch.lengths, batch.decoder_input_ids, batch.rows)
                     losses = self.objective.losses(
-                        output.logits, batch.labels, output.ctc_logits, output.frame_lengths, batch.ctc_labels
+                        output.logits,
+                        batch.labels,
+                        output.ctc_logits,
+                        output.frame_lengths,
+                        batch.ctc_labels,
+                        taught=output.taught,
+                        teacher=batch.teacher,
+                        teacher_lengths=batch.teacher_lengths,
                     )
                     # DDP averages over processes what the counts already do
                     accelerator.backward(self.objective.total(losses, counts) * accelerator.num_processes)
@@ -235,7 +244,9 @@ class Trainer:
         self.saved, progress.feed = progress.step, self.feed.state_dict()
         if self.accelerator.is_main_process:
             folder = checkpoint_folder(self.folder, progress.step)
-            weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()} if self.mean else None
+            # a folder holds the mean where there is one, and never the head that only training needs
+            apart = self.mean is not None or self.model.teacher_head is not None
+            weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()} if apart else None
             with self._mean_weights():
                 save_checkpoint(folder, self.save, TrainState(asdict(progress), self.optimizer.state_dict(), weights))
             wanted = {checkpoint_folder(self.folder, int(step)) for _, step in progress.best[: run.keep_best]}

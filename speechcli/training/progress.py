@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from speechcli.training.feed import Feed
-from speechcli.training.objective import means
+from speechcli.training.objective import PARTS, means
 from speechcli.training.options import RunSection
 
 
@@ -73,7 +73,7 @@ class Meter:
         return result
 
     def _clear(self) -> None:
-        self.sums = torch.zeros(6, dtype=torch.float64)
+        self.sums = torch.zeros(2 * PARTS, dtype=torch.float64)
         self.norms: list[float] = []
         self.audio_seconds = 0.0
         self.seconds = 0.0

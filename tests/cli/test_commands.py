@@ -250,3 +250,17 @@ def test_evaluating_hands_over_every_option(monkeypatch, capsys):
     assert given[1] == evaluate.EvaluateOptions(
         model=ModelOptions(token=given[1].model.token), manifests=(Path("t.tsv"),)
     )
+
+
+def test_average_hands_over_every_option(monkeypatch, tmp_path):
+    from speechcli.pipelines import average as module
+
+    given = []
+
+    def average(sources, output, *, last, dtype):
+        given.append((sources, output, last, dtype))
+        return module.AverageReport((Path("a"), Path("b")))
+
+    monkeypatch.setattr(module, "average", average)
+    assert main(["average", "run", "other", "-o", "mean", "--last", "3", "--dtype", "float16"]) == 0
+    assert given == [([Path("run"), Path("other")], Path("mean"), 3, "float16")]

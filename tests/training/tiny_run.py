@@ -19,6 +19,7 @@ class Output(NamedTuple):
     logits: Tensor
     ctc_logits: Tensor | None
     frame_lengths: Tensor
+    taught: Tensor | None = None
 
 
 class TinyModel(nn.Module):
@@ -28,6 +29,7 @@ class TinyModel(nn.Module):
         self.encoder = nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.Dropout(dropout))
         self.decoder = nn.Embedding(VOCABULARY, 6)
         self.ctc_head = nn.Linear(6, VOCABULARY)
+        self.teacher_head = None
 
     def forward(self, inputs, lengths, decoder_input_ids, rows=None):
         frames = self.encoder(inputs)

@@ -1,0 +1,119 @@
+"""Learning from what a larger encoder made of the same recordings."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from tiny_speech import save_tiny_model, save_tones
+
+from speechcli.checkpoints.bundle import load
+from speechcli.data.collate import read_teacher
+from speechcli.data.manifest import Utterance, read_manifest
+from speechcli.errors import InputError
+from speechcli.pipelines.train import train
+from speechcli.training.events import Stepped
+from speechcli.training.merge import merge_options
+from speechcli.training.objective import Counts, Objective, teacher_part
+
+
+@pytest.fixture
+def places(tmp_path):
+    save_tiny_model(tmp_path / "model")
+    return tmp_path / "model", save_tones(tmp_path / "tones")
+
+
+def add_teacher(manifest, *, width=5):
+    """Give every row of a manifest a teacher file; return the new manifest."""
+    with manifest.open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    for number, row in enumerate(rows):
+        np.save(
+            manifest.parent / f"{number}.npy", np.random.default_rng(number).standard_normal((7, width), np.float32)
+        )
+        row["teacher"] = f"{number}.npy"
+    taught = manifest.with_name("taught.tsv")
+    with taught.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], delimiter="\t")
+        writer.writeheader()
+        writer.writerows(rows)
+    return taught
+
+
+def run(model, manifest, folder, *, steps, resume=False, events=None):
+    values = {
+        "model.path": str(model),
+        "data.train": str(manifest),
+        "batch.workers": 0,
+        "objective.teacher_weight": 1.0,
+        "optimizer.learning_rate": 1e-2,
+        "optimizer.warmup_steps": 0,
+        "optimizer.schedule": "constant",
+        "run.max_steps": steps,
+        "run.log_every": 1,
+        "run.save_every": 2,
+        "run.device": "cpu",
+        "run.dtype": "float32",
+        "run.seed": 3,
+    }
+    events = [] if events is None else events
+    result = train(merge_options(explicit=values), folder, resume=resume, report=events.append)
+    return result, [event.losses["teacher"] for event in events if isinstance(event, Stepped)]
+
+
+def test_the_distance_to_the_same_frames_is_zero_and_rows_without_a_teacher_do_not_count():
+    teacher = torch.randn(2, 6, 4)
+    same = torch.nn.functional.layer_norm(teacher, (4,))
+    part = teacher_part(same, torch.tensor([6, 6]), teacher, torch.tensor([6, 0]))
+    assert (float(part.total), part.things) == (0.0, 1)
+
+
+def test_the_distance_is_the_mean_absolute_difference_after_stretching():
+    teacher = torch.tensor([[[1.0, -1.0], [1.0, -1.0]]])
+    part = teacher_part(torch.zeros(1, 5, 2), torch.tensor([5]), teacher, torch.tensor([2]))
+    torch.testing.assert_close(part.total, torch.tensor(1.0), atol=1e-4, rtol=0)
+
+
+def test_its_weight_adds_it_to_the_rest():
+    labels, logits = torch.tensor([[1, 2]]), torch.randn(1, 2, 5)
+    teacher, lengths = torch.randn(1, 4, 3), torch.tensor([4])
+    plain, taught = Objective(), Objective(teacher_weight=0.5)
+    losses = taught.losses(
+        logits, labels, None, lengths, None, taught=torch.zeros(1, 4, 3), teacher=teacher, teacher_lengths=lengths
+    )
+    counts = Counts(*taught.counts(labels, None, lengths))
+    expected = plain.total(plain.losses(logits, labels, None, lengths, None), counts) + 0.5 * losses.teacher.total
+    torch.testing.assert_close(taught.total(losses, counts), expected)
+
+
+def test_utterances_with_and_without_a_teacher_stand_in_one_batch(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((3, 2), np.float16))
+    audio = tmp_path / "none.wav"
+    frames, lengths = read_teacher([Utterance("a", audio, 1.0, teacher=tmp_path / "a.npy"), Utterance("b", audio, 1.0)])
+    assert frames.tolist() == [[[1.0, 1.0]] * 3, [[0.0, 0.0]] * 3]
+    assert lengths.tolist() == [3, 0]
+    assert read_teacher([Utterance("b", audio, 1.0)]) == (None, None)
+
+
+def test_a_run_learns_the_teachers_frames_and_leaves_no_trace_of_the_head(places, tmp_path):
+    model, manifest = places
+    taught = add_teacher(manifest)
+    assert all(utterance.teacher is not None for utterance in read_manifest(taught).utterances)
+    result, distances = run(model, taught, tmp_path / "run", steps=12)
+    assert distances[-1] < distances[0]
+    assert load(result.last).model.teacher_head is None
+
+
+def test_a_resumed_run_goes_on_with_the_same_head(places, tmp_path):
+    model, manifest = places
+    taught = add_teacher(manifest)
+    _, straight = run(model, taught, tmp_path / "straight", steps=4)
+    run(model, taught, tmp_path / "parts", steps=2)
+    _, rest = run(model, taught, tmp_path / "parts", steps=4, resume=True)
+    assert rest == straight[2:]
+
+
+def test_a_weight_without_a_teacher_is_refused(places, tmp_path):
+    model, manifest = places
+    with pytest.raises(InputError, match="needs a column `teacher`"):
+        run(model, manifest, tmp_path / "run", steps=1)
