@@ -15,7 +15,6 @@ from speechcli.decoding.hypothesis import padded_sequences
 from speechcli.models.speech_encoder_decoder import sequence_loss, shift_right
 from tests.parity.reference import PAD, PAIRS, START, Reference, make_reference, quiet
 
-
 # the reference mixes kinds of masks in its own WavLM
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched")
 
