@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechcli.data.manifest import Target, Utterance
+from speechcli.data.teacher import read_teacher
 from speechcli.errors import InputError, SpeechCliError, UsageError
+from speechcli.models.speech_encoder_decoder import IGNORED_LABEL, shift_right
 from speechcli.text.languages import resolve_language
 from speechcli.text.tokenizer import Tokenizer
-
-IGNORED = -100
-"""The label that no loss counts."""
 
 Waveform = NDArray[np.float32]
 Augment = Callable[[Waveform, np.random.Generator], Waveform]
@@ -174,7 +173,7 @@ class Collate:
         rows: list[int],
     ) -> Batch:
         inputs, lengths = self.features(waveforms) if waveforms else (torch.zeros(0, 0), None)
-        padded = pad_rows(labels, IGNORED)
+        padded = pad_rows(labels, IGNORED_LABEL)
         samples = [len(waveform) for waveform in waveforms]
         teacher, teacher_lengths = read_teacher(kept) if self.teacher else (None, None)
         rate = self.features.sampling_rate
@@ -184,7 +183,7 @@ class Collate:
             rows=torch.tensor(rows, dtype=torch.long),
             decoder_input_ids=shift_right(padded, start_id=self.start_id, pad_id=self._pad_id()),
             labels=padded,
-            ctc_labels=pad_rows([self._ctc_labels(u) for u in kept], IGNORED) if self.ctc else None,
+            ctc_labels=pad_rows([self._ctc_labels(u) for u in kept], IGNORED_LABEL) if self.ctc else None,
             teacher=teacher,
             teacher_lengths=teacher_lengths,
             seconds=sum(samples) / rate,
@@ -259,41 +258,6 @@ def read_waveform(utterance: Utterance, sampling_rate: int) -> Waveform:
     if not len(audio.samples):
         raise InputError(f"`{utterance.audio}` must have sound, but is empty.")
     return audio.samples
-
-
-def read_teacher(utterances: Sequence[Utterance]) -> tuple[Tensor | None, Tensor | None]:
-    """Read what a larger encoder made of some utterances.
-
-    Returns:
-        frames (batch, teacher frames, teacher width), padded with 0, and their real lengths (batch,), 0 for an
-        utterance without; (None, None) where none has any
-    """
-    read = [None if u.teacher is None else torch.from_numpy(np.load(u.teacher)).float() for u in utterances]
-    given = [frames for frames in read if frames is not None]
-    if not given:
-        return None, None
-    lengths = torch.tensor([0 if frames is None else len(frames) for frames in read])
-    padded = torch.zeros(len(read), int(lengths.max()), given[0].size(1))
-    for row, frames in zip(padded, read, strict=True):
-        if frames is not None:
-            row[: len(frames)] = frames
-    return padded, lengths
-
-
-def shift_right(labels: Tensor, *, start_id: int, pad_id: int) -> Tensor:
-    """Make decoder inputs of labels: the start token, then every label but the last.
-
-    Args:
-        labels: (targets, tokens), padded with -100.
-        start_id: the decoder's start token.
-        pad_id: stands where a label is -100.
-
-    Returns:
-        (targets, tokens)
-    """
-    inputs = labels.new_full(labels.shape, start_id)
-    inputs[:, 1:] = labels[:, :-1]
-    return inputs.masked_fill(inputs == IGNORED, pad_id)
 
 
 def pad_rows(rows: Sequence[Sequence[int]], value: int) -> Tensor:

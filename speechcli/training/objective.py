@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-IGNORED = -100
+from speechcli.models.speech_encoder_decoder import IGNORED_LABEL
 
 
 class Part(NamedTuple):
@@ -63,16 +63,16 @@ class Objective:
         if self.given_labels == 0:
             return labels
         labels = labels.clone()
-        labels[:, : self.given_labels] = IGNORED
+        labels[:, : self.given_labels] = IGNORED_LABEL
         return labels
 
     def counts(
         self, labels: Tensor, ctc_labels: Tensor | None, teacher_lengths: Tensor | None = None
     ) -> tuple[int, int, int]:
         """Return how many target tokens, rows with a transcript and rows with a teacher a batch has to learn."""
-        transcripts = 0 if ctc_labels is None else int((ctc_labels != IGNORED).any(dim=1).sum())
+        transcripts = 0 if ctc_labels is None else int((ctc_labels != IGNORED_LABEL).any(dim=1).sum())
         taught = 0 if teacher_lengths is None else int((teacher_lengths > 0).sum())
-        return int((self.learned(labels) != IGNORED).sum()), transcripts, taught
+        return int((self.learned(labels) != IGNORED_LABEL).sum()), transcripts, taught
 
     def losses(
         self,
@@ -102,11 +102,11 @@ class Objective:
         cross_entropy = F.cross_entropy(
             logits.float().flatten(0, 1),
             labels.flatten(),
-            ignore_index=IGNORED,
+            ignore_index=IGNORED_LABEL,
             label_smoothing=self.label_smoothing,
             reduction="sum",
         )
-        real = labels != IGNORED
+        real = labels != IGNORED_LABEL
         correct = ((logits.detach().argmax(dim=-1) == labels) & real).sum().float()
         tokens = int(real.sum())
         ctc = None
@@ -139,7 +139,7 @@ def ctc_part(ctc_logits: Tensor, frame_lengths: Tensor, ctc_labels: Tensor | Non
     """
     if ctc_labels is None:
         return Part(ctc_logits.sum().float() * 0.0, 0)  # keeps the head in the graph, which DDP insists on
-    label_lengths = (ctc_labels != IGNORED).sum(dim=1)
+    label_lengths = (ctc_labels != IGNORED_LABEL).sum(dim=1)
     rows = label_lengths.nonzero().flatten()
     if len(rows) == 0:
         return Part(ctc_logits.sum().float() * 0.0, 0)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from speechcli.audio import read
 from speechcli.data.batching import DurationBatches
-from speechcli.data.collate import Collate, Waveform, pad_rows, read_waveform, shift_right
+from speechcli.data.collate import Collate, Waveform, read_waveform
 from speechcli.data.loading import load_epoch
 from speechcli.data.manifest import Target, Utterance
 from speechcli.errors import InputError, UsageError
@@ -193,12 +193,6 @@ def test_collate_can_be_sent_to_another_process(tokenizer: Tokenizer) -> None:
 def test_limits_are_checked(name: str, tokenizer: Tokenizer) -> None:
     with pytest.raises(UsageError, match=f"`{name}` must be at least 1, but is 0"):
         collate(tokenizer, **{name: 0})
-
-
-def test_shift_right_puts_pads_where_labels_are_ignored() -> None:
-    labels = pad_rows([[5, 6, 2], [7, 2], []], -100)
-    assert labels.tolist() == [[5, 6, 2], [7, 2, -100], [-100, -100, -100]]
-    assert shift_right(labels, start_id=9, pad_id=1).tolist() == [[9, 5, 6], [9, 7, 2], [9, 1, 1]]
 
 
 def test_the_stretch_of_an_utterance_is_read_at_the_models_rate(monkeypatch: pytest.MonkeyPatch) -> None:
