@@ -57,9 +57,7 @@ class Batch:
     ctc_labels: Tensor | None
     """(batch, tokens), padded with -100; a row of -100 without a transcript; None if no CTC head learns."""
     teacher: Tensor | None
-    """(batch, teacher frames, teacher width) what a larger encoder made of each, padded; None if nobody teaches."""
-    teacher_lengths: Tensor | None
-    """(batch,) its real frames; 0 for a recording without."""
+    """(batch, teacher frames) classes that a larger encoder sees in each, padded with -100; None if nobody teaches."""
     seconds: float
     """Audio, after augmentation."""
     padded_seconds: float
@@ -91,7 +89,6 @@ class Batch:
             labels=function(self.labels),
             ctc_labels=None if self.ctc_labels is None else function(self.ctc_labels),
             teacher=None if self.teacher is None else function(self.teacher),
-            teacher_lengths=None if self.teacher_lengths is None else function(self.teacher_lengths),
         )
 
 
@@ -108,7 +105,7 @@ class Collate:
     ctc: bool = False
     """Whether to make labels for a CTC head: [tag of the spoken language] + transcript."""
     teacher: bool = False
-    """Whether to read what a larger encoder made of the recordings."""
+    """Whether to read what a larger encoder sees in the recordings."""
     augment: Augment | None = None
     """Called with samples and a generator that depends on seed, epoch and utterance only."""
     seed: int = 0
@@ -175,7 +172,6 @@ class Collate:
         inputs, lengths = self.features(waveforms) if waveforms else (torch.zeros(0, 0), None)
         padded = pad_rows(labels, IGNORED_LABEL)
         samples = [len(waveform) for waveform in waveforms]
-        teacher, teacher_lengths = read_teacher(kept) if self.teacher else (None, None)
         rate = self.features.sampling_rate
         return Batch(
             inputs=inputs,
@@ -184,8 +180,7 @@ class Collate:
             decoder_input_ids=shift_right(padded, start_id=self.start_id, pad_id=self._pad_id()),
             labels=padded,
             ctc_labels=pad_rows([self._ctc_labels(u) for u in kept], IGNORED_LABEL) if self.ctc else None,
-            teacher=teacher,
-            teacher_lengths=teacher_lengths,
+            teacher=read_teacher(kept) if self.teacher else None,
             seconds=sum(samples) / rate,
             padded_seconds=max(samples, default=0) * len(samples) / rate,
             utterances=kept,

@@ -44,7 +44,7 @@ class Utterance:
     end: float | None = None
     """Where the stretch ends in the file, in seconds; None for the file's end."""
     teacher: Path | None = None
-    """A .npy file (frames, width) of what a larger encoder made of it, for an encoder to learn from."""
+    """A .npy file (frames,) of whole numbers: the classes that a larger encoder sees in it, to learn from."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a larger encoder made of recordings, for a smaller one to learn from."""
+"""What a larger encoder makes of recordings, as classes of its frames, for a smaller one to learn from."""
 
 from collections.abc import Sequence
 
@@ -7,22 +7,24 @@ import torch
 from torch import Tensor
 
 from speechcli.data.manifest import Utterance
+from speechcli.models.speech_encoder_decoder import IGNORED_LABEL
 
 
-def read_teacher(utterances: Sequence[Utterance]) -> tuple[Tensor | None, Tensor | None]:
-    """Read what a larger encoder made of some utterances.
+def read_teacher(utterances: Sequence[Utterance]) -> Tensor | None:
+    """Read the classes of the larger encoder's frames of some utterances.
 
     Returns:
-        frames (batch, teacher frames, teacher width), padded with 0, and their real lengths (batch,), 0 for an
-        utterance without; (None, None) where none has any
+        (batch, teacher frames), padded with -100, a whole row of it for an utterance without; None where none has any
+
+    Raises:
+        OSError: a file cannot be read.
     """
-    read = [None if u.teacher is None else torch.from_numpy(np.load(u.teacher)).float() for u in utterances]
-    given = [frames for frames in read if frames is not None]
-    if not given:
-        return None, None
-    lengths = torch.tensor([0 if frames is None else len(frames) for frames in read])
-    padded = torch.zeros(len(read), int(lengths.max()), given[0].size(1))
-    for row, frames in zip(padded, read, strict=True):
-        if frames is not None:
-            row[: len(frames)] = frames
-    return padded, lengths
+    read = [None if u.teacher is None else torch.from_numpy(np.load(u.teacher).astype(np.int64)) for u in utterances]
+    longest = max((len(classes) for classes in read if classes is not None), default=0)
+    if not longest:
+        return None
+    padded = torch.full((len(read), longest), IGNORED_LABEL)
+    for row, classes in zip(padded, read, strict=True):
+        if classes is not None:
+            row[: len(classes)] = classes
+    return padded

@@ -37,7 +37,7 @@ class ModelOutput(NamedTuple):
     frame_lengths: Tensor
     """(batch,) real frames of `ctc_logits`."""
     taught: Tensor | None = None
-    """(batch, frames, teacher width), what the teacher head says of the frames."""
+    """(batch, frames, teacher classes), what the teacher head says of the frames."""
 
 
 class SpeechEncoderDecoder(nn.Module):
@@ -49,7 +49,7 @@ class SpeechEncoderDecoder(nn.Module):
         projection: encoder width to decoder width, where they differ.
         ctc_head: frames to a vocabulary, for connectionist temporal classification (Graves et al. 2006) beside the
             decoder; Hugging Face's model has none.
-        teacher_head: frames to what a larger encoder made of them (Hinton et al. 2015); only while training.
+        teacher_head: frames to the classes that a larger encoder sees in them (Hsu et al. 2021); only while training.
     """
 
     def __init__(

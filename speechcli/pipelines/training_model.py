@@ -80,29 +80,34 @@ def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device) -
 
 
 def add_teacher_head(bundle: Bundle, utterances: Sequence[Utterance], *, seed: int) -> None:
-    """Give a model a head that learns to say what a larger encoder said; it is not saved with the model.
+    """Give a model a head that learns to tell the classes of a larger encoder; it is not saved with the model.
 
     Raises:
-        InputError: if no utterance has such frames, or they cannot be read.
+        InputError: if no utterance has such classes, or they cannot be read.
     """
-    path = next((utterance.teacher for utterance in utterances if utterance.teacher is not None), None)
-    if path is None:
+    paths = [utterance.teacher for utterance in utterances if utterance.teacher is not None]
+    if not paths:
         raise InputError(
             "`objective.teacher_weight` needs a column `teacher` with .npy files, but no manifest has one.",
             hint="--set objective.teacher_weight=0",
         )
-    try:
-        width = int(np.load(path, mmap_mode="r").shape[1])
-    except (OSError, ValueError, IndexError) as error:
-        raise InputError(
-            f"The teacher's frames must be a .npy file (frames, width), but {path} is not: {error}."
-        ) from error
+    classes = 1 + max(_highest_class(path) for path in paths)
     weight = next(bundle.model.parameters())
-    head = nn.Linear(bundle.model.encoder.frame_width, width)
+    head = nn.Linear(bundle.model.encoder.frame_width, classes)
     with torch.no_grad():
         head.weight.normal_(0.0, 0.02, generator=torch.Generator().manual_seed(seed))
         head.bias.zero_()
     bundle.model.teacher_head = head.to(weight.device, weight.dtype)
+
+
+def _highest_class(path: Path) -> int:
+    try:
+        classes = np.load(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"A teacher's classes must be a .npy file, but {path} cannot be read: {error}.") from error
+    if classes.ndim != 1 or not np.issubdtype(classes.dtype, np.integer) or (classes < 0).any():
+        raise InputError(f"A teacher's classes must be whole numbers (frames,) from 0, but {path} holds others.")
+    return int(classes.max(initial=0))
 
 
 def _mask(bundle: Bundle, options: AugmentSection) -> None:

@@ -147,7 +147,7 @@ class Trainer:
         """Add up the gradients of the whole step's mean loss; return the summed parts of this process."""
         accelerator = self.accelerator
         counted = torch.tensor(
-            [self.objective.counts(batch.labels, batch.ctc_labels, batch.teacher_lengths) for batch in group]
+            [self.objective.counts(batch.labels, batch.ctc_labels, batch.teacher) for batch in group]
         ).sum(dim=0)
         if accelerator.num_processes > 1:
             counted = accelerator.reduce(counted.to(accelerator.device), "sum")
@@ -167,7 +167,6 @@ class Trainer:
                         batch.ctc_labels,
                         taught=output.taught,
                         teacher=batch.teacher,
-                        teacher_lengths=batch.teacher_lengths,
                     )
                     # DDP averages over processes what the counts already do
                     accelerator.backward(self.objective.total(losses, counts) * accelerator.num_processes)

@@ -37,7 +37,7 @@ class Losses(NamedTuple):
     correct: Part
     """Target tokens whose most probable token is the right one."""
     teacher: Part | None = None
-    """Mean absolute distance to a larger encoder's frames, over utterances that have them."""
+    """Cross-entropy of the classes that a larger encoder sees, over frames that have one."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Objective:
         label_smoothing: share of the probability spread over all tokens, as in `torch.nn.functional.cross_entropy`.
         ctc_weight: weight of CTC; cross-entropy has `1 - ctc_weight`.
         blank_id: CTC's blank, the tokenizer's pad id.
-        teacher_weight: weight of the distance to a larger encoder's frames, added to the rest.
+        teacher_weight: weight of a larger encoder's classes, added to the rest.
         given_labels: labels at the start of each target that are not learned: a language tag that is always given.
     """
 
@@ -66,12 +66,10 @@ class Objective:
         labels[:, : self.given_labels] = IGNORED_LABEL
         return labels
 
-    def counts(
-        self, labels: Tensor, ctc_labels: Tensor | None, teacher_lengths: Tensor | None = None
-    ) -> tuple[int, int, int]:
-        """Return how many target tokens, rows with a transcript and rows with a teacher a batch has to learn."""
+    def counts(self, labels: Tensor, ctc_labels: Tensor | None, teacher: Tensor | None = None) -> tuple[int, int, int]:
+        """Return how many target tokens, rows with a transcript and classes of a teacher a batch has to learn."""
         transcripts = 0 if ctc_labels is None else int((ctc_labels != IGNORED_LABEL).any(dim=1).sum())
-        taught = 0 if teacher_lengths is None else int((teacher_lengths > 0).sum())
+        taught = 0 if teacher is None else int((teacher != IGNORED_LABEL).sum())
         return int((self.learned(labels) != IGNORED_LABEL).sum()), transcripts, taught
 
     def losses(
@@ -84,7 +82,6 @@ class Objective:
         *,
         taught: Tensor | None = None,
         teacher: Tensor | None = None,
-        teacher_lengths: Tensor | None = None,
     ) -> Losses:
         """Compute the parts of one batch's loss in float32.
 
@@ -94,9 +91,8 @@ class Objective:
             ctc_logits: (batch, frames, vocabulary).
             frame_lengths: (batch,) frames that are not padding.
             ctc_labels: (batch, tokens), -100 padded; a row of only -100 has no transcript.
-            taught: (batch, frames, teacher width), of the model's teacher head.
-            teacher: (batch, teacher frames, teacher width).
-            teacher_lengths: (batch,), 0 for a recording without.
+            taught: (batch, frames, teacher classes), of the model's teacher head.
+            teacher: (batch, teacher frames), -100 padded; a row of only -100 has no teacher.
         """
         labels = self.learned(labels)
         cross_entropy = F.cross_entropy(
@@ -112,10 +108,8 @@ class Objective:
         ctc = None
         if self.ctc_weight > 0 and ctc_logits is not None:
             ctc = ctc_part(ctc_logits, frame_lengths, ctc_labels, self.blank_id)
-        distance = None
-        if taught is not None and teacher is not None and teacher_lengths is not None:
-            distance = teacher_part(taught, frame_lengths, teacher, teacher_lengths)
-        return Losses(Part(cross_entropy, tokens), ctc, Part(correct, tokens), distance)
+        classes = None if taught is None or teacher is None else teacher_part(taught, frame_lengths, teacher)
+        return Losses(Part(cross_entropy, tokens), ctc, Part(correct, tokens), classes)
 
     def total(self, losses: Losses, counts: Counts) -> Tensor:
         """Return the scalar to differentiate: this batch's share of the whole step's mean loss."""
@@ -157,27 +151,24 @@ def ctc_part(ctc_logits: Tensor, frame_lengths: Tensor, ctc_labels: Tensor | Non
     return Part((losses / label_lengths[rows]).sum(), len(rows))
 
 
-def teacher_part(taught: Tensor, frame_lengths: Tensor, teacher: Tensor, teacher_lengths: Tensor) -> Part:
-    """Sum the mean absolute distance to a larger encoder's frames over the rows that have them.
+def teacher_part(taught: Tensor, frame_lengths: Tensor, teacher: Tensor) -> Part:
+    """Sum the cross-entropy of a larger encoder's classes over all frames that have one.
 
-    The teacher's frames are normalised one by one, and stretched in time to the number of ours: a recording whose speed
-    was changed still fits.
+    The classes are stretched in time to our frames: a recording whose speed was changed still fits.
 
     Args:
-        taught: (batch, frames, teacher width) in our frame rate.
+        taught: (batch, frames, teacher classes) in our frame rate.
         frame_lengths: (batch,).
-        teacher: (batch, teacher frames, teacher width).
-        teacher_lengths: (batch,), 0 for a row without.
+        teacher: (batch, teacher frames), -100 padded.
     """
-    distance = taught.sum().float() * 0.0
-    rows = teacher_lengths.nonzero().flatten().tolist()
-    for row in rows:
-        frames = int(frame_lengths[row])
-        wanted = F.layer_norm(teacher[row, : int(teacher_lengths[row])], teacher.shape[-1:])
-        # (teacher frames, width) -> (1, width, frames) -> (frames, width)
-        wanted = F.interpolate(wanted.T[None], size=frames, mode="linear", align_corners=False)[0].T
-        distance = distance + F.l1_loss(taught[row, :frames].float(), wanted)
-    return Part(distance, len(rows))
+    lengths = (teacher != IGNORED_LABEL).sum(dim=1)
+    position = torch.arange(taught.size(1), device=taught.device)
+    # the class at the same share of the recording: (batch, frames)
+    place = (position[None] + 0.5) / frame_lengths[:, None] * lengths[:, None]
+    wanted = teacher.gather(1, place.long().clamp(max=teacher.size(1) - 1))
+    wanted = wanted.masked_fill(position[None] >= frame_lengths[:, None], IGNORED_LABEL)
+    total = F.cross_entropy(taught.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED_LABEL, reduction="sum")
+    return Part(total, int((wanted != IGNORED_LABEL).sum()))
 
 
 PARTS = 4

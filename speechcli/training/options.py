@@ -106,8 +106,8 @@ class ObjectiveSection:
     ctc_weight: float = 0.0
     """Weight of the CTC loss on the encoder; the decoder's cross-entropy gets the rest."""
     teacher_weight: float = 0.0
-    """Weight of the distance between the encoder's frames, through a head of their own, and those that a larger encoder
-    made of the same recordings (column `teacher` of the manifests); added to the rest."""
+    """Weight of telling, frame by frame, the classes that a larger encoder sees in the recordings (column `teacher` of
+    the manifests); added to the rest."""
     learn_language: bool = True
     """Whether the decoder learns to say the language tag; not needed where the language is always given."""
 

@@ -1,4 +1,4 @@
-"""Learning from what a larger encoder made of the same recordings."""
+"""Learning from the classes that a larger encoder sees in the same recordings."""
 
 import csv
 
@@ -23,14 +23,12 @@ def places(tmp_path):
     return tmp_path / "model", save_tones(tmp_path / "tones")
 
 
-def add_teacher(manifest, *, width=5):
+def add_teacher(manifest):
     """Give every row of a manifest a teacher file; return the new manifest."""
     with manifest.open(newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     for number, row in enumerate(rows):
-        np.save(
-            manifest.parent / f"{number}.npy", np.random.default_rng(number).standard_normal((7, width), np.float32)
-        )
+        np.save(manifest.parent / f"{number}.npy", np.full(7, number, np.int16))
         row["teacher"] = f"{number}.npy"
     taught = manifest.with_name("taught.tsv")
     with taught.open("w", newline="") as file:
@@ -61,41 +59,39 @@ def run(model, manifest, folder, *, steps, resume=False, events=None):
     return result, [event.losses["teacher"] for event in events if isinstance(event, Stepped)]
 
 
-def test_the_distance_to_the_same_frames_is_zero_and_rows_without_a_teacher_do_not_count():
-    teacher = torch.randn(2, 6, 4)
-    same = torch.nn.functional.layer_norm(teacher, (4,))
-    part = teacher_part(same, torch.tensor([6, 6]), teacher, torch.tensor([6, 0]))
-    assert (float(part.total), part.things) == (0.0, 1)
+def test_classes_are_stretched_to_the_frames_and_padding_does_not_count():
+    sure = torch.eye(3)[torch.tensor([[0, 0, 1, 1, 2, 2], [2, 2, 2, 0, 0, 0]])] * 100.0
+    part = teacher_part(sure, torch.tensor([6, 3]), torch.tensor([[0, 1, 2], [2, -100, -100]]))
+    assert (float(part.total), part.things) == (0.0, 9)
 
 
-def test_the_distance_is_the_mean_absolute_difference_after_stretching():
-    teacher = torch.tensor([[[1.0, -1.0], [1.0, -1.0]]])
-    part = teacher_part(torch.zeros(1, 5, 2), torch.tensor([5]), teacher, torch.tensor([2]))
-    torch.testing.assert_close(part.total, torch.tensor(1.0), atol=1e-4, rtol=0)
+def test_rows_without_a_teacher_do_not_count():
+    part = teacher_part(torch.zeros(2, 4, 5), torch.tensor([4, 4]), torch.tensor([[1, 1], [-100, -100]]))
+    torch.testing.assert_close(part.total, 4 * torch.tensor(5.0).log())
+    assert part.things == 4
 
 
 def test_its_weight_adds_it_to_the_rest():
     labels, logits = torch.tensor([[1, 2]]), torch.randn(1, 2, 5)
-    teacher, lengths = torch.randn(1, 4, 3), torch.tensor([4])
+    lengths, said, teacher = torch.tensor([4]), torch.randn(1, 4, 3), torch.tensor([[0, 1, 1, 2]])
     plain, taught = Objective(), Objective(teacher_weight=0.5)
-    losses = taught.losses(
-        logits, labels, None, lengths, None, taught=torch.zeros(1, 4, 3), teacher=teacher, teacher_lengths=lengths
-    )
-    counts = Counts(*taught.counts(labels, None, lengths))
-    expected = plain.total(plain.losses(logits, labels, None, lengths, None), counts) + 0.5 * losses.teacher.total
+    losses = taught.losses(logits, labels, None, lengths, None, taught=said, teacher=teacher)
+    counts = Counts(*taught.counts(labels, None, teacher))
+    theirs = torch.nn.functional.cross_entropy(said[0], teacher[0])
+    expected = plain.total(plain.losses(logits, labels, None, lengths, None), counts) + 0.5 * theirs
     torch.testing.assert_close(taught.total(losses, counts), expected)
 
 
 def test_utterances_with_and_without_a_teacher_stand_in_one_batch(tmp_path):
-    np.save(tmp_path / "a.npy", np.ones((3, 2), np.float16))
+    np.save(tmp_path / "a.npy", np.array([4, 5], np.int16))
     audio = tmp_path / "none.wav"
-    frames, lengths = read_teacher([Utterance("a", audio, 1.0, teacher=tmp_path / "a.npy"), Utterance("b", audio, 1.0)])
-    assert frames.tolist() == [[[1.0, 1.0]] * 3, [[0.0, 0.0]] * 3]
-    assert lengths.tolist() == [3, 0]
-    assert read_teacher([Utterance("b", audio, 1.0)]) == (None, None)
+    taught, free = Utterance("a", audio, 1.0, teacher=tmp_path / "a.npy"), Utterance("b", audio, 1.0)
+    classes = read_teacher([taught, free])
+    assert classes is not None and classes.tolist() == [[4, 5], [-100, -100]]
+    assert read_teacher([free]) is None
 
 
-def test_a_run_learns_the_teachers_frames_and_leaves_no_trace_of_the_head(places, tmp_path):
+def test_a_run_learns_the_teachers_classes_and_leaves_no_trace_of_the_head(places, tmp_path):
     model, manifest = places
     taught = add_teacher(manifest)
     assert all(utterance.teacher is not None for utterance in read_manifest(taught).utterances)
@@ -117,3 +113,12 @@ def test_a_weight_without_a_teacher_is_refused(places, tmp_path):
     model, manifest = places
     with pytest.raises(InputError, match="needs a column `teacher`"):
         run(model, manifest, tmp_path / "run", steps=1)
+
+
+@pytest.mark.parametrize("content", [np.zeros((2, 2), np.int16), np.zeros(3), np.array([1, -1])])
+def test_classes_that_are_none_are_refused(places, tmp_path, content):
+    model, manifest = places
+    taught = add_teacher(manifest)
+    np.save(taught.parent / "0.npy", content)
+    with pytest.raises(InputError, match="must be whole numbers"):
+        run(model, taught, tmp_path / "run", steps=1)
