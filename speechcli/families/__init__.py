@@ -1,10 +1,12 @@
 """Facts about the outside world, a file a family; here, which `model_type` is which."""
 
-from speechcli.families.bart import BART, MBART
-from speechcli.families.bert import BERT, ROBERTA
+from speechcli.families.bart import BART, MBART, MVP, PLBART
+from speechcli.families.bert import BERT, CAMEMBERT, DATA2VEC_TEXT, ERNIE, ROBERTA, XLM_ROBERTA
+from speechcli.families.data2vec_audio import DATA2VEC_AUDIO
 from speechcli.families.family import Family
 from speechcli.families.gpt2 import GPT2
-from speechcli.families.wav2vec2 import HUBERT, WAV2VEC2
+from speechcli.families.pegasus import BLENDERBOT, BLENDERBOT_SMALL, MARIAN, PEGASUS
+from speechcli.families.wav2vec2 import HUBERT, UNISPEECH, UNISPEECH_SAT, WAV2VEC2
 from speechcli.families.wav2vec2_bert import WAV2VEC2_BERT
 from speechcli.families.wavlm import WAVLM
 
@@ -13,6 +15,9 @@ SPEECH_ENCODERS: dict[str, Family] = {
     "hubert": HUBERT,
     "wavlm": WAVLM,
     "wav2vec2-bert": WAV2VEC2_BERT,
+    "data2vec-audio": DATA2VEC_AUDIO,
+    "unispeech": UNISPEECH,
+    "unispeech-sat": UNISPEECH_SAT,
 }
 
 TEXT_DECODERS: dict[str, Family] = {
@@ -21,4 +26,14 @@ TEXT_DECODERS: dict[str, Family] = {
     "gpt2": GPT2,
     "bart": BART,
     "mbart": MBART,
+    "camembert": CAMEMBERT,
+    "xlm-roberta": XLM_ROBERTA,
+    "data2vec-text": DATA2VEC_TEXT,
+    "ernie": ERNIE,
+    "mvp": MVP,
+    "plbart": PLBART,
+    "pegasus": PEGASUS,
+    "marian": MARIAN,
+    "blenderbot": BLENDERBOT,
+    "blenderbot-small": BLENDERBOT_SMALL,
 }

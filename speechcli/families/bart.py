@@ -1,4 +1,4 @@
-"""The decoders of BART and mBART: one builder, the norm last or first."""
+"""The decoders of BART, mBART and their kin: one builder, the norm last or first."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,7 +12,7 @@ from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation
 from speechcli.nn.initialize import initialize as initialize_module
 from speechcli.nn.layer import TransformerLayer
-from speechcli.nn.positions import LearnedPositions
+from speechcli.nn.positions import LearnedPositions, SinusoidalPositions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,34 @@ class MBartConfig(BartConfig):
     decoder_start_token_id: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class MvpConfig(BartConfig):
+    """MVP (Tang et al. 2022), without prompts."""
+
+    model_type: ClassVar[str] = "mvp"
+    vocab_size: int = 50267
+    use_prompt: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(not self.use_prompt, "prompts (`use_prompt`) are not supported.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PLBartConfig(BartConfig):
+    """PLBART (Ahmad et al. 2021)."""
+
+    model_type: ClassVar[str] = "plbart"
+    vocab_size: int = 50005
+    decoder_layers: int = 6
+    decoder_ffn_dim: int = 3072
+    decoder_attention_heads: int = 12
+    d_model: int = 768
+    attention_dropout: float = 0.1
+    scale_embedding: bool = True
+    decoder_start_token_id: int | None = None
+
+
 KEYS = (
     Same("model.decoder.embed_tokens",                             "tokens"),
     Same("model.decoder.embed_positions",                          "positions"),
@@ -90,6 +118,23 @@ def build_mbart(config: MBartConfig) -> TextDecoder:
 
 
 def _build(config: BartConfig, *, norm_first: bool) -> TextDecoder:
+    return build_text_decoder(
+        config,
+        LearnedPositions(config.max_position_embeddings, config.d_model, offset=2),
+        norm_first=norm_first,
+        embedding_norm=nn.LayerNorm(config.d_model),
+    )
+
+
+def build_text_decoder(
+    config: BartConfig,
+    positions: LearnedPositions,
+    *,
+    norm_first: bool,
+    token_norm: nn.Module | None = None,
+    embedding_norm: nn.Module | None = None,
+) -> TextDecoder:
+    """Build what BART, Pegasus, Marian and Blenderbot share; what differs comes in built."""
     width = config.d_model
     tokens = nn.Embedding(config.vocab_size, width)
     head = nn.Linear(width, config.vocab_size, bias=False)
@@ -97,10 +142,11 @@ def _build(config: BartConfig, *, norm_first: bool) -> TextDecoder:
         head.weight = tokens.weight
     return TextDecoder(
         tokens,
-        LearnedPositions(config.max_position_embeddings, width, offset=2),
+        positions,
         [_layer(config, norm_first) for _ in range(config.decoder_layers)],
         head,
-        embedding_norm=nn.LayerNorm(width),
+        token_norm=token_norm,
+        embedding_norm=embedding_norm,
         norm=nn.LayerNorm(width) if norm_first else None,
         scale=width**0.5 if config.scale_embedding else 1.0,
         dropout=config.dropout,
@@ -126,6 +172,8 @@ def initialize(decoder: nn.Module, config: BartConfig) -> None:
     """Fill a decoder with random weights."""
     for module in decoder.modules():
         initialize_module(module, config.init_std)
+        if isinstance(module, SinusoidalPositions):
+            module.reset()
 
 
 TIED = ("head.weight", "tokens.weight")
@@ -135,3 +183,5 @@ look there and leaves the embeddings and the head random; here they come from it
 
 BART = Family(BartConfig, KEYS, build_bart, initialize, base="model.", tied=TIED, sources=SHARED)
 MBART = Family(MBartConfig, KEYS, build_mbart, initialize, base="model.", tied=TIED, sources=SHARED)
+MVP = Family(MvpConfig, KEYS, build_bart, initialize, base="model.", tied=TIED, sources=SHARED)
+PLBART = Family(PLBartConfig, KEYS, build_bart, initialize, base="model.", tied=TIED, sources=SHARED)

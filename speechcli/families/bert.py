@@ -1,9 +1,9 @@
-"""BERT and RoBERTa as decoders: norms last, a head with a transform."""
+"""BERT, RoBERTa and their kin as decoders: norms last, a head with a transform."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -59,6 +59,42 @@ class RobertaConfig(BertConfig):
     eos_token_id: int | None = 2
 
 
+@dataclass(frozen=True, kw_only=True)
+class CamembertConfig(RobertaConfig):
+    """CamemBERT (Martin et al. 2020)."""
+
+    model_type: ClassVar[str] = "camembert"
+    vocab_size: int = 30522
+
+
+@dataclass(frozen=True, kw_only=True)
+class XLMRobertaConfig(RobertaConfig):
+    """XLM-R (Conneau et al. 2020)."""
+
+    model_type: ClassVar[str] = "xlm-roberta"
+    vocab_size: int = 30522
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data2VecTextConfig(RobertaConfig):
+    """data2vec for text (Baevski et al. 2022)."""
+
+    model_type: ClassVar[str] = "data2vec-text"
+    vocab_size: int = 30522
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErnieConfig(BertConfig):
+    """ERNIE (Sun et al. 2019)."""
+
+    model_type: ClassVar[str] = "ernie"
+    use_task_id: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(not self.use_task_id, "embeddings of tasks (`use_task_id`) are not supported.")
+
+
 def _keys(base: str, *head: Rule) -> tuple[Rule, ...]:
     attention = "encoder.layer.{}.attention"
     cross = "encoder.layer.{}.crossattention"
@@ -86,16 +122,14 @@ def _keys(base: str, *head: Rule) -> tuple[Rule, ...]:
     )  # fmt: skip
 
 
-BERT_KEYS = _keys(
-    "bert.",
+BERT_HEAD = (
     Same("cls.predictions.transform.dense",                        "head.dense"),
     Same("cls.predictions.transform.LayerNorm",                    "head.norm"),
     Same("cls.predictions.decoder.weight",                         "head.scores.weight"),
     Same("cls.predictions.bias",                                   "head.scores.bias"),
     Drop("cls.predictions.decoder.bias", "the same tensor as cls.predictions.bias"),
 )  # fmt: skip
-ROBERTA_KEYS = _keys(
-    "roberta.",
+ROBERTA_HEAD = (
     Same("lm_head.dense",                                          "head.dense"),
     Same("lm_head.layer_norm",                                     "head.norm"),
     Same("lm_head.decoder.weight",                                 "head.scores.weight"),
@@ -153,5 +187,15 @@ def initialize(decoder: nn.Module, config: BertConfig) -> None:
 
 
 TIED = ("head.scores.weight", "tokens.weight")
-BERT = Family(BertConfig, BERT_KEYS, build_bert, initialize, base="bert.", tied=TIED)
-ROBERTA = Family(RobertaConfig, ROBERTA_KEYS, build_roberta, initialize, base="roberta.", tied=TIED)
+
+
+def _family(config: type[BertConfig], base: str, head: tuple[Rule, ...], build: Callable[[Any], Any]) -> Family:
+    return Family(config, _keys(base, *head), build, initialize, base=base, tied=TIED)
+
+
+BERT = _family(BertConfig, "bert.", BERT_HEAD, build_bert)
+ERNIE = _family(ErnieConfig, "ernie.", BERT_HEAD, build_bert)
+ROBERTA = _family(RobertaConfig, "roberta.", ROBERTA_HEAD, build_roberta)
+CAMEMBERT = _family(CamembertConfig, "roberta.", ROBERTA_HEAD, build_roberta)
+XLM_ROBERTA = _family(XLMRobertaConfig, "roberta.", ROBERTA_HEAD, build_roberta)
+DATA2VEC_TEXT = _family(Data2VecTextConfig, "data2vec_text.", ROBERTA_HEAD, build_roberta)

@@ -23,9 +23,14 @@ class SpecAugmentConfig(FamilyConfig):
 
 
 def spec_augment(config: SpecAugmentConfig, width: int) -> SpecAugment | None:
-    """Build SpecAugment: its vector exists whenever a probability is above zero, applied or not."""
+    """Build SpecAugment where a probability is above zero, applied or not: only then a checkpoint has its vector."""
     if config.mask_time_prob <= 0 and config.mask_feature_prob <= 0:
         return None
+    return always_spec_augment(config, width)
+
+
+def always_spec_augment(config: SpecAugmentConfig, width: int) -> SpecAugment:
+    """Build SpecAugment for checkpoints that always have its vector."""
     return SpecAugment(
         width,
         time=Spans(config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks),

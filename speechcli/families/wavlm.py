@@ -7,9 +7,8 @@ from speechcli.families.family import Family, Same
 from speechcli.families.wav2vec2 import (
     KEYS,
     AdapterConfig,
-    WaveformEncoderConfig,
-    build_waveform_encoder,
-    conv_positions,
+    NormedEncoderConfig,
+    build_normed_encoder,
     initialize,
     length_adapter,
 )
@@ -19,7 +18,7 @@ from speechcli.nn.relative import RelativePositionBias
 
 
 @dataclass(frozen=True, kw_only=True)
-class WavLMConfig(WaveformEncoderConfig, AdapterConfig):
+class WavLMConfig(NormedEncoderConfig, AdapterConfig):
     """WavLM."""
 
     model_type: ClassVar[str] = "wavlm"
@@ -39,9 +38,8 @@ WAVLM_KEYS = (
 
 def build_wavlm(config: WavLMConfig) -> SpeechEncoder:
     """Build a WavLM encoder."""
-    return build_waveform_encoder(
+    return build_normed_encoder(
         config,
-        positions=conv_positions(config),
         attention=GatedBiasAttention,
         position_bias=RelativePositionBias(config.num_buckets, config.max_bucket_distance, config.num_attention_heads),
         adapter=length_adapter(config, config),

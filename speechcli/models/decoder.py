@@ -28,7 +28,7 @@ class TransformHead(nn.Module):
 class TextDecoder(nn.Module):
     """A causal stack of layers that reads a memory.
 
-        ids -> tokens * scale + positions + types -> norm -> layers (reading the memory) -> norm -> head -> logits
+        ids -> tokens * scale (-> norm) + positions + types -> norm -> layers (reading the memory) -> norm -> head
 
     Args:
         tokens: embeddings of the vocabulary.
@@ -36,6 +36,7 @@ class TextDecoder(nn.Module):
         layers: with cross-attention.
         head: a linear map or a `TransformHead`, to the vocabulary.
         types: embeddings of token types, of which the first is added everywhere.
+        token_norm: of the token embeddings alone.
         embedding_norm: after the sum of the embeddings.
         norm: after the layers.
         scale: of the token embeddings.
@@ -51,6 +52,7 @@ class TextDecoder(nn.Module):
         head: nn.Linear | TransformHead,
         *,
         types: nn.Embedding | None = None,
+        token_norm: nn.Module | None = None,
         embedding_norm: nn.Module | None = None,
         norm: nn.Module | None = None,
         scale: float = 1.0,
@@ -58,7 +60,8 @@ class TextDecoder(nn.Module):
         layer_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.tokens, self.positions, self.types, self.embedding_norm = tokens, positions, types, embedding_norm
+        self.tokens, self.positions, self.types = tokens, positions, types
+        self.token_norm, self.embedding_norm = token_norm, embedding_norm
         self.layers, self.norm, self.head = nn.ModuleList(layers), norm, head
         self.scale = scale
         self.dropout = nn.Dropout(dropout)
@@ -101,7 +104,10 @@ class TextDecoder(nn.Module):
         return logits
 
     def _hidden(self, ids: Tensor, cache: DecoderCache, mask: Tensor | None = None) -> Tensor:
-        x = self.tokens(ids) * self.scale + self.positions(ids, cache.length)
+        x = self.tokens(ids) * self.scale
+        if self.token_norm is not None:
+            x = self.token_norm(x)
+        x = x + self.positions(ids, cache.length)
         if self.types is not None:
             x = x + self.types.weight[0]
         if self.embedding_norm is not None:

@@ -10,7 +10,7 @@ from speechcli.nn.conformer import ConformerLayer
 from speechcli.nn.frontend import ConvFrontend, FilterbankFrontend, FrameProjection
 from speechcli.nn.layer import TransformerLayer
 from speechcli.nn.masks import SpecAugment, padding_mask
-from speechcli.nn.positions import BatchNormConvPositions, ConvPositions
+from speechcli.nn.positions import BatchNormConvPositions, ConvPositions, StackedConvPositions
 from speechcli.nn.relative import RelativePositionBias
 
 
@@ -43,7 +43,7 @@ class SpeechEncoder(nn.Module):
         *,
         width: int,
         spec_augment: SpecAugment | None = None,
-        positions: ConvPositions | BatchNormConvPositions | None = None,
+        positions: ConvPositions | BatchNormConvPositions | StackedConvPositions | None = None,
         norm: nn.Module | None = None,
         norm_first: bool = False,
         position_bias: RelativePositionBias | None = None,

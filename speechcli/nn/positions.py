@@ -1,5 +1,8 @@
 """Positions: what tells a layer where a token or a frame stands. All return what is added to the input."""
 
+import math
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,6 +24,26 @@ class LearnedPositions(nn.Embedding):
         """Ids (rows, tokens) that begin at position `start` -> (tokens, width)."""
         at = self.offset + start
         return self.weight[at : at + ids.size(1)]
+
+
+class SinusoidalPositions(LearnedPositions):
+    """Positions that do not learn: sines in the first half of a vector, cosines in the second (Vaswani et al. 2017).
+
+    Checkpoints hold the table.
+    """
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__(count, width)
+        self.weight.requires_grad_(False)
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Fill the table."""
+        rows, width = self.weight.shape
+        rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+        angle = torch.arange(rows)[:, None] * rate
+        self.weight.copy_(torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width])
 
 
 class CountedPositions(nn.Embedding):
@@ -82,3 +105,30 @@ class BatchNormConvPositions(nn.Module):
         """(batch, frames, width) -> (batch, frames, width)."""
         y = self.conv(self.norm(x.transpose(1, 2)))[..., : x.size(1)]
         return self.activation(y).transpose(1, 2)  # type: ignore[no-any-return]
+
+
+class StackedConvPositions(nn.Module):
+    """Narrow convolutions one after the other, each with a norm without weights (data2vec, Baevski et al. 2022).
+
+    Args:
+        width: of the frames.
+        layers: of convolutions.
+        kernel: frames that each sees around each.
+        groups: of the convolutions.
+        activation: after each.
+    """
+
+    def __init__(self, width: int, layers: int, kernel: int, groups: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=groups) for _ in range(layers)
+        )
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, frames, width) -> (batch, frames, width)."""
+        frames = x.size(1)
+        for conv in self.layers:
+            y = conv(x.transpose(1, 2))[..., :frames].transpose(1, 2)
+            x = self.activation(F.layer_norm(y, y.shape[-1:]))
+        return x

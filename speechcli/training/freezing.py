@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from speechcli.errors import UsageError
+from speechcli.nn.positions import SinusoidalPositions
 
 PARTS = {
     "feature_encoder": "encoder.frontend.",
@@ -38,8 +39,9 @@ def freeze(model: nn.Module, parts: Sequence[str], *, encoder_frozen: bool = Fal
     if encoder_frozen:
         prefixes["encoder"] = PARTS["encoder"]
     learning = 0
+    tables = {module.weight for module in model.modules() if isinstance(module, SinusoidalPositions)}
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not name.startswith(tuple(prefixes.values())))
+        parameter.requires_grad_(not name.startswith(tuple(prefixes.values())) and parameter not in tables)
         learning += parameter.numel() * parameter.requires_grad
     if learning == 0:
         raise UsageError(f"Something must learn, but `model.freeze` names everything: {', '.join(prefixes)}.")

@@ -47,6 +47,11 @@ ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "wav2vec2-bert": ("Wav2Vec2BertConfig", FILTERBANK),
 }
 
+DATA2VEC = {key: value for key, value in WAVEFORM.items() if key != "num_conv_pos_embeddings"} | {
+    "num_conv_pos_embeddings": 3,
+    "conv_pos_kernel_size": 7,
+}
+
 BERT = {
     "vocab_size": 60,
     "hidden_size": 32,
@@ -74,8 +79,28 @@ DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "bart scaled": ("BartConfig", BART | {"scale_embedding": True, "activation_function": "relu"}),
     "mbart": ("MBartConfig", BART | {"scale_embedding": True}),
 }
+OTHER_ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "unispeech": ("UniSpeechConfig", WAVEFORM),
+    "unispeech stable": ("UniSpeechConfig", STABLE),
+    "unispeech-sat": ("UniSpeechSatConfig", WAVEFORM | {"mask_time_prob": 0.0}),
+    "data2vec-audio": ("Data2VecAudioConfig", DATA2VEC),
+    "data2vec-audio adapter": ("Data2VecAudioConfig", DATA2VEC | {"add_adapter": True, "conv_pos_kernel_size": 6}),
+}
+OTHER_DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "camembert": ("CamembertConfig", BERT),
+    "xlm-roberta": ("XLMRobertaConfig", BERT),
+    "data2vec-text": ("Data2VecTextConfig", BERT),
+    "ernie": ("ErnieConfig", BERT),
+    "mvp": ("MvpConfig", BART),
+    "plbart": ("PLBartConfig", BART),
+    "pegasus": ("PegasusConfig", BART),
+    "marian": ("MarianConfig", BART | {"scale_embedding": True}),
+    "blenderbot": ("BlenderbotConfig", BART),
+    "blenderbot-small": ("BlenderbotSmallConfig", BART),
+}
 # the reference's GPT-2 takes no memory that an adapter hands on as it is (a view of a transposed tensor)
 PAIRS = [pair for pair in itertools.product(ENCODERS, DECODERS) if pair != ("wav2vec2 adapter projected", "gpt2")]
+PAIRS += [(encoder, "bart") for encoder in OTHER_ENCODERS] + [("wav2vec2 stable", name) for name in OTHER_DECODERS]
 START, PAD, EOS = 0, 1, 2
 
 
@@ -113,7 +138,10 @@ def make_reference(encoder: str, decoder: str, folder: Path, *, seed: int = 0) -
 
 
 def build_reference(encoder: str, decoder: str) -> Any:
-    (encoder_class, encoder_values), (decoder_class, decoder_values) = ENCODERS[encoder], DECODERS[decoder]
+    (encoder_class, encoder_values), (decoder_class, decoder_values) = (
+        (ENCODERS | OTHER_ENCODERS)[encoder],
+        (DECODERS | OTHER_DECODERS)[decoder],
+    )
     ids = {"bos_token_id": START, "pad_token_id": PAD, "eos_token_id": EOS}
     config = transformers.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(
         getattr(transformers, encoder_class)(**encoder_values),
