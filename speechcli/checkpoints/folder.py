@@ -131,11 +131,16 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         OutputError: the file cannot be written, for example because the disk is full.
     """
     try:
+        path.touch()
+        mode = path.stat().st_mode
         save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, path, metadata={"format": "pt"})
+        path.chmod(mode)  # safetensors lets only the owner read its file
     except SafetensorError as error:
         if "I/O error" not in str(error):
             raise
         raise OutputError(f"{path.name} cannot be written: {_after_colon(error)}.") from error
+    except OSError as error:
+        raise OutputError(f"{path.name} cannot be written: {error.strerror or error}.") from error
 
 
 @contextmanager

@@ -268,3 +268,9 @@ def test_a_target_below_a_file_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError), writing(tmp_path / "file" / "model"):
         pass
+
+
+def test_whoever_may_read_the_folder_may_read_the_weights(tmp_path):
+    (tmp_path / "plain").touch()
+    write_tensors(tmp_path / "model.safetensors", {"a": torch.zeros(2)})
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
