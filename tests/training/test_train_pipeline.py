@@ -87,9 +87,9 @@ def stop_at(step):
 
 def test_a_model_learns_eight_tones_by_heart(places, tmp_path):
     settings = {
-        "optimizer__learning_rate": 0.01,
+        "optimizer__learning_rate": 0.005,
         "optimizer__warmup_steps": 10,
-        "run__max_steps": 100,
+        "run__max_steps": 200,
         "run__eval_every": 200,
         "run__save_every": 200,
         "augment__mask_time_probability": 0.0,
