@@ -68,6 +68,7 @@ class TextDecoder(nn.Module):
         self.layer_dropout = layer_dropout
         self.width = tokens.embedding_dim
         self.vocabulary = tokens.num_embeddings
+        self.max_tokens = positions.max_tokens
 
     def forward(
         self, ids: Tensor, memory: Tensor, memory_mask: Tensor | None = None, *, mask: Tensor | None = None

@@ -19,6 +19,7 @@ class LearnedPositions(nn.Embedding):
     def __init__(self, count: int, width: int, *, offset: int = 0) -> None:
         super().__init__(count + offset, width)
         self.offset = offset
+        self.max_tokens = count
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
         """Ids (rows, tokens) that begin at position `start` -> (tokens, width)."""
@@ -61,6 +62,7 @@ class CountedPositions(nn.Embedding):
     def __init__(self, count: int, width: int, *, padding_id: int) -> None:
         super().__init__(count, width)
         self.padding_id = padding_id
+        self.max_tokens = count - padding_id - 1
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
         """Ids (rows, tokens) that begin at position `start` -> (rows, tokens, width)."""

@@ -11,8 +11,7 @@ from speechcli.decoding.generate import generate
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
-from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
-from speechcli.nn.positions import LearnedPositions
+from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.text.languages import resolve_language
 
 
@@ -68,13 +67,6 @@ def generate_texts(
         for place, hypotheses in zip(places, found, strict=True):
             results[place] = [Generated(_text(bundle, hypothesis), hypothesis) for hypothesis in hypotheses]
     return results
-
-
-def decoder_positions(model: SpeechEncoderDecoder) -> int:
-    """Return how many tokens the decoder has positions for."""
-    positions = model.decoder.positions
-    unused = positions.offset if isinstance(positions, LearnedPositions) else positions.padding_id + 1
-    return positions.num_embeddings - unused
 
 
 def _prompt(bundle: Bundle, language: str | None, options: GenerationOptions) -> list[int]:

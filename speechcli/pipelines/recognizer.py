@@ -16,8 +16,7 @@ from speechcli.decoding.generate import generate, start_prompt
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
-from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
-from speechcli.nn.positions import LearnedPositions
+from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.decoding import effective_options, with_limit
 from speechcli.pipelines.languages import Languages, identify
 from speechcli.pipelines.options import SpeechOptions
@@ -75,7 +74,6 @@ class Recognizer:
         self._features = bundle.features.with_normalization(options.inputs.normalize)
         self._options = effective_options(bundle.generation, options.decoding)
         self._options.check_supported()
-        self._positions = _positions(bundle.model)
         parameter = next(bundle.model.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
         self._generator = torch.Generator(self._device).manual_seed(options.model.seed)
@@ -141,7 +139,7 @@ class Recognizer:
         groups: dict[GenerationOptions, list[int]] = {}
         for row, clip in enumerate(clips):
             first = self.languages.first_token(spoken[row], target)
-            options = with_limit(self._options, len(clip.samples) / self.sample_rate, self._positions)
+            options = with_limit(self._options, len(clip.samples) / self.sample_rate, self._model.decoder.max_tokens)
             groups.setdefault(options.with_(forced_bos_token_id=first), []).append(row)
         decoded: dict[int, Decoded] = {}
         for options, rows in groups.items():
@@ -189,13 +187,6 @@ def _tokenizer(bundle: Bundle) -> Tokenizer:
             hint="Copy tokenizer.json (or the older vocabulary files) of its decoder into the folder.",
         )
     return bundle.tokenizer
-
-
-def _positions(model: SpeechEncoderDecoder) -> int:
-    """Return how many tokens the decoder has positions for."""
-    positions = model.decoder.positions
-    unused = positions.offset if isinstance(positions, LearnedPositions) else positions.padding_id + 1
-    return positions.num_embeddings - unused
 
 
 def _mean(logprobs: Sequence[float]) -> float:

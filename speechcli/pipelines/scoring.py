@@ -15,7 +15,7 @@ from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.decoding import with_limit
-from speechcli.pipelines.generation import decoder_positions, generate_texts
+from speechcli.pipelines.generation import generate_texts
 from speechcli.training.metrics import Pair
 from speechcli.training.objective import PARTS, Objective, detached, means
 from speechcli.training.precision import autocast
@@ -66,7 +66,7 @@ def make_collate(bundle: Bundle, *, ctc: bool, read: Read | None = None) -> Coll
         start_id=bundle.generation.start_token_id if start is None else start,
         pad_id=bundle.config.pad_token_id,
         ctc=ctc,
-        max_tokens=decoder_positions(bundle.model),
+        max_tokens=bundle.model.decoder.max_tokens,
         read=read,
     )
 
@@ -139,7 +139,7 @@ def _pairs(bundle: Bundle, encoded: Encoded, batch: Batch, generation: Generatio
         bundle,
         encoded,
         [target.language for _, target in targets],
-        with_limit(generation, seconds, decoder_positions(bundle.model)),
+        with_limit(generation, seconds, bundle.model.decoder.max_tokens),
         rows=torch.tensor([row for row, _ in targets]),
     )
     return [
