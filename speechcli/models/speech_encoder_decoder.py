@@ -1,5 +1,6 @@
 """The whole model: a speech encoder, a text decoder, and what joins them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,15 @@ class Encoded(NamedTuple):
     """(batch, frames before the adapter, encoder width), what the CTC head reads."""
     frame_lengths: Tensor
     """(batch,) real frames."""
+
+    def take(self, rows: Sequence[int]) -> "Encoded":
+        """Return the recordings with these indices, in this order; an index may come more than once."""
+        if list(rows) == list(range(self.memory.size(0))):
+            return self
+        index = torch.tensor(rows, device=self.memory.device)
+        mask = None if self.mask is None else self.mask[index]
+        lengths = self.frame_lengths[index.to(self.frame_lengths.device)]
+        return Encoded(self.memory[index], mask, self.frames[index], lengths)
 
 
 class ModelOutput(NamedTuple):

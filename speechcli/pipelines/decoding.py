@@ -48,7 +48,9 @@ def effective_options(model: GenerationOptions, asked: DecodingOptions) -> Gener
     return model.with_(**changes)
 
 
-def with_limit(options: GenerationOptions, seconds: float, positions: int) -> GenerationOptions:
+def with_limit(
+    options: GenerationOptions, seconds: float, positions: int, *, prompt_tokens: int = 1
+) -> GenerationOptions:
     """Return options that always end.
 
     Where neither the model nor the user sets a longest text, it is 25 tokens a second of audio, the seconds rounded up
@@ -58,10 +60,11 @@ def with_limit(options: GenerationOptions, seconds: float, positions: int) -> Ge
         options: what the model and the user say.
         seconds: length of the audio.
         positions: how many tokens the decoder can tell apart.
+        prompt_tokens: tokens that the decoder reads first.
     """
     if options.max_length is None and options.max_new_tokens is None:
         rounded = LIMIT_STEP_SECONDS * math.ceil(seconds / LIMIT_STEP_SECONDS)
         options = options.with_(max_new_tokens=SPARE_TOKENS + TOKENS_PER_SECOND * rounded)
-    if options.length_limits(1).longest > positions:
+    if options.length_limits(prompt_tokens).longest > positions:
         options = options.with_(max_new_tokens=None, max_length=positions)
     return options

@@ -1,84 +1,61 @@
-"""From encoded speech to texts in given languages; shared by evaluation, training and whatever else decodes batches."""
+"""From encoded speech to texts: the one way from requests to hypotheses, for every command that writes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
-from speechcli.checkpoints.bundle import Bundle
 from speechcli.decoding.generate import generate
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.decoding.options import GenerationOptions
-from speechcli.errors import ModelError
-from speechcli.models.speech_encoder_decoder import Encoded
-from speechcli.text.languages import resolve_language
+from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
+from speechcli.pipelines.decoding import with_limit
+from speechcli.pipelines.prompts import Prompt
 
 
-class Generated(NamedTuple):
-    """A text and what it was decoded from."""
+class Request(NamedTuple):
+    """One text to write."""
 
-    text: str
-    hypothesis: Hypothesis
+    row: int
+    """The recording in the encoded batch; several texts may be wanted of one."""
+    prompt: Prompt
+    """How the text begins."""
+    seconds: float
+    """Length of the recording; it limits the text where nothing else does."""
 
 
 @torch.no_grad()
-def generate_texts(
-    bundle: Bundle,
+def write_texts(
+    model: SpeechEncoderDecoder,
     encoded: Encoded,
-    languages: Sequence[str | None],
+    requests: Sequence[Request],
     options: GenerationOptions,
     *,
-    rows: Tensor | None = None,
     generator: torch.Generator | None = None,
-) -> list[list[Generated]]:
-    """Decode one text or more for each target.
+) -> list[list[Hypothesis]]:
+    """Write every text that is wanted of a batch of recordings, from one pass of the encoder.
 
-    A language becomes the second token of the prompt, so that targets in several languages share a batch and
-    utterances share one pass through the encoder.
+    Requests that begin with as many tokens and obey the same options are searched for together.
 
     Args:
-        bundle: the model, its tokenizer and its start token.
-        encoded: what `model.encode` returned for a batch of recordings.
-        languages: (targets,) in any spelling; None: what the model's own options force, if anything.
-        options: how to search; lengths count a language given here as part of the prompt.
-        rows: (targets,) the recording of each target; None when there is one target each, in order.
+        model: with a decoder.
+        encoded: what `model.encode` returned.
+        requests: the texts.
+        options: how to search; a prompt decides the first token.
         generator: source of chance for sampling.
 
     Returns:
-        For each target its texts, best first.
-
-    Raises:
-        ModelError: if the model has no tokenizer.
-        UsageError: if the model has no tag for a language.
+        For each request its hypotheses, best first.
     """
-    device = encoded.memory.device
-    rows = torch.arange(len(languages), device=device) if rows is None else rows.to(device)
-    prompts = [_prompt(bundle, language, options) for language in languages]
-    results: list[list[Generated]] = [[] for _ in languages]
-    for length in sorted({len(prompt) for prompt in prompts}):
-        places = [place for place, prompt in enumerate(prompts) if len(prompt) == length]
-        chosen = rows[torch.tensor(places, device=device)]
-        part = encoded._replace(
-            memory=encoded.memory[chosen], mask=None if encoded.mask is None else encoded.mask[chosen]
-        )
-        prompt = torch.tensor([prompts[place] for place in places], device=device)
-        found = generate(bundle.model.step, bundle.model.start(part), prompt, options, generator=generator)
-        for place, hypotheses in zip(places, found, strict=True):
-            results[place] = [Generated(_text(bundle, hypothesis), hypothesis) for hypothesis in hypotheses]
-    return results
-
-
-def _prompt(bundle: Bundle, language: str | None, options: GenerationOptions) -> list[int]:
-    start = options.start_token_id
-    if bundle.tokenizer is None:
-        raise ModelError(f"Decoding needs a tokenizer, but {bundle.name} has none.")
-    tags = bundle.tokenizer.languages
-    if language is None or not tags:
-        return [start]
-    return [start, tags[resolve_language(language, tags)]]
-
-
-def _text(bundle: Bundle, hypothesis: Hypothesis) -> str:
-    assert bundle.tokenizer is not None
-    return bundle.tokenizer.decode(hypothesis.tokens).strip()
+    groups: dict[tuple[int, GenerationOptions], list[int]] = {}
+    for place, (_, prompt, seconds) in enumerate(requests):
+        limited = with_limit(options, seconds, model.decoder.max_tokens, prompt_tokens=len(prompt.ids))
+        obeyed = limited.with_(forced_bos_token_id=prompt.first)
+        groups.setdefault((len(prompt.ids), obeyed), []).append(place)
+    results: dict[int, list[Hypothesis]] = {}
+    for (_, obeyed), places in groups.items():
+        ids = torch.tensor([requests[place].prompt.ids for place in places], device=encoded.memory.device)
+        cache = model.start(encoded.take([requests[place].row for place in places]))
+        found = generate(model.step, cache, ids, obeyed, generator=generator)
+        results.update(zip(places, found, strict=True))
+    return [results[place] for place in range(len(requests))]

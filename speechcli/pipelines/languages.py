@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from speechcli.errors import UsageError
-from speechcli.text.languages import language_code, resolve_language
+from speechcli.text.languages import resolve_language
 
 
 class Languages:
@@ -27,8 +27,6 @@ class Languages:
         self, ids: Mapping[str, int], *, task: str, spoken: str | None, targets: Sequence[str], forced: int | None
     ) -> None:
         self.ids = dict(ids)
-        self._tags = {number: tag for tag, number in self.ids.items()}
-        self._forced = forced
         self.writes_spoken = task == "transcribe"
         if task == "translate":
             self.spoken = _hint(spoken, self.ids)
@@ -51,16 +49,6 @@ class Languages:
         if self.spoken is not None:
             return self.spoken
         return found if name is None else _hint(name, self.ids)
-
-    def first_token(self, spoken: str | None, target: str | None) -> int | None:
-        """Return the token that the decoder must say first."""
-        tag = spoken if self.writes_spoken else target
-        return self._forced if tag is None else self.ids.get(tag, self._forced)
-
-    def written(self, first_token: int | None) -> str | None:
-        """Return the code of the language that a first token stands for."""
-        tag = None if first_token is None else self._tags.get(first_token)
-        return None if tag is None else language_code(tag)
 
     def _target(self, name: str) -> str:
         if not self.ids:

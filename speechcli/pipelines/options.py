@@ -177,7 +177,7 @@ class TranscribeOptions:
     language: str | None = None
     """The spoken language; None: found by the model, where it can."""
 
-    task: ClassVar[str] = "transcribe"
+    task: ClassVar[Literal["transcribe"]] = "transcribe"
     targets: ClassVar[tuple[str, ...]] = ()
 
     def chosen(self) -> dict[str, Any]:
@@ -200,7 +200,7 @@ class TranslateOptions:
     targets: tuple[str, ...] = ()
     """Languages to translate into; none: the one that the model was trained for."""
 
-    task: ClassVar[str] = "translate"
+    task: ClassVar[Literal["translate"]] = "translate"
 
     def __post_init__(self) -> None:
         if len(set(self.targets)) < len(self.targets):

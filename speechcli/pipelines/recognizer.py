@@ -8,18 +8,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from speechcli.audio.features import WaveformFeatures
 from speechcli.checkpoints.bundle import Bundle
-from speechcli.decoding.generate import generate, start_prompt
 from speechcli.decoding.hypothesis import Hypothesis
-from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.models.speech_encoder_decoder import Encoded
-from speechcli.pipelines.decoding import effective_options, with_limit
+from speechcli.pipelines.decoding import effective_options
+from speechcli.pipelines.generation import Request, write_texts
 from speechcli.pipelines.languages import Languages, identify
 from speechcli.pipelines.options import SpeechOptions
+from speechcli.pipelines.prompts import Prompts, Task
 from speechcli.text.languages import language_code
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.transcript import Alternative
@@ -77,6 +76,8 @@ class Recognizer:
         parameter = next(bundle.model.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
         self._generator = torch.Generator(self._device).manual_seed(options.model.seed)
+        self._task: Task = options.task
+        self._prompts = Prompts(self._tokenizer.languages, self._options)
         self.languages = Languages(
             self._tokenizer.languages,
             task=options.task,
@@ -120,8 +121,22 @@ class Recognizer:
         encoded = self._model.encode(batch.values.to(self._device, self._dtype), lengths)
         heard = self._heard(encoded)
         spoken = [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, heard, strict=True)]
-        by_target = [self._search(clips, encoded, spoken, target) for target in self.languages.targets]
-        return list(zip(*by_target, strict=True))
+        requests = [
+            Request(
+                row,
+                self._prompts.of(self._task, spoken=spoken[row], target=target),
+                len(clip.samples) / self.sample_rate,
+            )
+            for row, clip in enumerate(clips)
+            for target in self.languages.targets
+        ]
+        texts = write_texts(self._model, encoded, requests, self._options, generator=self._generator)
+        decoded = [
+            self._decoded(hypotheses, spoken[request.row], request.prompt.language)
+            for request, hypotheses in zip(requests, texts, strict=True)
+        ]
+        targets = len(self.languages.targets)
+        return [tuple(decoded[first : first + targets]) for first in range(0, len(decoded), targets)]
 
     def _heard(self, encoded: Encoded) -> list[str | None]:
         """Return the tag of the spoken language of each clip, None where the model cannot tell."""
@@ -131,25 +146,6 @@ class Recognizer:
             return [None] * batch
         names = {number: tag for tag, number in tags.items()}
         return [names[number] for number in identify(head(encoded.frames), encoded.frame_lengths, sorted(names))]
-
-    def _search(
-        self, clips: Sequence[Clip], encoded: Encoded, spoken: Sequence[str | None], target: str | None
-    ) -> list[Decoded]:
-        """Decode all clips in one target language; clips with the same first token and limit go together."""
-        groups: dict[GenerationOptions, list[int]] = {}
-        for row, clip in enumerate(clips):
-            first = self.languages.first_token(spoken[row], target)
-            options = with_limit(self._options, len(clip.samples) / self.sample_rate, self._model.decoder.max_tokens)
-            groups.setdefault(options.with_(forced_bos_token_id=first), []).append(row)
-        decoded: dict[int, Decoded] = {}
-        for options, rows in groups.items():
-            cache = self._model.start(encoded if len(rows) == len(clips) else select(encoded, rows))
-            prompt = start_prompt(options, len(rows), self._device)
-            texts = generate(self._model.step, cache, prompt, options, generator=self._generator)
-            written = self.languages.written(options.forced_bos_token_id)
-            for row, hypotheses in zip(rows, texts, strict=True):
-                decoded[row] = self._decoded(hypotheses, spoken[row], written)
-        return [decoded[row] for row in range(len(clips))]
 
     def _decoded(self, hypotheses: Sequence[Hypothesis], spoken: str | None, written: str | None) -> Decoded:
         texts = [self._tokenizer.decode(hypothesis.tokens).strip() for hypothesis in hypotheses]
@@ -167,17 +163,6 @@ class Recognizer:
         if self.languages.writes_spoken:
             return language or written, written or language
         return language, written
-
-
-def select(encoded: Encoded, rows: Sequence[int]) -> Encoded:
-    """Return some rows of what the encoder made."""
-    index = torch.tensor(rows, device=encoded.memory.device)
-
-    def pick(tensor: Tensor) -> Tensor:
-        return tensor.index_select(0, index.to(tensor.device))
-
-    mask = None if encoded.mask is None else pick(encoded.mask)
-    return Encoded(pick(encoded.memory), mask, pick(encoded.frames), pick(encoded.frame_lengths))
 
 
 def _tokenizer(bundle: Bundle) -> Tokenizer:

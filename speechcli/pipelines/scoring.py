@@ -10,12 +10,13 @@ from speechcli.checkpoints.bundle import Bundle
 from speechcli.data.batching import DurationBatches
 from speechcli.data.collate import Batch, Collate, Read
 from speechcli.data.loading import load_epoch
-from speechcli.data.manifest import Utterance
+from speechcli.data.manifest import Target, Utterance
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
-from speechcli.models.speech_encoder_decoder import Encoded
-from speechcli.pipelines.decoding import with_limit
-from speechcli.pipelines.generation import generate_texts
+from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
+from speechcli.pipelines.generation import Request, write_texts
+from speechcli.pipelines.prompts import Prompt, Prompts
+from speechcli.text.languages import language_code, resolve_language
 from speechcli.training.metrics import Pair
 from speechcli.training.objective import PARTS, Objective, detached, means
 from speechcli.training.precision import autocast
@@ -114,7 +115,7 @@ def decode_utterances(
             with autocast(device, options.dtype):
                 encoded = bundle.model.encode(batch.inputs, batch.lengths)
                 sums += _losses(bundle, encoded, batch, objective)
-                scored.pairs += _pairs(bundle, encoded, batch, generation)
+                scored.pairs += _pairs(bundle.model, encoded, batch, collate, generation)
             scored.seconds += batch.seconds
         progress(done)
     scored.losses = means(sums)
@@ -122,27 +123,40 @@ def decode_utterances(
 
 
 def _losses(bundle: Bundle, encoded: Encoded, batch: Batch, objective: Objective) -> torch.Tensor:
-    memory, mask = encoded.memory[batch.rows], None if encoded.mask is None else encoded.mask[batch.rows]
-    logits = bundle.model.decoder(batch.decoder_input_ids, memory, mask)
+    told = encoded.take(batch.rows.tolist())
+    logits = bundle.model.decoder(batch.decoder_input_ids, told.memory, told.mask)
     head = bundle.model.ctc_head
     ctc_logits = None if head is None else head(encoded.frames)
     return detached(objective.losses(logits, batch.labels, ctc_logits, encoded.frame_lengths, batch.ctc_labels))
 
 
-def _pairs(bundle: Bundle, encoded: Encoded, batch: Batch, generation: GenerationOptions) -> list[Pair]:
+def _pairs(
+    model: SpeechEncoderDecoder, encoded: Encoded, batch: Batch, collate: Collate, generation: GenerationOptions
+) -> list[Pair]:
     """Decode all targets; where a target was left out of the labels it is decoded all the same."""
+    prompts, tokenizer = Prompts(collate.tokenizer.languages, generation), collate.tokenizer
     targets = [(row, target) for row, utterance in enumerate(batch.utterances) for target in utterance.targets]
-    if not targets:
-        return []
-    seconds = max(utterance.seconds for utterance in batch.utterances)
-    texts = generate_texts(
-        bundle,
-        encoded,
-        [target.language for _, target in targets],
-        with_limit(generation, seconds, bundle.model.decoder.max_tokens),
-        rows=torch.tensor([row for row, _ in targets]),
-    )
+    requests = [
+        Request(row, _prompt(prompts, batch.utterances[row], target), batch.utterances[row].seconds)
+        for row, target in targets
+    ]
+    texts = write_texts(model, encoded, requests, generation)
     return [
-        Pair(batch.utterances[row].id, batch.utterances[row].language, target.language, target.text, found[0].text)
+        Pair(
+            batch.utterances[row].id,
+            batch.utterances[row].language,
+            target.language,
+            target.text,
+            tokenizer.decode(found[0].tokens).strip(),
+        )
         for (row, target), found in zip(targets, texts, strict=True)
     ]
+
+
+def _prompt(prompts: Prompts, utterance: Utterance, target: Target) -> Prompt:
+    if target.language is None or not prompts.tags:
+        return prompts.of("transcribe", spoken=None, target=None)
+    written = resolve_language(target.language, prompts.tags)
+    if utterance.language is None or language_code(utterance.language) == language_code(target.language):
+        return prompts.of("transcribe", spoken=written, target=None)
+    return prompts.of("translate", spoken=utterance.language, target=written)

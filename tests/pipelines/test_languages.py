@@ -11,18 +11,14 @@ def make(task="transcribe", *, ids=IDS, spoken=None, targets=(), forced=None):
     return Languages(ids, task=task, spoken=spoken, targets=targets, forced=forced)
 
 
-def test_transcribing_says_the_tag_of_the_spoken_language_first():
+def test_transcribing_in_a_language_that_the_user_names_needs_no_identification():
     languages = make(spoken="German")
     assert languages.spoken == "de_DE" and not languages.identifies
-    assert languages.first_token("de_DE", None) == 10
-    assert languages.written(10) == "de"
 
 
-def test_transcribing_without_a_language_leaves_it_to_the_model():
+def test_transcribing_without_a_language_identifies_it():
     languages = make(forced=11)
     assert languages.identifies
-    assert languages.first_token(None, None) == 11
-    assert languages.first_token("es_XX", None) == 12
 
 
 def test_the_users_word_wins_over_the_manifest_and_that_over_what_is_heard():
@@ -36,7 +32,6 @@ def test_translating_says_each_target_and_takes_any_spoken_language():
     languages = make("translate", spoken="fr", targets=("Spanish", "de"))
     assert languages.spoken == "fr"
     assert languages.targets == ("es_XX", "de_DE")
-    assert languages.first_token("en_XX", "es_XX") == 12
 
 
 def test_translating_without_a_target_is_up_to_a_model_that_knows_one():

@@ -8,9 +8,7 @@ from speechcli.checkpoints.bundle import load, save
 from speechcli.errors import AllInputsFailed, UsageError
 from speechcli.pipelines.average import average
 from speechcli.pipelines.evaluate import EvaluateOptions, evaluate
-from speechcli.pipelines.generation import generate_texts
 from speechcli.pipelines.options import DecodingOptions, ModelOptions
-from speechcli.pipelines.scoring import make_collate
 
 
 @pytest.fixture(scope="module")
@@ -53,21 +51,6 @@ def test_nothing_readable_is_an_error(places, tmp_path):
 def test_an_evaluation_needs_a_manifest():
     with pytest.raises(UsageError, match="needs a manifest"):
         EvaluateOptions()
-
-
-def test_targets_of_one_recording_share_its_encoding_and_equal_those_decoded_alone(places):
-    bundle = load(places[0])
-    batch = make_collate(bundle, ctc=False)
-    waveforms = [torch.randn(9000, generator=torch.Generator().manual_seed(i)).numpy() for i in range(2)]
-    inputs, lengths = batch.features(waveforms)
-    encoded = bundle.model.encode(inputs, lengths)
-    limit = bundle.generation.with_(max_new_tokens=5)
-    rows = torch.tensor([1, 0, 1])
-    together = generate_texts(bundle, encoded, ["es", None, "English"], limit, rows=rows)
-    for row, language, found in zip(rows.tolist(), ["es", None, "English"], together, strict=True):
-        alone = bundle.model.encode(*batch.features([waveforms[row]]))
-        (expected,) = generate_texts(bundle, alone, [language], limit)
-        assert found[0].hypothesis.tokens == expected[0].hypothesis.tokens
 
 
 def test_averaged_models_have_the_mean_of_the_weights(places, tmp_path):
