@@ -11,7 +11,7 @@ from speechcli.pipelines.options import DecodingOptions, InputOptions, ModelOpti
 
 def speech_sections(given: Mapping[str, Any]) -> tuple[ModelOptions, InputOptions, DecodingOptions]:
     """Sort the arguments of a command into the sections of its options."""
-    given = {**given, "inputs": list(given["inputs"] or [])}
+    given = {**given, "inputs": given["inputs"] or [], "generation_set": given["generation_set"] or []}
     return pick(ModelOptions, given), pick(InputOptions, given), pick(DecodingOptions, given)
 
 

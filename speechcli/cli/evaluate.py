@@ -28,6 +28,7 @@ def evaluate(
     no_repeat_ngram_size: o.NoRepeatNgramSize = None,
     min_new_tokens: o.MinNewTokens = None,
     max_new_tokens: o.MaxNewTokens = None,
+    generation_set: o.GenerationSet = None,
     batch_seconds: o.BatchSeconds = None,
     batch_size: o.BatchSize = 64,
     hypotheses: o.Hypotheses = None,
@@ -36,7 +37,7 @@ def evaluate(
     quiet: o.Quiet = False,
 ) -> None:
     """Score a model on manifests: WER and CER in the spoken language, BLEU and chrF in others."""
-    given = o.without_none(locals(), "manifests", "source_languages", "target_languages")
+    given = o.without_none(locals(), "manifests", "source_languages", "target_languages", "generation_set")
     from speechcli.cli.scores import run
 
     run(given)

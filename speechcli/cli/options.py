@@ -32,6 +32,18 @@ def _formats(values: list[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
+def _early_stopping(value: str | None) -> bool | str | None:
+    return value if value in (None, "never") else value == "true"
+
+
+def _tokens(value: str | None) -> int | str | None:
+    if value is None or value == "auto":
+        return value
+    if not re.fullmatch("[0-9]+", value):
+        raise typer.BadParameter(f"must be a number of tokens or auto, but is {value}.")
+    return int(value)
+
+
 def _on(panel: str, *names: str, help: str, metavar: str | None = None, **rest: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, **rest)
 
@@ -122,7 +134,13 @@ LengthPenalty = Annotated[
     float | None, _on(_DECODING, "--length-penalty", help="Above 0 favours longer texts.", metavar="X")
 ]
 EarlyStopping = Annotated[
-    bool | None, _on(_DECODING, "--early-stopping/--no-early-stopping", help="Stop at enough finished texts.")
+    Literal["true", "false", "never"] | None,
+    _on(
+        _DECODING,
+        "--early-stopping",
+        help="Stop at enough finished texts, or when better ones are unlikely (false) or impossible (never).",
+        callback=_early_stopping,
+    ),
 ]
 Temperature = Annotated[
     float | None, _on(_DECODING, "--temperature", help="Of sampling; below 1 is bolder.", metavar="X")
@@ -132,6 +150,12 @@ TopK = Annotated[
 ]
 TopP = Annotated[
     float | None, _on(_DECODING, "--top-p", help="Sample from tokens of this probability.", metavar="P", max=1.0)
+]
+MinP = Annotated[
+    float | None, _on(_DECODING, "--min-p", help="Sample from tokens of this share of the likeliest.", metavar="P")
+]
+TypicalP = Annotated[
+    float | None, _on(_DECODING, "--typical-p", help="Sample from typical tokens of this probability.", metavar="P")
 ]
 NumReturn = Annotated[
     int | None, _on(_DECODING, "--num-return", help="Texts of each segment, in JSON.", metavar="N", min=1)
@@ -146,7 +170,23 @@ MinNewTokens = Annotated[
     int | None, _on(_DECODING, "--min-new-tokens", help="Shortest text, in tokens.", metavar="N", min=0)
 ]
 MaxNewTokens = Annotated[
-    int | None, _on(_DECODING, "--max-new-tokens", help="Longest text, in tokens.", metavar="N", min=1)
+    str | None,
+    _on(
+        _DECODING,
+        "--max-new-tokens",
+        help="Longest text, in tokens; auto: in proportion to the audio.",
+        metavar="N|auto",
+        callback=_tokens,
+    ),
+]
+GenerationSet = Annotated[
+    list[str] | None,
+    _on(
+        _DECODING,
+        "--generation-set",
+        help="Any other key of generation_config.json; may be repeated.",
+        metavar="KEY=VALUE",
+    ),
 ]
 MaxSegment = Annotated[
     float,

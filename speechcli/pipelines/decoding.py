@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from speechcli.decoding.options import GenerationOptions
+from speechcli.pipelines.compose_options import parse_changes
 from speechcli.pipelines.options import DecodingOptions
 
 DEFAULT_BEAMS = 5
@@ -21,11 +22,12 @@ _NAMES = {
     "temperature": "temperature",
     "top_k": "top_k",
     "top_p": "top_p",
+    "min_p": "min_p",
+    "typical_p": "typical_p",
     "num_return": "num_return_sequences",
     "repetition_penalty": "repetition_penalty",
     "no_repeat_ngram_size": "no_repeat_ngram_size",
     "min_new_tokens": "min_new_tokens",
-    "max_new_tokens": "max_new_tokens",
 }
 
 
@@ -45,7 +47,11 @@ def effective_options(model: GenerationOptions, asked: DecodingOptions) -> Gener
         changes |= {"num_beams": asked.beam_size or max(usual, asked.num_return or 1), "do_sample": False}
     elif asked.beam_size is not None:
         changes |= {"num_beams": asked.beam_size}
-    return model.with_(**changes)
+    if asked.max_new_tokens == "auto":
+        changes |= {"max_length": None, "max_new_tokens": None}
+    elif asked.max_new_tokens is not None:
+        changes |= {"max_new_tokens": asked.max_new_tokens}
+    return model.with_(**(parse_changes(asked.generation_set) | changes))
 
 
 def with_limit(

@@ -99,14 +99,18 @@ class DecodingOptions:
     """Texts kept at each step."""
     length_penalty: float | None = None
     """Above 0 favours longer texts in beam search."""
-    early_stopping: bool | None = None
-    """Stop as soon as there are enough finished texts."""
+    early_stopping: bool | Literal["never"] | None = None
+    """Stop with enough finished texts (true), when a better one is unlikely (false), or impossible (`never`)."""
     temperature: float | None = None
     """Below 1 sharpens, above 1 flattens what `sample` draws from."""
     top_k: int | None = None
     """Draw from so many likeliest tokens only."""
     top_p: float | None = None
     """Draw from the likeliest tokens that together have this probability."""
+    min_p: float | None = None
+    """Draw from tokens with at least this share of the likeliest one's probability."""
+    typical_p: float | None = None
+    """Draw from the tokens of most typical information that together have this probability."""
     num_return: int | None = None
     """Texts returned for each segment; those after the first are alternatives in JSON."""
     repetition_penalty: float | None = None
@@ -115,8 +119,10 @@ class DecodingOptions:
     """No so many tokens in a row may occur twice."""
     min_new_tokens: int | None = None
     """Shortest text in tokens."""
-    max_new_tokens: int | None = None
-    """Longest text in tokens."""
+    max_new_tokens: int | Literal["auto"] | None = None
+    """Longest text in tokens; `auto`: in proportion to the audio, also where the model sets a length."""
+    generation_set: tuple[str, ...] = ()
+    """`key=value` for any other key of `generation_config.json`."""
     max_segment: float = 30.0
     """Longest stretch of audio decoded in one piece, in seconds; longer audio is cut where it is quietest."""
     batch_seconds: float | None = None
@@ -129,7 +135,7 @@ class DecodingOptions:
             raise UsageError(f"`--strategy {self.strategy}` keeps one text, but --beam-size is {self.beam_size}.")
         for name in ("beam_size", "num_return", "max_new_tokens", "batch_size"):
             value = getattr(self, name)
-            _check(value is None or value >= 1, f"--{name.replace('_', '-')}", "at least 1", value)
+            _check(value in (None, "auto") or value >= 1, f"--{name.replace('_', '-')}", "at least 1", value)
         _check(_finite(self.max_segment) and self.max_segment >= 1, "--max-segment", "at least 1", self.max_segment)
         _check(self.batch_seconds is None or self.batch_seconds > 0, "--batch-seconds", "above 0", self.batch_seconds)
 

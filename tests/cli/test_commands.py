@@ -28,11 +28,31 @@ INPUT_FLAGS = (
 )
 INPUTS = InputOptions(("a.wav", "b"), Path("f.tsv"), "s16le", 8000, 2, "av", "1", 1.0, 2.0, "none")
 DECODING_FLAGS = (
-    "--strategy beam --beam-size 6 --length-penalty 0.5 --no-early-stopping --temperature 0.7 --top-k 8 --top-p 0.9 "
-    "--num-return 2 --repetition-penalty 1.1 --no-repeat-ngram-size 3 --min-new-tokens 1 --max-new-tokens 99 "
+    "--strategy beam --beam-size 6 --length-penalty 0.5 --early-stopping false --temperature 0.7 --top-k 8 --top-p 0.9 "
+    "--min-p 0.1 --typical-p 0.8 --num-return 2 --repetition-penalty 1.1 --no-repeat-ngram-size 3 "
+    "--min-new-tokens 1 --max-new-tokens 99 --generation-set min_length=2 --generation-set suppress_tokens=[4] "
     "--max-segment 20 --batch-seconds 40 --batch-size 5"
 )
-DECODING = DecodingOptions("beam", 6, 0.5, False, 0.7, 8, 0.9, 2, 1.1, 3, 1, 99, 20.0, 40.0, 5)
+DECODING = DecodingOptions(
+    strategy="beam",
+    beam_size=6,
+    length_penalty=0.5,
+    early_stopping=False,
+    temperature=0.7,
+    top_k=8,
+    top_p=0.9,
+    min_p=0.1,
+    typical_p=0.8,
+    num_return=2,
+    repetition_penalty=1.1,
+    no_repeat_ngram_size=3,
+    min_new_tokens=1,
+    max_new_tokens=99,
+    generation_set=("min_length=2", "suppress_tokens=[4]"),
+    max_segment=20.0,
+    batch_seconds=40.0,
+    batch_size=5,
+)
 OUTPUT_FLAGS = "-o out -f json -f srt -f json --overwrite --no-resume --progress none -q"
 OUTPUTS = OutputOptions(Path("out"), ("json", "srt"), True, False)
 
@@ -107,6 +127,8 @@ def test_every_command_explains_itself(command, flag, capsys):
         (["transcribe", "a", "--end", "1", "--start", "2"], "--end"),
         (["transcribe", "a", "--beam-size", "0"], "--beam-size"),
         (["transcribe", "a", "--strategy", "greedy", "--beam-size", "3"], "--beam-size is 3"),
+        (["transcribe", "a", "--max-new-tokens", "many"], "a number of tokens or auto"),
+        (["transcribe", "a", "--early-stopping", "maybe"], "never"),
         (["translate", "a", "--to", "es", "--to", "es"], "once"),
         (["evaluate"], "manifest is missing"),
         (["train", "-o", "run"], "Give --train"),
@@ -204,8 +226,9 @@ def test_evaluating_hands_over_every_option(monkeypatch, capsys):
 
     monkeypatch.setattr(evaluate, "evaluate", run)
     decoding = (
-        "--strategy beam --beam-size 6 --length-penalty 0.5 --no-early-stopping --repetition-penalty 1.1 "
-        "--no-repeat-ngram-size 3 --min-new-tokens 1 --max-new-tokens 99 --batch-seconds 40 --batch-size 5"
+        "--strategy beam --beam-size 6 --length-penalty 0.5 --early-stopping never --repetition-penalty 1.1 "
+        "--generation-set top_h=0.5 --no-repeat-ngram-size 3 --min-new-tokens 1 --max-new-tokens 99 "
+        "--batch-seconds 40 --batch-size 5"
     )
     flags = (
         f"t.tsv u.tsv {MODEL_FLAGS} {decoding} --task translate --from en --to de --to es --spoken en --limit 5 "
@@ -224,11 +247,12 @@ def test_evaluating_hands_over_every_option(monkeypatch, capsys):
                 strategy="beam",
                 beam_size=6,
                 length_penalty=0.5,
-                early_stopping=False,
+                early_stopping="never",
                 repetition_penalty=1.1,
                 no_repeat_ngram_size=3,
                 min_new_tokens=1,
                 max_new_tokens=99,
+                generation_set=("top_h=0.5",),
                 batch_seconds=40.0,
                 batch_size=5,
             ),

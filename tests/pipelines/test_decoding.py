@@ -16,29 +16,36 @@ def test_flags_override_the_model():
     asked = DecodingOptions(
         strategy="sample",
         length_penalty=2.0,
-        early_stopping=True,
+        early_stopping="never",
         temperature=0.7,
         top_k=5,
         top_p=0.9,
+        min_p=0.1,
+        typical_p=0.8,
         num_return=3,
         repetition_penalty=1.1,
         no_repeat_ngram_size=3,
         min_new_tokens=2,
         max_new_tokens=50,
+        generation_set=("suppress_tokens=[3, 4]", "epsilon_cutoff=0.1", "top_k=7"),
     )
     expected = MODEL.with_(
         num_beams=1,
         do_sample=True,
         length_penalty=2.0,
-        early_stopping=True,
+        early_stopping="never",
         temperature=0.7,
         top_k=5,
         top_p=0.9,
+        min_p=0.1,
+        typical_p=0.8,
         num_return_sequences=3,
         repetition_penalty=1.1,
         no_repeat_ngram_size=3,
         min_new_tokens=2,
         max_new_tokens=50,
+        suppress_tokens=(3, 4),
+        epsilon_cutoff=0.1,
     )
     assert effective_options(MODEL, asked) == expected
 
@@ -64,6 +71,8 @@ def test_number_of_beams(model_beams, asked, beams):
 def test_contradiction_is_a_usage_error():
     with pytest.raises(UsageError):
         effective_options(MODEL, DecodingOptions(strategy="greedy", num_return=2))
+    with pytest.raises(UsageError, match="top_q"):
+        effective_options(MODEL, DecodingOptions(generation_set=("top_q=1",)))
     with pytest.raises(UsageError, match="--beam-size is 4"):
         DecodingOptions(strategy="greedy", beam_size=4)
 
@@ -72,6 +81,11 @@ def test_without_any_limit_text_is_in_proportion_to_the_audio():
     free = GenerationOptions()
     assert with_limit(free, 3.0, 1000).max_new_tokens == 16 + 25 * 5
     assert with_limit(free, 5.1, 1000).max_new_tokens == 16 + 25 * 10
+
+
+def test_auto_is_in_proportion_to_the_audio_whatever_the_model_says():
+    options = effective_options(MODEL.with_(max_new_tokens=9), DecodingOptions(max_new_tokens="auto"))
+    assert with_limit(options, 3.0, 1000).max_new_tokens == 16 + 25 * 5
 
 
 def test_a_limit_of_the_model_or_the_user_is_obeyed():
