@@ -282,7 +282,8 @@ MaybeDevice = Annotated[
     str | None, _on(_MODEL, "--device", help="auto, cpu, cuda, cuda:N or mps.", callback=_device, metavar="DEVICE")
 ]
 MaybeDtype = Annotated[
-    Literal["auto", "float32", "bfloat16"] | None, _on(_MODEL, "--dtype", help="Numbers of the matrix products.")
+    Literal["auto", "float32", "bfloat16", "float16"] | None,
+    _on(_MODEL, "--dtype", help="Numbers of the matrix products."),
 ]
 MaybeSeed = Annotated[int | None, _on(_MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0)]
 

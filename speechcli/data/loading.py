@@ -1,7 +1,7 @@
 """One epoch of batches, read by worker processes ahead of the training step."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from torch.utils.data import DataLoader, Dataset
 
@@ -19,11 +19,12 @@ class _Utterances(Dataset[Utterance]):
 
 def load_epoch(
     batches: DurationBatches, collate: Collate, *, workers: int = 0, pin_memory: bool = False
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Give the batches of the current epoch, or of its rest after a resume.
 
-    With workers, `batches` runs ahead: a state that is saved in mid-epoch needs the number of batches that were trained
-    on, `batches.state_dict(epoch=epoch, position=trained)`.
+    Close what this returns where an error may be kept: only that ends the workers for sure, and with them alive the
+    process cannot exit. With workers, `batches` runs ahead: a state that is saved in mid-epoch needs the number of
+    batches that were trained on, `batches.state_dict(epoch=epoch, position=trained)`.
 
     Args:
         batches: which utterances; it moves on to the next epoch at the end.
@@ -32,14 +33,23 @@ def load_epoch(
         pin_memory: whether to put tensors into page-locked memory, for faster copies to a GPU.
     """
     collate.epoch = batches.epoch
-    yield from DataLoader(
-        _Utterances(),
-        batch_sampler=batches,
-        collate_fn=collate,
-        num_workers=workers,
-        pin_memory=pin_memory,
-        worker_init_fn=_outlive_signals,
+    loaded = iter(
+        DataLoader(
+            _Utterances(),
+            batch_sampler=batches,
+            collate_fn=collate,
+            num_workers=workers,
+            pin_memory=pin_memory,
+            worker_init_fn=_outlive_signals,
+        )
     )
+    try:
+        yield from loaded
+    finally:
+        # Dropping the iterator ends its workers too, but an error that was raised in it keeps it, and them, alive.
+        end_workers = getattr(loaded, "_shutdown_workers", None)
+        if end_workers is not None:
+            end_workers()
 
 
 def _outlive_signals(worker: int) -> None:

@@ -1,6 +1,7 @@
 """Utterances to losses, hypotheses and scores; shared by training and evaluation."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import torch
@@ -107,17 +108,18 @@ def decode_utterances(
         shuffle=False,
     )
     scored, sums, done = Scored(), torch.zeros(2 * PARTS, dtype=torch.float64), 0
-    for batch in load_epoch(plan, collate, workers=options.workers):
-        scored.failures.update({failed.utterance.id: failed.reason for failed in batch.failed})
-        done += len(batch) + len({failed.utterance.id for failed in batch.failed})
-        if len(batch):
-            batch = batch.to(device)
-            with autocast(device, options.dtype):
-                encoded = bundle.model.encode(batch.inputs, batch.lengths)
-                sums += _losses(bundle, encoded, batch, objective)
-                scored.pairs += _pairs(bundle.model, encoded, batch, collate, generation)
-            scored.seconds += batch.seconds
-        progress(done)
+    with closing(load_epoch(plan, collate, workers=options.workers)) as batches:
+        for batch in batches:
+            scored.failures.update({failed.utterance.id: failed.reason for failed in batch.failed})
+            done += len(batch) + len({failed.utterance.id for failed in batch.failed})
+            if len(batch):
+                batch = batch.to(device)
+                with autocast(device, options.dtype):
+                    encoded = bundle.model.encode(batch.inputs, batch.lengths)
+                    sums += _losses(bundle, encoded, batch, objective)
+                    scored.pairs += _pairs(bundle.model, encoded, batch, collate, generation)
+                scored.seconds += batch.seconds
+            progress(done)
     scored.losses = means(sums)
     return scored
 

@@ -1,7 +1,8 @@
 """Endless batches in a fixed order that can be gone on with anywhere, prepared in worker processes."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,18 +40,19 @@ class Feed:
     def __post_init__(self) -> None:
         self._length = len(self.plan)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Generator[Batch]:
         while True:
             self.plan.epoch, self.plan.position = self.epoch, self.position
             self._length = len(self.plan)
             whole, used = self.position == 0, 0
             pinned = torch.cuda.is_available()
-            for batch in load_epoch(self.plan, self.collate, workers=self.workers, pin_memory=pinned):
-                self.position += 1
-                self.failures.update({failed.utterance.id: failed.reason for failed in batch.failed})
-                if len(batch.labels):
-                    used += 1
-                    yield batch
+            with closing(load_epoch(self.plan, self.collate, workers=self.workers, pin_memory=pinned)) as batches:
+                for batch in batches:
+                    self.position += 1
+                    self.failures.update({failed.utterance.id: failed.reason for failed in batch.failed})
+                    if len(batch.labels):
+                        used += 1
+                        yield batch
             if whole and not used:
                 reason = next(iter(self.failures.values()), "the manifests are empty")
                 raise InputError(f"Training needs at least one usable recording, but there is none: {reason}")

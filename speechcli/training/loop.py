@@ -1,29 +1,28 @@
 """The training loop, straight down."""
 
-import math
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from speechcli.data.collate import Batch
-from speechcli.errors import OutOfMemory, Stopped, TrainingDiverged, UsageError
+from speechcli.errors import Stopped, TrainingDiverged, UsageError
 from speechcli.training.ema import RunningMean
 from speechcli.training.events import Evaluated, Report, Sample, Saved, Stepped, Warned
-from speechcli.training.feed import Feed, seed_all
+from speechcli.training.feed import Feed
 from speechcli.training.freezing import freeze
-from speechcli.training.objective import PARTS, Counts, Objective, detached
-from speechcli.training.optimizer import clip_gradients, learning_rate, set_learning_rate
+from speechcli.training.objective import Objective
+from speechcli.training.optimizer import learning_rate, set_learning_rate
 from speechcli.training.options import TrainOptions
-from speechcli.training.precision import autocast
 from speechcli.training.progress import Meter, Progress, now, share_done
 from speechcli.training.signals import StopSignals
 from speechcli.training.state import TrainState, checkpoint_folder, prune_checkpoints, save_checkpoint
+from speechcli.training.step import Stepper
 
 
 class Evaluation(NamedTuple):
@@ -86,17 +85,19 @@ class Trainer:
         Raises:
             Stopped: at SIGINT or SIGTERM, after saving.
             TrainingDiverged: if too many steps in a row are not finite.
-            OutOfMemory: if the device's memory runs out.
+            OutOfMemory: if single recordings do not fit into the device's memory.
             UsageError: if nothing says when to end.
         """
         self._check_end()
         self.mean = RunningMean(self.model, self.options.run.ema_decay) if self.options.run.ema_decay else None
         self.progress = self._resumed(resume)
         self.saved = self.progress.step if resume else -1
-        self.wrapped, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        self.stepper = Stepper(
+            self.model, self.objective, self.optimizer, self.options, self.accelerator, self.progress
+        )
         self.meter, self.skipped_in_row, self.failures_told = Meter(), 0, 0
-        batches, every = iter(self.feed), self.options.run
-        with StopSignals() as signals:
+        every = self.options.run
+        with StopSignals() as signals, closing(iter(self.feed)) as batches:
             while not self._ended():
                 if self._agreed(signals.received):
                     self._stop()
@@ -115,7 +116,7 @@ class Trainer:
         )
 
     def _step(self, batches: Iterator[Batch]) -> None:
-        """Make one step: read, forward, backward, clip, move."""
+        """Make one step: set its learning rate, read, learn."""
         started = now()
         progress, options = self.progress, self.options
         done = share_done(options.run, progress, self.feed)
@@ -124,59 +125,18 @@ class Trainer:
         rate = learning_rate(options.optimizer, progress.step, done, warmup_share=progress.warmup_share)
         set_learning_rate(self.optimizer, rate)
         self._thaw()
-        group = [next(batches).to(self.accelerator.device) for _ in range(options.batch.accumulation)]
-        # the random numbers of a step (dropout, masks) depend on nothing before it: resuming needs no saved generators
-        seed_all((options.run.seed, progress.step, self.accelerator.process_index))
-        self.wrapped.train()
-        sums = self._gradients(group)
-        norm = clip_gradients(self.model, options.optimizer.clip)
-        if math.isfinite(norm) and bool(torch.isfinite(sums).all()):
-            self.optimizer.step()
+        group = [next(batches) for _ in range(options.batch.accumulation)]
+        moved = self.stepper.step(group)
+        if moved is None:
+            self._skip()
+        else:
             if self.mean:
                 self.mean.update(self.model, progress.step)
             self.skipped_in_row = 0
-            self.meter.add(sums, norm)
-        else:
-            self._skip()
-        self.optimizer.zero_grad(set_to_none=True)
+            self.meter.add(moved.sums, moved.norm)
         progress.step += 1
         progress.seconds += now() - started
         self.meter.time(sum(batch.seconds for batch in group), now() - started)
-
-    def _gradients(self, group: list[Batch]) -> Tensor:
-        """Add up the gradients of the whole step's mean loss; return the summed parts of this process."""
-        accelerator = self.accelerator
-        counted = torch.tensor(
-            [self.objective.counts(batch.labels, batch.ctc_labels, batch.teacher) for batch in group]
-        ).sum(dim=0)
-        if accelerator.num_processes > 1:
-            counted = accelerator.reduce(counted.to(accelerator.device), "sum")
-        counts = Counts(*counted.tolist())
-        sums = torch.zeros(2 * PARTS, dtype=torch.float64)
-        try:
-            for place, batch in enumerate(group):
-                last = place == len(group) - 1
-                with nullcontext() if last else accelerator.no_sync(self.wrapped):
-                    with autocast(accelerator.device, self.options.run.dtype):
-                        output = self.wrapped(batch.inputs, batch.lengths, batch.decoder_input_ids, batch.rows)
-                    losses = self.objective.losses(
-                        output.logits,
-                        batch.labels,
-                        output.ctc_logits,
-                        output.frame_lengths,
-                        batch.ctc_labels,
-                        taught=output.taught,
-                        teacher=batch.teacher,
-                    )
-                    # DDP averages over processes what the counts already do
-                    accelerator.backward(self.objective.total(losses, counts) * accelerator.num_processes)
-                sums += detached(losses)
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemory(
-                f"The device's memory ran out with batches of {self.options.batch.max_seconds:g} seconds.",
-                hint="halve batch.max_seconds and double batch.accumulation",
-            ) from error
-        return sums
 
     def _skip(self) -> None:
         self.progress.skipped += 1

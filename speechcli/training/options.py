@@ -164,8 +164,9 @@ class RunSection:
     """`auto`, `cpu`, `cuda` or `mps`."""
     threads: int = 0
     """Processor threads; 0: torch's own choice."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Numbers of the matrix products; weights stay float32. `auto`: bfloat16 where it is multiplied natively."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Numbers of the matrix products; weights and losses stay float32. `auto`: bfloat16 where it is multiplied
+    natively. float16 scales the loss."""
     ema_decay: float = 0.0
     """Evaluate and save a running mean of the weights with this decay, such as 0.999; 0: the weights themselves."""
     max_nonfinite: int = 10

@@ -30,6 +30,10 @@ class Progress:
     """Step of the newest evaluation."""
     since_best: int = 0
     """Evaluations since the best one."""
+    pieces: int = 1
+    """Into how many pieces batches are cut to fit into the device's memory."""
+    scaler: dict[str, Any] = field(default_factory=dict)
+    """With float16: the loss scale's `state_dict`."""
     best: list[list[float]] = field(default_factory=list)
     """[score, step] of the best evaluations, best first."""
 

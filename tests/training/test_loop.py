@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 
@@ -109,6 +110,25 @@ def test_worker_processes_change_nothing(start_run, tmp_path):
     alone.trainer.run()
     helped.trainer.run()
     assert_same(weights(alone.model), weights(helped.model))
+
+
+def test_worker_processes_end_with_the_run_even_while_its_error_is_kept(start_run):
+    run = start_run(options(run__max_steps=50, run__save_every=2), feed=make_feed(workers=1))
+    run.trainer.report = stop_at(2)
+    with pytest.raises(Stopped) as kept:
+        run.trainer.run()
+    assert multiprocessing.active_children() == []
+    assert kept.value.__traceback__ is not None
+
+
+def test_worker_processes_end_when_one_of_them_fails(start_run):
+    def broken(utterance):
+        raise ZeroDivisionError(utterance.id)
+
+    with pytest.raises(ZeroDivisionError) as kept:
+        start_run(options(), feed=make_feed(workers=1, read=broken)).trainer.run()
+    assert multiprocessing.active_children() == []
+    assert kept.value.__traceback__ is not None
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(start_run):

@@ -1,0 +1,163 @@
+"""One step of training: forward, backward, clip, move."""
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from speechcli.data.collate import Batch
+from speechcli.errors import OutOfMemory
+from speechcli.training.feed import seed_all
+from speechcli.training.objective import PARTS, Counts, Objective, detached
+from speechcli.training.optimizer import clip_gradients
+from speechcli.training.options import TrainOptions
+from speechcli.training.precision import autocast, chosen_dtype
+from speechcli.training.progress import Progress
+
+
+class Moved(NamedTuple):
+    """What a step did."""
+
+    sums: Tensor
+    """Summed parts of the losses of this process, see `objective.detached`."""
+    norm: float
+    """Of the gradient, before it was clipped."""
+
+
+class Stepper:
+    """Moves a model's weights, one step at a time.
+
+    With float16, losses are scaled so that small gradients survive, and the scale is found by trial (Micikevicius et
+    al. 2018). When the device's memory runs out, the step is done again with its batches cut in halves, and so are all
+    steps after it: the numbers stay those of the whole batch, but for rounding and dropout.
+
+    Args:
+        model: what learns.
+        objective: the loss.
+        optimizer: made over the model's parameters.
+        options: sections `run`, `batch` and `optimizer` are read.
+        accelerator: device and processes.
+        progress: where the run is; a part of it is kept here: `pieces` and `scaler`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        options: TrainOptions,
+        accelerator: Accelerator,
+        progress: Progress,
+    ) -> None:
+        self._model, self._objective, self._optimizer = model, objective, optimizer
+        self._options, self._accelerator, self._progress = options, accelerator, progress
+        self._wrapped = accelerator.prepare(model)
+        half = chosen_dtype(accelerator.device, options.run.dtype) == "float16"
+        self._scaler = torch.amp.GradScaler(accelerator.device.type, enabled=half)
+        if half and progress.scaler:
+            self._scaler.load_state_dict(progress.scaler)
+
+    def step(self, group: Sequence[Batch]) -> Moved | None:
+        """Learn from the batches of one step together; None where something was not finite and nothing moved.
+
+        Raises:
+            OutOfMemory: if not even single recordings fit into the device's memory.
+        """
+        self._wrapped.train()
+        sums = self._fitting_gradients(group)
+        self._scaler.unscale_(self._optimizer)
+        norm = clip_gradients(self._model, self._options.optimizer.clip)
+        finite = math.isfinite(norm) and bool(torch.isfinite(sums).all())
+        if finite:
+            self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._progress.scaler = self._scaler.state_dict()
+        self._optimizer.zero_grad(set_to_none=True)
+        return Moved(sums, norm) if finite else None
+
+    def _fitting_gradients(self, group: Sequence[Batch]) -> Tensor:
+        """Compute the gradients in pieces as large as the memory allows."""
+        progress = self._progress
+        while True:
+            # the random numbers of a step (dropout, masks) depend on nothing before it: resuming needs no saved states
+            seed_all((self._options.run.seed, progress.step, self._accelerator.process_index))
+            try:
+                return self._gradients([piece for batch in group for piece in cut(batch, progress.pieces)])
+            except torch.OutOfMemoryError as error:
+                together = max(len(batch) for batch in group) > progress.pieces
+                if not together or self._accelerator.num_processes > 1:  # other processes would wait for this one
+                    raise _too_large(self._options) from error
+            self._optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+            progress.pieces *= 2
+
+    def _gradients(self, group: Sequence[Batch]) -> Tensor:
+        """Add up the gradients of the whole step's mean loss; return the summed parts of this process."""
+        accelerator, objective = self._accelerator, self._objective
+        counts = self._counts(group)
+        sums = torch.zeros(2 * PARTS, dtype=torch.float64)
+        for place, batch in enumerate(group):
+            batch = batch.to(accelerator.device)
+            last = place == len(group) - 1
+            with nullcontext() if last else accelerator.no_sync(self._wrapped):
+                with autocast(accelerator.device, self._options.run.dtype):
+                    output = self._wrapped(batch.inputs, batch.lengths, batch.decoder_input_ids, batch.rows)
+                losses = objective.losses(
+                    output.logits,
+                    batch.labels,
+                    output.ctc_logits,
+                    output.frame_lengths,
+                    batch.ctc_labels,
+                    taught=output.taught,
+                    teacher=batch.teacher,
+                )
+                # DDP averages over processes what the counts already do
+                self._scaler.scale(objective.total(losses, counts) * accelerator.num_processes).backward()
+            sums += detached(losses)
+        return sums
+
+    def _counts(self, group: Sequence[Batch]) -> Counts:
+        """Count what the whole step learns from, over all batches and processes."""
+        each = [self._objective.counts(batch.labels, batch.ctc_labels, batch.teacher) for batch in group]
+        counted = torch.tensor(each).sum(dim=0)
+        if self._accelerator.num_processes > 1:
+            counted = self._accelerator.reduce(counted.to(self._accelerator.device), "sum")
+        return Counts(*counted.tolist())
+
+
+def cut(batch: Batch, pieces: int) -> list[Batch]:
+    """Cut a batch into at most so many pieces with about the same number of recordings."""
+    count = len(batch.utterances)
+    edges = sorted({round(count * piece / pieces) for piece in range(pieces + 1)})
+    if len(edges) <= 2:
+        return [batch]
+    return [_stretch(batch, start, end) for start, end in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def _stretch(batch: Batch, start: int, end: int) -> Batch:
+    """Return the recordings from `start` to `end` of a batch, with their texts."""
+    inside = (batch.rows >= start) & (batch.rows < end)
+    return replace(
+        batch,
+        inputs=batch.inputs[start:end],
+        lengths=None if batch.lengths is None else batch.lengths[start:end],
+        rows=batch.rows[inside] - start,
+        decoder_input_ids=batch.decoder_input_ids[inside],
+        labels=batch.labels[inside],
+        ctc_labels=None if batch.ctc_labels is None else batch.ctc_labels[start:end],
+        teacher=None if batch.teacher is None else batch.teacher[start:end],
+        utterances=batch.utterances[start:end],
+    )
+
+
+def _too_large(options: TrainOptions) -> OutOfMemory:
+    return OutOfMemory(
+        f"The device's memory ran out with single recordings of at most {options.batch.max_seconds:g} s.",
+        hint="lower data.max_seconds and batch.max_seconds, set run.gradient_checkpointing=true, or take a smaller "
+        "model",
+    )
