@@ -14,10 +14,11 @@ import numpy as np
 import soxr
 
 from speechcli.audio.decoders import CutShort, Decoder, open_decoder
+from speechcli.audio.inside import AudioFile, FileSlice, TableCell
 from speechcli.audio.raw import RawFormat
 from speechcli.errors import InputError, UsageError
 
-__all__ = ["AUDIO_BACKENDS", "AUDIO_EXTENSIONS", "Audio", "RawFormat", "audio_seconds", "read_audio"]
+__all__ = ["AUDIO_BACKENDS", "AUDIO_EXTENSIONS", "Audio", "RawFormat", "audio_rate", "audio_seconds", "read_audio"]
 
 AUDIO_BACKENDS = ("auto", "soundfile", "av")
 
@@ -45,7 +46,7 @@ class Audio(NamedTuple):
 
 
 def read_audio(
-    source: Path | BinaryIO,
+    source: AudioFile | BinaryIO,
     *,
     sample_rate: int,
     channel: str = "mix",
@@ -60,7 +61,7 @@ def read_audio(
     ``truncated`` set.
 
     Args:
-        source: path, or binary stream; a pipe is read to its end first.
+        source: file, or binary stream; a pipe is read to its end first.
         sample_rate: rate of the result, in Hz.
         channel: ``mix`` for the mean of all channels, or the number of one, from 0.
         start: where to begin, in seconds.
@@ -86,14 +87,14 @@ def read_audio(
     return Audio(samples, sample_rate, resampled.frames_in / decoder.sample_rate, resampled.truncated)
 
 
-def audio_seconds(path: Path) -> float:
+def audio_seconds(file: AudioFile) -> float:
     """Return the length of a sound file in seconds, from its header where that says it.
 
     Raises:
         InputError: when the file cannot be read or decoded.
     """
-    name = _name(path)
-    opened, _ = _openable(path, name)
+    name = _name(file)
+    opened, _ = _openable(file, name)
     with closing(open_decoder(opened, name, "auto", None)) as decoder:
         frames = decoder.frames
         if frames is None:
@@ -104,6 +105,17 @@ def audio_seconds(path: Path) -> float:
             except CutShort:
                 pass
         return frames / decoder.sample_rate
+
+
+def audio_rate(file: AudioFile) -> int:
+    """Return the sample rate of a sound file in Hz.
+
+    Raises:
+        InputError: when the file cannot be read or decoded.
+    """
+    name = _name(file)
+    with closing(open_decoder(_openable(file, name)[0], name, "auto", None)) as decoder:
+        return decoder.sample_rate
 
 
 class _Resampled:
@@ -172,15 +184,17 @@ def _check_empty(name: str, size: int, start: float, truncated: bool) -> None:
         )
 
 
-def _name(source: Path | BinaryIO) -> str:
-    if isinstance(source, Path):
+def _name(source: AudioFile | BinaryIO) -> str:
+    if isinstance(source, AudioFile):
         return str(source)
     name = getattr(source, "name", None)
     return name if isinstance(name, str) and name != "<stdin>" else "standard input"
 
 
-def _openable(source: Path | BinaryIO, name: str) -> tuple[Path | BinaryIO, int]:
+def _openable(source: AudioFile | BinaryIO, name: str) -> tuple[Path | BinaryIO, int]:
     """Return a regular file or a seekable stream, and its size in bytes."""
+    if isinstance(source, FileSlice | TableCell):
+        source = source.open()
     try:
         if isinstance(source, Path):
             mode = source.stat().st_mode

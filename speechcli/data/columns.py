@@ -1,18 +1,11 @@
-"""Rows and columns of a manifest file, whatever its format."""
+"""Rows and columns of a corpus, whatever its layout."""
 
-import csv
-import io
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from speechcli.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from _csv import Reader
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "utt_id", "utterance_id", "segment_id", "key"),
@@ -21,6 +14,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "start": ("start", "offset", "start_seconds"),
     "end": ("end", "end_seconds"),
     "teacher": ("teacher", "teacher_frames"),
+    "confidence": ("confidence",),
     "speaker": ("speaker", "speaker_id", "client_id", "spk_id"),
     "source_language": ("src_lang", "source_lang", "source_language", "lang", "language", "locale"),
     "target_language": ("tgt_lang", "target_lang", "target_language", "trg_lang"),
@@ -36,18 +30,43 @@ WIDE = re.compile(r"text_([a-z]{2,3}([-_][A-Za-z]{2,4})?)")
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a manifest."""
+    """A line of a manifest, or an entry of a corpus."""
 
     line: int
-    """Line in the file, counted from 1, the header included."""
+    """Line in the file, counted from 1, the header included; 0 where the entry is a whole file."""
     cells: Mapping[str, str]
     """Column to text, stripped; empty cells are absent."""
     problem: str | None = None
     """Why the line cannot be read; None if it can."""
+    file: str = ""
+    """Which file of the corpus, where it has several; relative to its folder."""
+
+    @property
+    def where(self) -> str:
+        """Where the row stands, such as "line 3"."""
+        return " ".join([*([self.file] if self.file else []), *([f"line {self.line}"] if self.line else [])])
 
     def get(self, column: str | None) -> str | None:
         """Return a cell; None if it is empty or there is no such column."""
         return None if column is None else self.cells.get(column)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a reader finds."""
+
+    rows: list[Row]
+    columns: list[str]
+    """Names of all cells that a row may have, in order of appearance."""
+    folder: Path
+    """What paths of recordings are relative to."""
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], folder: Path) -> "Table":
+        """Make a table whose columns are the cells that occur."""
+        listed = list(rows)
+        names = dict.fromkeys(name for row in listed for name in row.cells)
+        return cls(listed, list(dict.fromkeys(("audio", *names))), folder)
 
 
 @dataclass(frozen=True)
@@ -60,6 +79,7 @@ class Columns:
     start: str | None = None
     end: str | None = None
     teacher: str | None = None
+    confidence: str | None = None
     speaker: str | None = None
     source_language: str | None = None
     target_language: str | None = None
@@ -74,30 +94,6 @@ class Columns:
         found = {role: getattr(self, role) for role in COLUMNS}
         wide = [f"text({language})={column}" for language, column in self.wide.items()]
         return ", ".join([f"{role}={column}" for role, column in found.items() if column] + wide)
-
-
-def read_rows(path: Path) -> tuple[list[Row], list[str]]:
-    """Read the rows of a manifest and the names of all its columns, in order of appearance.
-
-    Args:
-        path: ``.jsonl``, ``.json``, ``.csv``, else tab separated without quoting.
-
-    Raises:
-        InputError: if the file cannot be read or is empty.
-    """
-    try:
-        # "utf-8-sig": spreadsheets put a byte order mark in front of the first column's name.
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The manifest `{path}` must be a readable UTF-8 file, but: {error}.") from error
-    as_json = path.suffix.lower() in (".jsonl", ".json")
-    rows = list(_json_rows(text) if as_json else _table_rows(text, comma=path.suffix.lower() == ".csv"))
-    names = dict.fromkeys(name for row in rows for name in row.cells)
-    if not as_json:
-        names = dict.fromkeys(_header(text, comma=path.suffix.lower() == ".csv"))
-    if not rows:
-        raise InputError(f"The manifest `{path}` must hold at least one row, but has none.")
-    return rows, list(names)
 
 
 def find_columns(names: list[str], chosen: Mapping[str, str], path: Path) -> Columns:
@@ -129,55 +125,3 @@ def find_columns(names: list[str], chosen: Mapping[str, str], path: Path) -> Col
     taken = set(found.values())
     matches = [match for name in names if name not in taken and (match := WIDE.fullmatch(name))]
     return Columns(**found, wide={match[1]: match[0] for match in matches})
-
-
-def _table(text: str, *, comma: bool) -> "Reader":
-    # newline="" lets csv count lines inside quoted cells.
-    source = io.StringIO(text, newline="")
-    if comma:
-        return csv.reader(source, strict=True)
-    return csv.reader(source, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
-def _header(text: str, *, comma: bool) -> list[str]:
-    try:
-        return [name.strip() for name in next(_table(text, comma=comma), [])]
-    except csv.Error:
-        return []
-
-
-def _table_rows(text: str, *, comma: bool) -> Iterator[Row]:
-    header = _header(text, comma=comma)
-    table = _table(text, comma=comma)
-    next(table, None)
-    while True:
-        line = table.line_num + 1
-        try:
-            cells = next(table)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Row(line, {}, f"the line must be comma separated with closed quotes, but: {error}")
-            continue
-        if not any(cell.strip() for cell in cells):
-            continue
-        named = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
-        extra = len(cells) - len(header)
-        problem = f"the line must have {len(header)} cells, but has {len(cells)}" if extra > 0 else None
-        yield Row(line, named, problem)
-
-
-def _json_rows(text: str) -> Iterator[Row]:
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
-        try:
-            value = json.loads(content)
-        except ValueError as error:
-            yield Row(line, {}, f"the line must be a json object, but: {error}")
-            continue
-        if not isinstance(value, dict):
-            yield Row(line, {}, f"the line must be a json object, but is a {type(value).__name__}")
-            continue
-        cells = {name: str(cell).strip() for name, cell in value.items() if cell is not None}
-        yield Row(line, {name: cell for name, cell in cells.items() if cell})

@@ -1,16 +1,19 @@
-"""Manifests: tables of recordings and texts, read from TSV, CSV or JSON lines.
+"""Manifests: recordings and texts, read from a table (TSV, CSV, JSON lines) or a corpus in its own layout.
 
 A *narrow* manifest has one text a row (`text`, `src_lang`, perhaps `tgt_lang`); a *wide* one has a column `text_<lang>`
 for every language, so that one recording teaches several. Both may be mixed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from speechcli.data.columns import COLUMNS, Columns, Row, find_columns, read_rows
-from speechcli.errors import InputError, SpeechCliError, UsageError
+from speechcli.audio.inside import AudioFile, outer_file
+from speechcli.data.columns import COLUMNS, Columns, Row, find_columns
+from speechcli.data.readers.layouts import read_layout
+from speechcli.data.recordings import RowError, find_recording, find_times, read_number
+from speechcli.errors import InputError, UsageError
 from speechcli.text.languages import language_code
 
 Task = Literal["transcribe", "translate", "both"]
@@ -30,7 +33,7 @@ class Utterance:
     """A recording, or a stretch of one, and what is known about it."""
 
     id: str
-    audio: Path
+    audio: AudioFile
     seconds: float
     targets: tuple[Target, ...] = ()
     """The texts to learn or to score against, transcript first."""
@@ -45,6 +48,10 @@ class Utterance:
     """Where the stretch ends in the file, in seconds; None for the file's end."""
     teacher: Path | None = None
     """A .npy file (frames,) of whole numbers: the classes that a larger encoder sees in it, to learn from."""
+    confidence: float | None = None
+    """How sure the model was that wrote its texts, from 0 to 1; None where people wrote them."""
+    where: str = field(default="", compare=False)
+    """Where in its manifest it stands, such as "line 3"."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +98,8 @@ class ManifestOptions:
 class BadRow(NamedTuple):
     """A row that cannot be used."""
 
-    line: int
-    """Line in the file, counted from 1, the header included."""
+    where: str
+    """Where in the manifest it stands, such as "line 3"; lines are counted from 1, the header included."""
     reason: str
 
 
@@ -113,40 +120,35 @@ class Manifest:
         return sum(utterance.seconds for utterance in self.utterances)
 
 
-class _RowError(Exception):
-    """A reason why a row is bad."""
-
-
 def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Manifest:
-    """Read a manifest; bad rows are reported and the others read on.
+    """Read a manifest or a corpus; bad rows are reported and the others read on.
 
     Args:
-        path: ``.csv`` (comma, quoted), ``.jsonl``/``.json`` (an object a line, NeMo's keys too), else tab separated
-            without quoting. Paths of recordings are relative to its folder.
+        path: ``.csv`` (comma, quoted), ``.jsonl``/``.json`` (an object a line, NeMo's keys too), another file (tab
+            separated without quoting), or what `speechcli.data.readers` knows. Paths of recordings are relative to its
+            folder; ``archive.zip:offset:length`` (bytes), ``sound.wav:offset:length`` (samples) and
+            ``table.parquet:row`` name a part of a file.
         options: what to take; None takes all.
 
     Raises:
         InputError: if the file cannot be read, has no column of recordings, or no row is usable.
     """
     options = options or ManifestOptions()
-    rows, names = read_rows(path)
-    columns = find_columns(names, options.columns, path)
+    table = read_layout(path)
+    columns = find_columns(table.columns, options.columns, path)
     utterances: dict[str, Utterance] = {}
-    first_lines: dict[str, int] = {}
     bad: list[BadRow] = []
     left_out = 0
-    for row in rows:
+    for row in table.rows:
         try:
-            utterance = _utterance(row, columns, path.parent, options)
+            utterance = _utterance(row, columns, table.folder, options)
             if utterance is None:
                 left_out += 1
                 continue
-            first = first_lines.setdefault(utterance.id, row.line)
-            if first != row.line:
-                utterance = _merged(utterances[utterance.id], utterance, first)
-            utterances[utterance.id] = utterance
-        except _RowError as error:
-            bad.append(BadRow(row.line, str(error)))
+            first = utterances.get(utterance.id)
+            utterances[utterance.id] = utterance if first is None else _merged(first, utterance)
+        except RowError as error:
+            bad.append(BadRow(row.where, str(error)))
     if not utterances:
         raise InputError(_nothing_usable(path, bad, left_out), hint=f"columns found: {columns.summary()}")
     return Manifest(path, tuple(utterances.values()), tuple(bad), left_out)
@@ -154,16 +156,16 @@ def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Mani
 
 def _nothing_usable(path: Path, bad: list[BadRow], left_out: int) -> str:
     message = f"`{path}` must hold at least one usable row, but {len(bad)} are bad and {left_out} are not wanted"
-    return f"{message}; line {bad[0].line}: {bad[0].reason}." if bad else f"{message}."
+    return f"{message}; {bad[0].where}: {bad[0].reason}." if bad else f"{message}."
 
 
 def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOptions) -> Utterance | None:
     """Make an utterance of a row; None if the options do not want it."""
     if row.problem:
-        raise _RowError(row.problem)
+        raise RowError(row.problem)
     audio = row.get(columns.audio)
     if not audio:
-        raise _RowError(f"`{columns.audio}` must name a recording, but is empty")
+        raise RowError(f"`{columns.audio}` must name a recording, but is empty")
     language = row.get(columns.source_language) or options.default_language
     if not _wanted(language, options.source_languages):
         return None
@@ -171,29 +173,32 @@ def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOption
     targets = _targets(transcript, translations, language, options)
     if options.need_targets and not targets:
         if transcript is None and not translations:
-            raise _RowError("the row must have a text, but every text is empty or has no known column")
+            raise RowError("the row must have a text, but every text is empty or has no known column")
         return None
-    file = folder / Path(audio).expanduser()
-    if options.check_audio and not file.is_file():
-        raise _RowError(f"the recording must exist, but `{file}` does not")
-    start, end, seconds = _times(row, columns, file)
+    file, part = find_recording(audio, folder)
+    if options.check_audio and not outer_file(file).is_file():
+        raise RowError(f"the recording must exist, but `{outer_file(file)}` does not")
+    start, end, seconds = find_times(row, columns, file, part)
     if not options.min_seconds <= seconds <= options.max_seconds:
         limits = f"between {options.min_seconds:g} and {options.max_seconds:g} s"
-        raise _RowError(f"the recording must be {limits} long, but has {seconds:g} s")
-    name = row.get(columns.id) or (audio if start is None else f"{audio}@{start}")
+        raise RowError(f"the recording must be {limits} long, but has {seconds:g} s")
+    name = row.get(columns.id) or (audio if start is None or part else f"{audio}@{start}")
     speaker, taught = row.get(columns.speaker), row.get(columns.teacher)
     teacher = None if taught is None else folder / taught
-    return Utterance(name, file, seconds, targets, transcript, language, speaker, start, end, teacher)
+    confidence = read_number(row, columns.confidence, rule="from 0 to 1", maximum=1.0)
+    return Utterance(
+        name, file, seconds, targets, transcript, language, speaker, start, end, teacher, confidence, row.where
+    )
 
 
-def _merged(first: Utterance, second: Utterance, line: int) -> Utterance:
+def _merged(first: Utterance, second: Utterance) -> Utterance:
     """Join two rows of one recording that give texts in different languages."""
     if (first.audio, first.start, first.end) != (second.audio, second.start, second.end):
-        raise _RowError(f"`id` must be unique to a recording, but {second.id!r} is another one in line {line}")
+        raise RowError(f"`id` must be unique to a recording, but {second.id!r} is another one in {first.where}")
     languages = {target.language for target in first.targets}
     new = tuple(target for target in second.targets if target.language not in languages)
     if not new:
-        raise _RowError(f"the row must say something new, but line {line} has this recording in the same language")
+        raise RowError(f"the row must say something new, but {first.where} has this recording in the same language")
     return replace(first, targets=first.targets + new, transcript=first.transcript or second.transcript)
 
 
@@ -234,48 +239,6 @@ def _targets(
     if options.task != "transcribe":
         targets += translations
     return tuple(target for target in targets if _wanted(target.language, options.target_languages))
-
-
-def _times(row: Row, columns: Columns, file: Path) -> tuple[float | None, float | None, float]:
-    """Return start, end and length in seconds."""
-    start = _number(row, columns.start, minimum=0.0)
-    end = _number(row, columns.end, minimum=0.0)
-    seconds = _number(row, columns.seconds, minimum=0.0)
-    if end is not None:
-        if end <= (start or 0.0):
-            raise _RowError(f"`{columns.end}` must be after the start ({start or 0.0:g} s), but is {end:g}")
-        seconds = end - (start or 0.0)
-    elif seconds is None:
-        seconds = _audio_seconds(file) - (start or 0.0)
-    elif start is not None:
-        end = start + seconds
-    if seconds <= 0:
-        raise _RowError(f"the recording must be longer than 0 s, but has {seconds:g} s")
-    return start, end, seconds
-
-
-def _number(row: Row, column: str | None, *, minimum: float) -> float | None:
-    text = row.get(column)
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not minimum <= value < float("inf"):
-        raise _RowError(f"`{column}` must be a number of seconds, but is {text!r}")
-    return value
-
-
-def _audio_seconds(file: Path) -> float:
-    """Read the length from the header of a recording."""
-    from speechcli.audio import read
-
-    audio_seconds: Callable[[Path], float] = read.audio_seconds
-    try:
-        return audio_seconds(file)
-    except (SpeechCliError, OSError) as error:
-        raise _RowError(f"the length of the recording must be readable, but: {error}") from error
 
 
 def _wanted(language: str | None, kept: tuple[str, ...] | None) -> bool:

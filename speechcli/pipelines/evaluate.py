@@ -184,7 +184,7 @@ def _read(options: EvaluateOptions) -> tuple[list[Utterance], tuple[str, ...]]:
     for path in options.manifests:
         manifest = read_manifest(path, options=wanted)
         utterances += manifest.utterances[: options.limit or None]
-        bad_rows += [f"{path} line {row.line}: {row.reason}." for row in manifest.bad_rows]
+        bad_rows += [f"{path} {row.where}: {row.reason}." for row in manifest.bad_rows]
     if not utterances:
         raise InputError("An evaluation needs usable rows, but the manifests have none.")
     return utterances, tuple(bad_rows)

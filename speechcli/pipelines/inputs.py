@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from speechcli.audio.inside import AudioFile
 from speechcli.audio.read import AUDIO_EXTENSIONS
 from speechcli.errors import InputError, UsageError
 from speechcli.pipelines.options import InputOptions
@@ -15,7 +16,7 @@ from speechcli.pipelines.outcome import Failure
 class Source(NamedTuple):
     """One recording to listen to."""
 
-    path: Path | None
+    path: AudioFile | None
     """The file; None: standard input."""
     name: str
     """What transcripts, the journal and messages call it."""
@@ -144,7 +145,7 @@ def _from_manifest(path: Path) -> Iterator[Source | Failure]:
 
     manifest = read_manifest(path, options=ManifestOptions(need_targets=False, check_audio=False))
     for row in manifest.bad_rows:
-        yield Failure(f"{path}:{row.line}", row.reason)
+        yield Failure(f"{path} {row.where}", row.reason)
     for utterance in manifest.utterances:
         place = PurePath(*_parts(utterance.id))
         name = str(utterance.audio)
@@ -158,7 +159,7 @@ def _parts(identity: str) -> Iterable[str]:
 
 
 def _identity(source: Source) -> Hashable:
-    return source.path and os.path.realpath(source.path), source.start, source.end
+    return source.path and os.path.realpath(str(source.path)), source.start, source.end
 
 
 def _missing(text: str) -> Failure:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from speechcli.audio.inside import outer_file
 from speechcli.pipelines.inputs import Source
 from speechcli.pipelines.outcome import Failure
 from speechcli.pipelines.outputs import FAILURES, JOURNAL, Output, output_error
@@ -70,11 +71,11 @@ class Journal:
         if source.path is None:
             return None  # standard input is different each time
         try:
-            state = os.stat(source.path)
+            state = os.stat(outer_file(source.path))
         except OSError:
             return None
         return {
-            "path": os.path.abspath(source.path),
+            "path": os.path.abspath(str(source.path)),
             "size": state.st_size,
             "changed": state.st_mtime_ns,
             "stretch": [source.start, source.end],

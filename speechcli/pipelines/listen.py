@@ -4,9 +4,9 @@ import io
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from speechcli.audio.inside import AudioFile
 from speechcli.audio.read import Audio, RawFormat, read_audio
 from speechcli.audio.segments import Stretch, cut
 from speechcli.errors import OutOfMemory, SpeechCliError
@@ -204,7 +204,7 @@ def read_source(source: Source, options: InputOptions, sample_rate: int) -> Audi
     if source.start is not None or source.end is not None:
         start, end = source.start, source.end
     # Standard input that is a file can be sought, but its start is where the caller left it.
-    stream: Path | BinaryIO = io.BytesIO(sys.stdin.buffer.read()) if source.path is None else source.path
+    stream: AudioFile | BinaryIO = io.BytesIO(sys.stdin.buffer.read()) if source.path is None else source.path
     return read_audio(
         stream,
         sample_rate=sample_rate,

@@ -67,9 +67,7 @@ def read_manifests(
         manifest = read_manifest(Path(path), options=wanted)
         bad = len(manifest.bad_rows)
         if bad:
-            first = (
-                f"{bad} rows of {path} are bad, first line {manifest.bad_rows[0].line}: {manifest.bad_rows[0].reason}"
-            )
+            first = f"{bad} rows of {path} are bad, first {manifest.bad_rows[0].where}: {manifest.bad_rows[0].reason}"
             if bad > data.max_bad * (bad + len(manifest.utterances) + manifest.left_out):
                 raise InputError(f"{first}.", hint="repair the manifest, or allow more with --set data.max_bad=0.1")
             report(Warned(f"{first}."))

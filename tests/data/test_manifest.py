@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from speechcli.audio import read
+from speechcli.data import recordings
 from speechcli.data.manifest import ManifestOptions, Target, read_manifest
 from speechcli.errors import InputError, UsageError
 
@@ -80,7 +80,7 @@ def test_a_broken_quote_spoils_its_own_line_only(folder: Path) -> None:
     path = write(folder, 'path,seconds,text\na.flac,1,"x"y\nb.flac,1,good\n', "m.csv")
     manifest = read_manifest(path)
     assert [utterance.id for utterance in manifest.utterances] == ["b.flac"]
-    assert manifest.bad_rows[0].line == 2
+    assert manifest.bad_rows[0].where == "line 2"
     assert "closed quotes" in manifest.bad_rows[0].reason
 
 
@@ -122,7 +122,7 @@ def test_rows_of_one_recording_in_several_languages_are_joined(folder: Path) -> 
     (utterance,) = manifest.utterances
     assert utterance.targets == (Target("yes", "en"), Target("ja", "de"))
     assert utterance.transcript == "ja"
-    assert manifest.bad_rows[0].line == 3
+    assert manifest.bad_rows[0].where == "line 3"
     assert "line 1 has this recording in the same language" in manifest.bad_rows[0].reason
 
 
@@ -141,11 +141,13 @@ def test_missing_seconds_are_read_from_the_recording(folder: Path, monkeypatch: 
             raise InputError("`c.flac` is no sound.")
         return 4.25
 
-    monkeypatch.setattr(read, "audio_seconds", audio_seconds)
+    monkeypatch.setattr(recordings, "audio_seconds", audio_seconds)
     manifest = read_manifest(write(folder, "path\tseconds\ttext\na.flac\t\tx\nb.flac\t2\tx\nc.flac\t\tx\n"))
     assert [utterance.seconds for utterance in manifest.utterances] == [4.25, 2.0]
     assert asked == ["a.flac", "c.flac"]
-    assert manifest.bad_rows == ((4, "the length of the recording must be readable, but: `c.flac` is no sound."),)
+    assert manifest.bad_rows == (
+        ("line 4", "the length of the recording must be readable, but: `c.flac` is no sound."),
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,20 +173,20 @@ def test_every_bad_row_is_told_with_its_line_and_the_rest_is_read(
     path = write_lines(folder, good | {"id": "first"}, good | {"path": "c.flac"} | row, good | {"path": "d.flac"})
     manifest = read_manifest(path, options=ManifestOptions(min_seconds=0.5, max_seconds=30))
     assert [utterance.id for utterance in manifest.utterances] == ["first", "d.flac"]
-    ((line, told),) = manifest.bad_rows
-    assert line == 2
+    ((where, told),) = manifest.bad_rows
+    assert where == "line 2"
     assert told.startswith(reason)
 
 
 def test_lines_that_are_no_rows_are_bad(folder: Path) -> None:
     good = '{"path": "a.flac", "seconds": 1, "text": "x"}\n'
     manifest = read_manifest(write(folder, good + "{\n\n[1]\n", "m.jsonl"))
-    assert [(row.line, row.reason[:40]) for row in manifest.bad_rows] == [
-        (2, "the line must be a json object, but: Exp"),
-        (4, "the line must be a json object, but is a"),
+    assert [(row.where, row.reason[:40]) for row in manifest.bad_rows] == [
+        ("line 2", "the line must be a json object, but: Exp"),
+        ("line 4", "the line must be a json object, but is a"),
     ]
     manifest = read_manifest(write(folder, "path\tseconds\ttext\na.flac\t1\tx\n\nb.flac\t1\tx\ty\n"))
-    assert manifest.bad_rows == ((4, "the line must have 3 cells, but has 4"),)
+    assert manifest.bad_rows == (("line 4", "the line must have 3 cells, but has 4"),)
 
 
 def test_files_need_not_exist_when_they_are_not_checked(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""Recordings that lie inside another file: stored in an archive, or in a cell of a Parquet table."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from speechcli.errors import InputError, UsageError
+
+FEATURES_MAGIC = b"\x93NUMPY"
+
+
+@dataclass(frozen=True)
+class FileSlice:
+    """A sound file that is stored uncompressed in another, such as a zip archive."""
+
+    path: Path
+    offset: int
+    """In bytes."""
+    length: int
+    """In bytes."""
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.offset}:{self.length}"
+
+    def open(self) -> BinaryIO:
+        """Return the bytes of the sound file.
+
+        Raises:
+            InputError: if the archive cannot be read, is too short, or holds features there.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                data = file.read(self.length)
+        except OSError as error:
+            raise InputError(f"`{self.path}` cannot be read: {error.strerror or error}.") from error
+        if len(data) < self.length:
+            raise InputError(f"`{self}` must lie within its archive, but that ends before.")
+        if data.startswith(FEATURES_MAGIC):
+            raise InputError(f"`{self}` must be sound, but holds features (.npy).")
+        return io.BytesIO(data)
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """A sound file in a row of a Parquet table, as Hugging Face `datasets` writes them."""
+
+    path: Path
+    row: int
+    """Counted from 0."""
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.row}"
+
+    def open(self) -> BinaryIO:
+        """Return the bytes of the sound file; rows next to each other are read from the disk once.
+
+        Raises:
+            InputError: if the table cannot be read, or holds no sound there.
+            UsageError: if pyarrow is not installed.
+        """
+        row = self.row
+        for group, rows in enumerate(_group_sizes(self.path)):
+            if row < rows:
+                data = _sounds(self.path, group)[row].as_py()
+                break
+            row -= rows
+        else:
+            raise InputError(f"`{self}` must be a row of the table, but that has fewer.")
+        if data is None:
+            raise InputError(f"`{self}` must hold a recording, but holds the name of one at most.")
+        return io.BytesIO(data)
+
+
+AudioFile = Path | FileSlice | TableCell
+"""A sound file, wherever it lies."""
+
+
+def outer_file(audio: AudioFile) -> Path:
+    """Return the file on the disk."""
+    return audio if isinstance(audio, Path) else audio.path
+
+
+def open_parquet(path: Path) -> Any:
+    """Open a Parquet file.
+
+    Raises:
+        InputError: if it is none.
+        UsageError: if pyarrow is not installed.
+    """
+    if importlib.util.find_spec("pyarrow") is None:
+        raise UsageError(f"Parquet files need pyarrow to be read: {path}.", hint="pip install 'speechcli[parquet]'")
+    pyarrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    try:
+        return parquet.ParquetFile(path, memory_map=True)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(f"`{path}` cannot be read as a Parquet file: {error}.") from error
+
+
+def audio_column(schema: Any) -> str | None:
+    """Return the first column of an Arrow schema that holds sound: bytes, and perhaps a path."""
+    for field in schema:
+        if "bytes" in [field.type.field(index).name for index in range(field.type.num_fields)]:
+            return str(field.name)
+    return None
+
+
+@lru_cache(maxsize=64)
+def _group_sizes(path: Path) -> list[int]:
+    metadata = open_parquet(path).metadata
+    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+
+
+@lru_cache(maxsize=2)
+def _sounds(path: Path, group: int) -> Any:
+    """Return the sound files of a group of rows, which is what Parquet reads at once."""
+    table = open_parquet(path)
+    column = audio_column(table.schema_arrow)
+    if column is None:
+        raise InputError(f"`{path}` must have a column of sound (bytes and path), but has none.")
+    cells = table.read_row_group(group, columns=[f"{column}.bytes"]).column(column)
+    return importlib.import_module("pyarrow.compute").struct_field(cells, "bytes")

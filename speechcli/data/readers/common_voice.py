@@ -1,0 +1,48 @@
+"""Common Voice, and CoVoST 2, which translates it: tables beside a folder `clips`."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from speechcli.data.columns import Row, Table
+from speechcli.data.readers.tables import read_lines, read_table
+
+CLIPS = "clips"
+DURATIONS = "clip_durations.tsv"
+COVOST = re.compile(r"covost_v2\.([A-Za-z-]+)_([A-Za-z-]+)\.\w+\.tsv")
+
+
+def is_common_voice(path: Path) -> bool:
+    """Whether a file is a table of Common Voice or CoVoST 2, such as ``train.tsv``."""
+    return path.suffix == ".tsv" and (path.parent / CLIPS).is_dir() and path.is_file()
+
+
+def read_common_voice(path: Path) -> Table:
+    """Read a split; CoVoST 2 says its two languages in the name of the file.
+
+    Raises:
+        InputError: if the table cannot be read.
+    """
+    table = read_table(path)
+    languages = COVOST.fullmatch(path.name)
+    said = {} if languages is None else {"src_lang": languages[1], "tgt_lang": languages[2]}
+    durations = _durations(path.parent / DURATIONS)
+    rows = [_with_clip(row, said, durations) for row in table.rows]
+    return replace(table, rows=rows, columns=list(dict.fromkeys([*table.columns, *said, "seconds"])))
+
+
+def _with_clip(row: Row, said: dict[str, str], durations: dict[str, str]) -> Row:
+    clip = row.get("path")
+    if clip is None:
+        return row
+    name = clip if Path(clip).suffix else f"{clip}.mp3"
+    length = {"seconds": durations[name]} if name in durations else {}
+    return replace(row, cells={**row.cells, **said, **length, "path": f"{CLIPS}/{name}"})
+
+
+def _durations(path: Path) -> dict[str, str]:
+    """Return the length of each clip in seconds, where the release says it: opening a million MP3 files takes long."""
+    if not path.is_file():
+        return {}
+    cells = (line.split("\t") for line in read_lines(path))
+    return {name: str(int(length) / 1000) for name, length, *_ in cells if length.isdigit()}

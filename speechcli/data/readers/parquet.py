@@ -1,0 +1,62 @@
+"""Parquet files of Hugging Face `datasets`, with the recordings inside (extra `parquet`)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from speechcli.audio.inside import audio_column, open_parquet
+from speechcli.data.columns import Row, Table
+from speechcli.errors import InputError
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a path is a Parquet file, a folder of such, or `data/train` for `data/train-00000-of-00002.parquet`."""
+    return bool(_files(path))
+
+
+def read_parquet(path: Path) -> Table:
+    """Read the files of one split.
+
+    Raises:
+        InputError: if a folder holds several splits, or a file has no column of sound.
+        UsageError: if pyarrow is not installed.
+    """
+    files = _files(path)
+    splits = sorted({file.stem.split("-")[0] for file in files})
+    if len(splits) > 1:
+        raise InputError(
+            f"`{path}` must hold one split, but holds {', '.join(splits)}.", hint=f"name one: {path / splits[0]}"
+        )
+    return Table.of(_unique_ids([row for file in files for row in _rows(file)]), files[0].parent)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix == ".parquet" else []
+    folder, pattern = (path, "*.parquet") if path.is_dir() else (path.parent, f"{path.name}-*-of-*.parquet")
+    return sorted(folder.glob(pattern))
+
+
+def _rows(file: Path) -> Iterator[Row]:
+    table = open_parquet(file)
+    if audio_column(table.schema_arrow) is None:
+        raise InputError(f"`{file}` must have a column of sound (bytes and path), but has none.")
+    plain = [field.name for field in table.schema_arrow if _is_plain(field.type)]
+    rows = (values for batch in table.iter_batches(columns=plain) for values in batch.to_pylist())
+    for number, values in enumerate(rows):
+        cells = {name: str(value).strip() for name, value in values.items() if value is not None}
+        cells = {name: cell for name, cell in cells.items() if cell} | {"audio": f"{file.name}:{number}"}
+        yield Row(number + 1, cells, file=file.name)
+
+
+def _unique_ids(rows: list[Row]) -> list[Row]:
+    """Leave out the column `id` where it is not the recordings' but, as in FLEURS, the sentences'."""
+    ids = [row.cells["id"] for row in rows if "id" in row.cells]
+    if len(set(ids)) == len(ids):
+        return rows
+    return [replace(row, cells={name: cell for name, cell in row.cells.items() if name != "id"}) for row in rows]
+
+
+def _is_plain(kind: Any) -> bool:
+    return not (kind.num_fields or str(kind) in ("binary", "large_binary"))

@@ -1,0 +1,103 @@
+"""Tables: TSV, CSV, and JSON lines with our names, NeMo's, fairseq's or those of a data set's own columns."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speechcli.data.columns import Row, Table
+from speechcli.errors import InputError
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+
+def read_table(path: Path) -> Table:
+    """Read ``.jsonl`` or ``.json`` (an object a line), ``.csv`` (comma, quoted), else tab separated without quoting.
+
+    Raises:
+        InputError: if the file cannot be read or is empty.
+    """
+    text = read_text(path)
+    as_json, comma = path.suffix.lower() in (".jsonl", ".json"), path.suffix.lower() == ".csv"
+    rows = list(_json_rows(text) if as_json else _table_rows(text, comma=comma))
+    if not rows:
+        raise InputError(f"The manifest `{path}` must hold at least one row, but has none.")
+    names = (name for row in rows for name in row.cells) if as_json else _header(text, comma=comma)
+    return Table(rows, list(dict.fromkeys(names)), path.parent)
+
+
+def read_text(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        InputError: if it cannot be read or is no UTF-8.
+    """
+    try:
+        # "utf-8-sig": spreadsheets put a byte order mark in front of the first column's name.
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The manifest `{path}` must be a readable UTF-8 file, but: {error}.") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read the lines of a text file; only a line feed ends one.
+
+    Raises:
+        InputError: if it cannot be read or is no UTF-8.
+    """
+    return [line.removesuffix("\r") for line in read_text(path).removesuffix("\n").split("\n")]
+
+
+def _table(text: str, *, comma: bool) -> "Reader":
+    # newline="" lets csv count lines inside quoted cells.
+    source = io.StringIO(text, newline="")
+    if comma:
+        return csv.reader(source, strict=True)
+    return csv.reader(source, delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def _header(text: str, *, comma: bool) -> list[str]:
+    try:
+        return [name.strip() for name in next(_table(text, comma=comma), [])]
+    except csv.Error:
+        return []
+
+
+def _table_rows(text: str, *, comma: bool) -> Iterator[Row]:
+    header = _header(text, comma=comma)
+    table = _table(text, comma=comma)
+    next(table, None)
+    while True:
+        line = table.line_num + 1
+        try:
+            cells = next(table)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Row(line, {}, f"the line must be comma separated with closed quotes, but: {error}")
+            continue
+        if not any(cell.strip() for cell in cells):
+            continue
+        named = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
+        extra = len(cells) - len(header)
+        problem = f"the line must have {len(header)} cells, but has {len(cells)}" if extra > 0 else None
+        yield Row(line, named, problem)
+
+
+def _json_rows(text: str) -> Iterator[Row]:
+    for line, content in enumerate(text.split("\n"), start=1):
+        if not content.strip():
+            continue
+        try:
+            value = json.loads(content)
+        except ValueError as error:
+            yield Row(line, {}, f"the line must be a json object, but: {error}")
+            continue
+        if not isinstance(value, dict):
+            yield Row(line, {}, f"the line must be a json object, but is a {type(value).__name__}")
+            continue
+        cells = {name: str(cell).strip() for name, cell in value.items() if cell is not None}
+        yield Row(line, {name: cell for name, cell in cells.items() if cell})

@@ -1,0 +1,101 @@
+"""Where the recording of a row lies, and which stretch of it is meant."""
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from speechcli.audio.inside import AudioFile, FileSlice, TableCell
+from speechcli.audio.read import audio_rate, audio_seconds
+from speechcli.data.columns import Columns, Row
+from speechcli.errors import SpeechCliError
+
+Number = TypeVar("Number", int, float)
+
+
+class RowError(Exception):
+    """A reason why a row is bad."""
+
+
+class Part(NamedTuple):
+    """A stretch of a file, in samples."""
+
+    offset: int
+    length: int
+
+
+def find_recording(text: str, folder: Path) -> tuple[AudioFile, Part | None]:
+    """Return what a cell names: a file, wherever it lies, and the part of it that is meant; None for all.
+
+    Args:
+        text: a path, or ``archive.zip:offset:length`` (bytes), ``sound.wav:offset:length`` (samples, as fairseq), or
+            ``table.parquet:row``.
+        folder: what the path is relative to.
+
+    Raises:
+        RowError: if it names features.
+    """
+    file = folder / Path(text).expanduser()
+    match = re.fullmatch(r"(.+?)(?::(\d+))?:(\d+)", text)
+    if match is None or file.is_file():
+        if file.suffix == ".npy":
+            raise RowError(f"the recording must be sound, but `{file}` holds features")
+        return file, None
+    outer, last = folder / Path(match[1]).expanduser(), int(match[3])
+    if match[2] is None:
+        return (TableCell(outer, last), None) if outer.suffix == ".parquet" else (file, None)
+    if outer.suffix.lower() == ".zip":
+        return FileSlice(outer, int(match[2]), last), None
+    return outer, Part(int(match[2]), last)
+
+
+def find_times(
+    row: Row, columns: Columns, file: AudioFile, part: Part | None
+) -> tuple[float | None, float | None, float]:
+    """Return start, end and length of an utterance in seconds; no start and no end for a whole file.
+
+    Raises:
+        RowError: if they contradict each other, or cannot be read from the file.
+    """
+    if part is not None:
+        rate = _asked(audio_rate, file)
+        return part.offset / rate, (part.offset + part.length) / rate, part.length / rate
+    start, end, seconds = (read_number(row, name) for name in (columns.start, columns.end, columns.seconds))
+    if end is not None:
+        if end <= (start or 0.0):
+            raise RowError(f"`{columns.end}` must be after the start ({start or 0.0:g} s), but is {end:g}")
+        seconds = end - (start or 0.0)
+    elif seconds is None:
+        seconds = _asked(audio_seconds, file) - (start or 0.0)
+    elif start is not None:
+        end = start + seconds
+    if seconds <= 0:
+        raise RowError(f"the recording must be longer than 0 s, but has {seconds:g} s")
+    return start, end, seconds
+
+
+def read_number(row: Row, column: str | None, *, rule: str = "of seconds", maximum: float = math.inf) -> float | None:
+    """Read a number from a cell; None if it is empty.
+
+    Raises:
+        RowError: if it is no number, or not from 0 to the maximum.
+    """
+    text = row.get(column)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (0 <= value <= maximum and value < math.inf):
+        raise RowError(f"`{column}` must be a number {rule}, but is {text!r}")
+    return value
+
+
+def _asked(question: Callable[[AudioFile], Number], file: AudioFile) -> Number:
+    """Ask the header of a recording for its length or its rate."""
+    try:
+        return question(file)
+    except (SpeechCliError, OSError) as error:
+        raise RowError(f"the length of the recording must be readable, but: {error}") from error
