@@ -17,7 +17,7 @@ from speechcli.pipelines.run_log import RunLog
 from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
 from speechcli.pipelines.training_data import Share, count_languages, make_feed, read_manifests, spread
 from speechcli.pipelines.training_model import NO_ACCESS, HubAccess, add_teacher_head, load_or_compose, prepare_model
-from speechcli.training.events import Report, Sample, Started
+from speechcli.training.events import Report, Sample, Started, Warned
 from speechcli.training.freezing import freeze
 from speechcli.training.loop import Evaluation, Trainer, TrainReport
 from speechcli.training.merge import RUN_OPTIONS, Merged, write_options
@@ -26,7 +26,8 @@ from speechcli.training.objective import Objective
 from speechcli.training.optimizer import build_optimizer
 from speechcli.training.options import ObjectiveSection, TrainOptions
 from speechcli.training.precision import chosen_dtype
-from speechcli.training.state import latest_checkpoint, load_checkpoint
+from speechcli.training.resume import changed_options
+from speechcli.training.state import TrainState, checkpoints, latest_checkpoint, load_checkpoint
 
 __all__ = ["HubAccess", "TrainResult", "evaluation_options", "train"]
 
@@ -53,7 +54,7 @@ def train(
     Args:
         merged: the options and where they came from.
         output: the run's folder.
-        resume: go on from the folder's newest checkpoint instead of beginning.
+        resume: go on from the folder's newest checkpoint; a run that was interrupted before its first one begins anew.
         hub: how hub ids are resolved.
         report: gets every event.
 
@@ -67,9 +68,11 @@ def train(
     options = merged.options
     accelerator = _accelerator(options)
     folder = _run_folder(output, resume=resume)
-    checkpoint = latest_checkpoint(folder) if resume else None
+    checkpoint = latest_checkpoint(folder) if resume and checkpoints(folder) else None
     state = load_checkpoint(checkpoint) if checkpoint else None
-    tell: Report = RunLog(folder, report) if accelerator.is_main_process else lambda event: None
+    tell = _teller(folder, report, state) if accelerator.is_main_process else lambda event: None
+    for sentence in changed_options(folder, options) if resume else ():
+        tell(Warned(sentence))
     bundle = load(checkpoint) if checkpoint else load_or_compose(options, hub, tell)
     prepare_model(bundle, options, accelerator.device)
 
@@ -140,6 +143,14 @@ def _run_folder(output: Path, *, resume: bool) -> Path:
     except OSError as error:
         raise OutputError(f"{output} cannot be written: {error.strerror or error}.") from error
     return output
+
+
+def _teller(folder: Path, report: Report, state: TrainState | None) -> Report:
+    best = state.progress["best"] if state else []
+    log = RunLog(folder, report, best_step=int(best[0][1]) if best else -1)
+    if state:
+        log.catch_up()
+    return log
 
 
 def _objective(bundle: Bundle, options: ObjectiveSection) -> Objective:

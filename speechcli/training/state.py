@@ -9,18 +9,20 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from speechcli.errors import InputError, ModelError, OutputError
 
 MARKER = "COMPLETE"
 STATE = "training"
+STATE_FILE = "state.json"
 
 
 class TrainState(NamedTuple):
@@ -49,27 +51,40 @@ def save_checkpoint(folder: Path, save_model: Callable[[Path], None], state: Tra
         save_model(temporary)
         state_folder = temporary / STATE
         state_folder.mkdir()
-        torch.save(state.optimizer, state_folder / "optimizer.pt")
+        moments = {
+            f"{number}.{name}": tensor
+            for number, tensors in state.optimizer["state"].items()
+            for name, tensor in tensors.items()
+        }
+        _write_tensors(state_folder / "optimizer.safetensors", moments)
         if state.weights is not None:
-            torch.save(state.weights, state_folder / "weights.pt")
-        (state_folder / "progress.json").write_text(json.dumps(state.progress, indent=1) + "\n", encoding="utf-8")
+            _write_tensors(state_folder / "weights.safetensors", state.weights)
+        record = {"progress": state.progress, "param_groups": state.optimizer["param_groups"]}
+        (state_folder / STATE_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def load_checkpoint(folder: Path) -> TrainState:
-    """Read what `save_checkpoint` wrote, after checking every file's checksum.
+    """Read what `save_checkpoint` wrote: tensors and JSON, nothing that could run.
+
+    Args:
+        folder: a checkpoint that is whole, as `latest_checkpoint` finds it.
 
     Raises:
-        ModelError: if the checkpoint is incomplete, damaged, or has no training state.
+        ModelError: if the checkpoint has no training state.
     """
-    verify_checkpoint(folder)
     state_folder = folder / STATE
-    if not (state_folder / "progress.json").is_file():
+    if not (state_folder / STATE_FILE).is_file():
         raise ModelError(f"A run resumes from a checkpoint with training state, but {folder} has only the model.")
-    weights = state_folder / "weights.pt"
+    record = json.loads((state_folder / STATE_FILE).read_text(encoding="utf-8"))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in load_file(state_folder / "optimizer.safetensors").items():
+        number, _, name = key.partition(".")
+        moments.setdefault(int(number), {})[name] = tensor
+    weights = state_folder / "weights.safetensors"
     return TrainState(
-        json.loads((state_folder / "progress.json").read_text(encoding="utf-8")),
-        torch.load(state_folder / "optimizer.pt", map_location="cpu", weights_only=True),
-        torch.load(weights, map_location="cpu", weights_only=True) if weights.is_file() else None,
+        record["progress"],
+        {"state": moments, "param_groups": record["param_groups"]},
+        load_file(weights) if weights.is_file() else None,
     )
 
 
@@ -82,7 +97,11 @@ def verify_checkpoint(folder: Path) -> None:
     marker = folder / MARKER
     if not marker.is_file():
         raise ModelError(f"A checkpoint has a file {MARKER}, but {folder} has none: it was not written to its end.")
-    for name, expected in json.loads(marker.read_text(encoding="utf-8")).items():
+    try:
+        listed = json.loads(marker.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"The checkpoint {folder} is damaged: {MARKER} is not JSON.") from error
+    for name, expected in listed.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != expected["bytes"] or _sha256(path) != expected["sha256"]:
             raise ModelError(f"The checkpoint {folder} is damaged: {name} is not what was written.")
@@ -99,21 +118,31 @@ def checkpoint_folder(run: Path, step: int) -> Path:
 
 
 def latest_checkpoint(run: Path) -> Path:
-    """Return the newest checkpoint that training can go on from.
+    """Return the newest checkpoint that training can go on from; those that are not whole are passed over.
 
     Raises:
         InputError: if the run has none.
+        ModelError: if all that it has are damaged.
     """
+    damaged: ModelError | None = None
     for folder in reversed(checkpoints(run)):
-        if (folder / STATE / "progress.json").is_file():
+        if not (folder / STATE / STATE_FILE).is_file():
+            continue
+        try:
+            verify_checkpoint(folder)
             return folder
-    raise InputError(f"A run resumes from a checkpoint, but {run} has none.", hint="leave out --resume to start anew")
+        except ModelError as error:
+            damaged = damaged or error
+    if damaged is not None:
+        raise damaged
+    raise InputError(f"A run resumes from a checkpoint, but {run} has none.", hint="begin a new run in another folder")
 
 
 def prune_checkpoints(run: Path, *, keep: set[Path], newest: int) -> None:
     """Delete all checkpoints but those to keep and the newest few; only the newest keeps its training state.
 
-    Call it only after a checkpoint is written: there is always one complete checkpoint to resume from.
+    What an interrupted save or deletion has left is deleted too. Call it only after a checkpoint is written: there is
+    always one complete checkpoint to resume from.
     """
     folders = checkpoints(run)
     for folder in folders[:-1]:
@@ -122,6 +151,8 @@ def prune_checkpoints(run: Path, *, keep: set[Path], newest: int) -> None:
             shutil.rmtree(folder)
         elif (folder / STATE).is_dir():
             _drop_state(folder)
+    for left in set((run / "checkpoints").iterdir()) - set(folders):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def publish(folder: Path, target: Path) -> None:
@@ -164,9 +195,19 @@ def _atomic_folder(folder: Path, *, marked: bool = True) -> Iterator[Path]:
             temporary.rename(folder)
         _flush_one(folder.parent)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error}.") from error
+        raise OutputError(
+            f"{folder} cannot be written: {error.strerror or error}.",
+            hint="free some space; --resume goes on from the newest checkpoint",
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:
+        raise OSError(str(error).split(": ", 1)[-1]) from error
 
 
 def _write_marker(folder: Path) -> None:

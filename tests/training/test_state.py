@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 import torch
@@ -58,7 +59,7 @@ def test_a_save_that_is_killed_is_not_taken_for_a_checkpoint(tmp_path):
         verify_checkpoint(unmarked)
 
 
-@pytest.mark.parametrize("name", ["model.txt", "training/optimizer.pt"])
+@pytest.mark.parametrize("name", ["model.txt", "training/optimizer.safetensors", "COMPLETE"])
 def test_a_damaged_file_is_named(tmp_path, name):
     folder = checkpoint_folder(tmp_path, 3)
     write(folder)
@@ -66,18 +67,32 @@ def test_a_damaged_file_is_named(tmp_path, name):
     content[0] ^= 1
     (folder / name).write_bytes(content)
     with pytest.raises(ModelError, match=name):
-        load_checkpoint(folder)
+        verify_checkpoint(folder)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(tmp_path):
+    older, newer = checkpoint_folder(tmp_path, 3), checkpoint_folder(tmp_path, 6)
+    write(older)
+    write(newer)
+    (newer / "model.txt").write_text("weight5")
+    assert latest_checkpoint(tmp_path) == older
+    (older / "model.txt").unlink()
+    with pytest.raises(ModelError, match="step-00000006 is damaged: model.txt"):
+        latest_checkpoint(tmp_path)
 
 
 def test_pruning_keeps_the_wanted_and_the_newest_which_alone_has_state(tmp_path):
     folders = [checkpoint_folder(tmp_path, step) for step in (2, 4, 6, 8)]
     for folder in folders:
         write(folder)
+    (tmp_path / "checkpoints" / ".step-00000006.writing").mkdir()
+    (folders[0].with_name("step-00000001")).mkdir()
     prune_checkpoints(tmp_path, keep={folders[0]}, newest=2)
     assert checkpoints(tmp_path) == [folders[0], folders[2], folders[3]]
     assert [(folder / "training").is_dir() for folder in checkpoints(tmp_path)] == [False, False, True]
     for folder in checkpoints(tmp_path):
         verify_checkpoint(folder)
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {path.name for path in checkpoints(tmp_path)}
     with pytest.raises(ModelError, match="only the model"):
         load_checkpoint(folders[0])
     assert latest_checkpoint(tmp_path) == folders[3]
@@ -103,4 +118,35 @@ def test_the_marker_lists_every_file(tmp_path):
     folder = checkpoint_folder(tmp_path, 3)
     write(folder)
     listed = json.loads((folder / "COMPLETE").read_text())
-    assert set(listed) == {"model.txt", "training/optimizer.pt", "training/progress.json"}
+    assert set(listed) == {"model.txt", "training/optimizer.safetensors", "training/state.json"}
+
+
+def test_everything_is_flushed_before_the_folder_gets_its_name(tmp_path, monkeypatch):
+    folder, flushed = checkpoint_folder(tmp_path, 3), set()
+
+    def flush(descriptor):
+        if not folder.exists():
+            flushed.add(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("names of open files cannot be asked for")
+    monkeypatch.setattr(os, "fsync", flush)
+    write(folder)
+    written = {path.name for path in folder.rglob("*")}
+    assert written - flushed == set() and ".step-00000003.writing" in flushed
+
+
+def test_a_disk_that_is_full_while_the_optimizer_is_written_is_an_output_error(tmp_path):
+    resource = pytest.importorskip("resource")
+    write(checkpoint_folder(tmp_path, 3))
+    large = STATE._replace(optimizer={"state": {0: {"exp_avg": torch.zeros(100_000)}}, "param_groups": []})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))  # the largest file that may be written
+    try:
+        with pytest.raises(OutputError, match="File too large") as caught:
+            save_checkpoint(checkpoint_folder(tmp_path, 6), lambda target: None, large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.exit_code == 8
+    assert latest_checkpoint(tmp_path) == checkpoint_folder(tmp_path, 3)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000003"]

@@ -73,11 +73,11 @@ class Extractor:
         return features(waveforms)
 
 
-def make_feed(count=12, *, read=sound, seconds=1.0, workers=0, max_seconds=3.0, max_items=4):
+def make_feed(count=12, *, read=sound, seconds=1.0, workers=0, max_seconds=3.0, max_items=4, **plan):
     utterances = [
         Utterance(str(i), Path("none.wav"), seconds, (Target("abcd"[i % 4] * 2, "en"),), "abcd"[i % 4] * 2, "en")
         for i in range(count)
     ]
-    plan = DurationBatches(utterances, max_seconds=max_seconds, max_items=max_items, buckets=1, seed=3)
+    batches = DurationBatches(utterances, max_seconds=max_seconds, max_items=max_items, buckets=1, seed=3, **plan)
     collate = Collate(Extractor(), Letters(), start_id=2, ctc=True, read=read)
-    return Feed(plan, collate, workers=workers)
+    return Feed(batches, collate, workers=workers)

@@ -1,0 +1,62 @@
+"""What may change when a run is resumed."""
+
+from pathlib import Path
+
+from speechcli.errors import UsageError
+from speechcli.training.merge import RUN_OPTIONS, merge_options
+from speechcli.training.options import TrainOptions
+
+# How long, how often and where: the steps themselves are the same.
+FREE = (
+    "data.dev",
+    "data.cache_audio",
+    "data.max_dev_utterances",
+    "batch.workers",
+    *(f"run.{key}" for key in ("max_steps", "max_epochs", "max_minutes", "eval_every", "save_every", "log_every")),
+    *(f"run.{key}" for key in ("keep_last", "keep_best", "patience", "threads", "samples", "beam_size")),
+    "run.max_new_tokens",
+)
+
+
+def changed_options(run: Path, options: TrainOptions) -> list[str]:
+    """Compare the options of a resumed run with those it was begun with.
+
+    Args:
+        run: folder of the run.
+        options: what it is resumed with.
+
+    Returns:
+        a sentence for each change that makes the rest of the run another one
+
+    Raises:
+        UsageError: if the checkpoint does not fit the options: other weights would learn.
+    """
+    if not (run / RUN_OPTIONS).is_file():
+        return []
+    before, now = _flat(merge_options(run=run).options), _flat(options)
+    changed = {key: (before[key], now[key]) for key in now if before[key] != now[key] and key not in FREE}
+    for key, (old, new) in changed.items():
+        if _reshapes(key, old, new):
+            raise UsageError(
+                f"A run is resumed with the weights it began with, but `{key}` was {_told(old)} and is {_told(new)}.",
+                hint=f"leave {key} as it was, or begin a new run with --model {run / 'last'}",
+            )
+    return [
+        f"`{key}` was {_told(old)} and is {_told(new)}: the run is not the same as without the interruption."
+        for key, (old, new) in changed.items()
+    ]
+
+
+def _reshapes(key: str, old: object, new: object) -> bool:
+    """Whether a change needs other weights, or another state of the optimizer."""
+    if key in ("objective.ctc_weight", "objective.teacher_weight", "run.ema_decay"):
+        return bool(old) != bool(new)
+    return key.startswith("model.")
+
+
+def _flat(options: TrainOptions) -> dict[str, object]:
+    return {f"{section}.{key}": value for section, keys in options.to_dict().items() for key, value in keys.items()}
+
+
+def _told(value: object) -> str:
+    return "unset" if value is None else f"{list(value) if isinstance(value, tuple) else value}"

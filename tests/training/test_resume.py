@@ -1,0 +1,203 @@
+"""A run that is interrupted, in whatever way, goes on as if it had not been."""
+
+import json
+import os
+import signal
+import socket
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from forks import kill_at_change, needs_fork, start, wait
+from tiny_run import TinyModel, make_feed
+
+from speechcli.errors import UsageError
+from speechcli.pipelines.run_log import RunLog
+from speechcli.training.events import Evaluated, Saved, Stepped
+from speechcli.training.merge import RUN_OPTIONS, merge_options, write_options
+from speechcli.training.resume import changed_options
+from speechcli.training.state import (
+    TrainState,
+    checkpoint_folder,
+    latest_checkpoint,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+
+SETTINGS = {
+    "objective.ctc_weight": 0.3,
+    "optimizer.learning_rate": 0.01,
+    "optimizer.warmup_steps": 5,
+    "run.max_steps": 60,
+    "run.save_every": 20,
+    "run.log_every": 1,
+    "run.ema_decay": 0.9,
+    "run.device": "cpu",
+    "run.dtype": "float32",
+}
+
+
+def options(**more):
+    return merge_options(explicit=SETTINGS | {key.replace("__", "."): value for key, value in more.items()}).options
+
+
+def losses(events):
+    return [(event.step, event.losses, event.gradient_norm) for event in events if isinstance(event, Stepped)]
+
+
+@pytest.fixture(autouse=True)
+def _no_flushing(monkeypatch):
+    """A process that is killed loses nothing that it wrote, flushed or not, and flushing takes long."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@needs_fork
+def test_sixty_steps_have_the_same_losses_as_twenty_then_kill_9_then_forty(start_run, tmp_path):
+    straight = start_run(options(), folder=tmp_path / "straight")
+    straight.trainer.run()
+
+    def killed():
+        run = start_run(options(), folder=tmp_path / "killed")
+        run.trainer.report = lambda event: (
+            os.kill(os.getpid(), signal.SIGKILL) if isinstance(event, Stepped) and event.step == 27 else None
+        )
+        run.trainer.run()
+
+    assert wait(start(killed)) == -signal.SIGKILL
+    checkpoint = latest_checkpoint(tmp_path / "killed")
+    rest = start_run(options(), folder=tmp_path / "killed")
+    rest.model.load_state_dict(torch.load(checkpoint / "model.pt", weights_only=True))
+    rest.trainer.run(load_checkpoint(checkpoint))
+    assert losses(rest.events) == losses(straight.events)[20:]
+    assert len(losses(rest.events)) == 40
+
+
+@needs_fork
+def test_a_kill_at_any_change_of_a_save_leaves_a_run_that_goes_on(tmp_path):
+    state = TrainState({"step": 2, "best": []}, {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": []}, None)
+
+    def begin(run):
+        save_checkpoint(checkpoint_folder(run, 1), lambda target: (target / "model").write_text("1"), state)
+        log = RunLog(run, lambda event: None, best_step=1)
+        log(Saved(1, checkpoint_folder(run, 1)))
+        save_checkpoint(checkpoint_folder(run, 2), lambda target: (target / "model").write_text("2"), state)
+        log(Saved(2, checkpoint_folder(run, 2)))
+
+    def go_on(run):
+        save_checkpoint(checkpoint_folder(run, 4), lambda target: (target / "model").write_text("4"), state)
+        prune_checkpoints(run, keep=set(), newest=1)
+        RunLog(run, lambda event: None, best_step=4)(Saved(4, checkpoint_folder(run, 4)))
+
+    outcomes = []
+    for number in range(200):
+        run = tmp_path / str(number)
+        begin(run)
+
+        def interrupted(run=run, number=number):
+            kill_at_change(number)
+            go_on(run)
+
+        code = wait(start(interrupted))
+        newest = latest_checkpoint(run)
+        RunLog(run, lambda event: None, best_step=4 if newest.name.endswith("4") else 1).catch_up()
+        outcomes.append(((newest / "model").read_text(), (run / "last" / "model").read_text()))
+        assert load_checkpoint(newest).progress["step"] == 2
+        assert (run / "best" / "model").read_text() in ("1", "4")
+        go_on(run)
+        assert {path.name for path in (run / "checkpoints").iterdir()} == {"step-00000004"}
+        if code == 0:
+            break
+        assert code == 9
+    assert code == 0 and len(outcomes) > 20
+    assert set(outcomes) == {("2", "2"), ("4", "4")}
+
+
+@needs_fork
+def test_two_processes_have_the_losses_of_one_with_twice_the_accumulation(start_run, tmp_path):
+    settings = {"run__max_steps": 6, "run__ema_decay": 0.0, "run__save_every": 100}
+
+    def run(folder, **more):
+        share = {"rank": int(os.environ.get("RANK", 0)), "world_size": int(os.environ.get("WORLD_SIZE", 1))}
+        feed = make_feed(count=24, shuffle=False, **share)
+        found = start_run(options(**settings, **more), model=TinyModel(0.0), feed=feed, folder=folder)
+        found.trainer.run()
+        return losses(found.events)
+
+    alone = run(tmp_path / "one", batch__accumulation=2)
+    port = free_port()
+
+    def process(rank):
+        world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ.update({name: str(value) for name, value in world.items()})
+        AcceleratorState._reset_state(reset_partial_state=True)
+        found = run(tmp_path / "two")
+        (tmp_path / f"{rank}.json").write_text(json.dumps(found))
+
+    children = [start(lambda rank=rank: process(rank)) for rank in range(2)]
+    assert [wait(child) for child in children] == [0, 0]
+    together = json.loads((tmp_path / "0.json").read_text())
+    assert len(alone) == len(together) == 6
+    for (step, one, norm), (other_step, two, other_norm) in zip(alone, together, strict=True):
+        assert step == other_step
+        assert two == pytest.approx(one, rel=1e-5)
+        assert other_norm == pytest.approx(norm, rel=1e-4)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_a_log_that_goes_on_knows_the_best_step(tmp_path):
+    state = TrainState({}, {"state": {}, "param_groups": []}, None)
+    for step in (1, 2):
+        save_checkpoint(checkpoint_folder(tmp_path, step), lambda target: (target / "model").write_text("x"), state)
+    RunLog(tmp_path, lambda event: None, best_step=1).catch_up()
+    assert (tmp_path / "best").is_dir() and (tmp_path / "last").is_dir()
+    log = RunLog(tmp_path, lambda event: None)
+    log(Evaluated(2, {}, {}, 1.0, True))
+    log(Saved(2, checkpoint_folder(tmp_path, 2)))
+    events = [json.loads(line)["event"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert events == ["evaluated", "saved"]
+
+
+def begun(folder, **explicit):
+    folder.mkdir(exist_ok=True)
+    merged = merge_options(explicit={key.replace("__", "."): value for key, value in explicit.items()})
+    write_options(merged, folder / RUN_OPTIONS)
+    return folder
+
+
+def resumed(folder, **explicit):
+    values = {key.replace("__", "."): value for key, value in explicit.items()}
+    return changed_options(folder, merge_options(run=folder, explicit=values).options)
+
+
+def test_a_run_may_be_made_longer_without_a_word(tmp_path):
+    run = begun(tmp_path / "run", run__max_steps=10)
+    assert resumed(run) == []
+    assert resumed(run, run__max_steps=20, run__eval_every=5, batch__workers=3) == []
+
+
+def test_a_change_that_makes_it_another_run_is_told(tmp_path):
+    run = begun(tmp_path / "run", optimizer__learning_rate=0.1)
+    assert resumed(run, optimizer__learning_rate=0.2) == [
+        "`optimizer.learning_rate` was 0.1 and is 0.2: the run is not the same as without the interruption."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"model__path": "a"}, {"model__path": "b"}),
+        ({"objective__ctc_weight": 0.0}, {"objective__ctc_weight": 0.3}),
+        ({"run__ema_decay": 0.9}, {"run__ema_decay": 0.0}),
+    ],
+)
+def test_a_change_that_needs_other_weights_is_refused(tmp_path, before, after):
+    run = begun(tmp_path / "run", **before)
+    with pytest.raises(UsageError, match="began with") as caught:
+        resumed(run, **after)
+    assert caught.value.exit_code == 2
