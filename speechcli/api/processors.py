@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speechcli.checkpoints.bundle import Features, default_features, read_features
+from speechcli.audio.extractor import Extractor
+from speechcli.checkpoints.bundle import default_features, read_features
 from speechcli.checkpoints.compose import read_config
 from speechcli.checkpoints.hub import resolve_model
 from speechcli.errors import UsageError
@@ -41,7 +42,7 @@ class AutoFeatureExtractor:
         features: that does the work.
     """
 
-    def __init__(self, features: Features) -> None:
+    def __init__(self, features: Extractor) -> None:
         self.features = features
 
     @classmethod

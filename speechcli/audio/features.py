@@ -6,17 +6,17 @@ Every feature of an utterance depends on that utterance alone, never on the othe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from speechcli.errors import ModelError, UsageError
-
-NORMALIZATIONS = ("auto", "utterance", "none")
+from speechcli.audio.extractor import Extractor, FeatureBatch, standardised
+from speechcli.audio.log_mel import LogMelFeatures
+from speechcli.errors import ModelError
 
 # 25 ms and 10 ms at 16 kHz; the extractors count in samples whatever the rate.
 FRAME_SAMPLES = 400
@@ -25,72 +25,14 @@ FFT_SIZE = 512
 # Frames transformed at a time (about one minute): bounds the memory of long recordings.
 BLOCK_FRAMES = 6_000
 
-VARIANCE_FLOOR = 1e-7
 MEL_FLOOR = 1.192092955078125e-07  # float32's epsilon, as Kaldi
 LOWEST_HERTZ = 20.0
 PREEMPHASIS = 0.97
 INT16_SCALE = 2.0**15  # Kaldi's samples are 16-bit integers
 
 
-class FeatureBatch(NamedTuple):
-    """Features of several utterances, padded on the right."""
-
-    values: Tensor
-    """(batch, samples) or (batch, frames, mels), float32."""
-    lengths: Tensor | None
-    """(batch,) int64: how many samples or frames are real. None: the model was trained without a mask."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Features:
-    """What both extractors share: fields named as in ``preprocessor_config.json``, and that file's other keys."""
-
-    sampling_rate: int = 16_000
-    """Of the waveforms, in Hz."""
-    padding_value: float = 0.0
-    """Written behind the shorter utterances of a batch."""
-    other: Mapping[str, Any] = field(default_factory=dict)
-    """Keys of the file that have no meaning here; they are written back."""
-
-    kind: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            value, default = getattr(self, item.name), item.default
-            if isinstance(default, bool):
-                valid = isinstance(value, bool)
-            elif isinstance(default, int):
-                valid = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-            else:
-                valid = item.name == "other" or (isinstance(value, int | float) and not isinstance(value, bool))
-            if not valid:
-                wanted = {bool: "true or false", int: "a whole number from 1"}.get(type(default), "a number")
-                raise ModelError(f"`{item.name}` in preprocessor_config.json must be {wanted}, but is {value!r}.")
-        side = self.other.get("padding_side", "right")
-        if side != "right":
-            raise ModelError(f"`padding_side` in preprocessor_config.json must be right, but is {side!r}.")
-
-    @classmethod
-    def from_dict(cls, config: Mapping[str, Any]) -> Self:
-        """Read the content of ``preprocessor_config.json``; absent keys have Hugging Face's defaults.
-
-        Raises:
-            ModelError: for a value of the wrong type, or padding on the left.
-        """
-        ours = {item.name for item in fields(cls)} - {"other"}
-        return cls(
-            **{key: value for key, value in config.items() if key in ours},
-            other={key: value for key, value in config.items() if key not in ours},
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``preprocessor_config.json``."""
-        ours = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "other"}
-        return {"feature_extractor_type": self.kind, "padding_side": "right", **self.other, **ours}
-
-
-@dataclass(frozen=True, kw_only=True)
-class WaveformFeatures(_Features):
+class WaveformFeatures(Extractor):
     """The samples themselves, normalised if the model wants it (Hugging Face's ``Wav2Vec2FeatureExtractor``).
 
     One deliberate difference: normalisation is done on each utterance *before* padding, and padding is
@@ -107,31 +49,29 @@ class WaveformFeatures(_Features):
     """Whether the model was trained to be told which samples are real."""
 
     kind: ClassVar[str] = "Wav2Vec2FeatureExtractor"
+    processor: ClassVar[str] = "Wav2Vec2Processor"
+    normalizes: ClassVar[str] = "do_normalize"
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> FeatureBatch:
         """Return values (batch, samples), and lengths (batch,) if the model was trained with a mask."""
         rows = [_at_least_one_frame(waveform) for waveform in waveforms]
         if self.do_normalize:
-            rows = [_standardised(row, correction=0) for row in rows]
+            rows = [standardised(row, correction=0) for row in rows]
         values, lengths = _padded(rows, self.padding_value)
         return FeatureBatch(values, lengths if self.return_attention_mask else None)
-
-    def with_normalization(self, mode: str) -> WaveformFeatures:
-        """Return a copy that normalises each ``utterance``, does not (``none``), or does as it did (``auto``).
-
-        Raises:
-            UsageError: for another mode.
-        """
-        _check_normalization(mode)
-        return self if mode == "auto" else replace(self, do_normalize=mode == "utterance")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``preprocessor_config.json``."""
         return {"feature_size": 1, **super().to_dict()}
 
+    @property
+    def pads(self) -> bool:
+        """Models that were trained without a mask hear the padding."""
+        return self.return_attention_mask
+
 
 @dataclass(frozen=True, kw_only=True)
-class FilterbankFeatures(_Features):
+class FilterbankFeatures(Extractor):
     """Stacked log-mel filterbanks (Hugging Face's ``SeamlessM4TFeatureExtractor``).
 
     Kaldi's filterbanks, normalised for each utterance and mel, ``stride`` frames side by side. A frame count that is
@@ -149,6 +89,8 @@ class FilterbankFeatures(_Features):
     """Whether each mel gets mean 0 and variance 1 over the utterance."""
 
     kind: ClassVar[str] = "SeamlessM4TFeatureExtractor"
+    processor: ClassVar[str] = "Wav2Vec2BertProcessor"
+    normalizes: ClassVar[str] = "do_normalize_per_mel_bins"
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> FeatureBatch:
         """Return values (batch, frames, num_mel_bins * stride) and lengths (batch,)."""
@@ -157,7 +99,7 @@ class FilterbankFeatures(_Features):
         for waveform in waveforms:
             frames = _log_mel(_at_least_one_frame(waveform), filters)
             if self.do_normalize_per_mel_bins:
-                frames = _standardised(frames, correction=1)
+                frames = standardised(frames, correction=1)
             stack, length = self._stacked(frames.float())
             stacks.append(stack)
             lengths.append(length)
@@ -174,15 +116,6 @@ class FilterbankFeatures(_Features):
         second = min(1, self.stride - 1)
         return stack, max(1, len(range(second, min(real, total), self.stride)))
 
-    def with_normalization(self, mode: str) -> FilterbankFeatures:
-        """Return a copy that normalises each ``utterance``, does not (``none``), or does as it did (``auto``).
-
-        Raises:
-            UsageError: for another mode.
-        """
-        _check_normalization(mode)
-        return self if mode == "auto" else replace(self, do_normalize_per_mel_bins=mode == "utterance")
-
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``preprocessor_config.json``."""
         config = {"feature_size": self.num_mel_bins, "return_attention_mask": True, **super().to_dict()}
@@ -192,35 +125,27 @@ class FilterbankFeatures(_Features):
         return config
 
 
-def features_from_dict(config: Mapping[str, Any]) -> WaveformFeatures | FilterbankFeatures:
+EXTRACTORS: dict[str, type[Extractor]] = {
+    cls.kind: cls for cls in (WaveformFeatures, FilterbankFeatures, LogMelFeatures)
+}
+
+
+def features_from_dict(config: Mapping[str, Any]) -> Extractor:
     """Build the extractor that ``preprocessor_config.json`` names; old files name none and mean the waveform.
 
     Raises:
         ModelError: for a type that is not supported, or a value that is not valid.
     """
-    extractors = {cls.kind: cls for cls in (WaveformFeatures, FilterbankFeatures)}
     kind = config.get("feature_extractor_type", WaveformFeatures.kind)
-    if not isinstance(kind, str) or kind not in extractors:
-        raise ModelError(f"`feature_extractor_type` must be one of {', '.join(extractors)}, but is {kind!r}.")
-    return extractors[kind].from_dict(config)
-
-
-def _check_normalization(mode: str) -> None:
-    if mode not in NORMALIZATIONS:
-        raise UsageError(f"The normalisation must be one of {', '.join(NORMALIZATIONS)}, but is `{mode}`.")
+    if not isinstance(kind, str) or kind not in EXTRACTORS:
+        raise ModelError(f"`feature_extractor_type` must be one of {', '.join(EXTRACTORS)}, but is {kind!r}.")
+    return EXTRACTORS[kind].from_dict(config)
 
 
 def _at_least_one_frame(waveform: np.ndarray) -> Tensor:
     samples = torch.from_numpy(np.require(waveform, dtype=np.float32, requirements=["C", "W"]))
     missing = FRAME_SAMPLES - len(samples)
     return torch.nn.functional.pad(samples, (0, missing)) if missing > 0 else samples
-
-
-def _standardised(values: Tensor, *, correction: int) -> Tensor:
-    # One frame has no sample variance (0 / 0): it counts as constant.
-    correction = min(correction, len(values) - 1)
-    variance, mean = torch.var_mean(values, dim=0, correction=correction)
-    return (values - mean) / torch.sqrt(variance + VARIANCE_FLOOR)
 
 
 def _padded(rows: Sequence[Tensor], padding_value: float) -> tuple[Tensor, Tensor]:

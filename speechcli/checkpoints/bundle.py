@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from speechcli.audio.extractor import Extractor
 from speechcli.audio.features import FilterbankFeatures, WaveformFeatures, features_from_dict
+from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.convert import to_ours, to_theirs
 from speechcli.decoding.options import GenerationOptions
@@ -20,7 +22,8 @@ from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
 
-Features = WaveformFeatures | FilterbankFeatures
+FRAMES_PER_SECOND = 50
+"""That an encoder of windows makes."""
 
 
 @dataclass
@@ -29,7 +32,7 @@ class Bundle:
 
     model: SpeechEncoderDecoder
     config: SpeechEncoderDecoderConfig
-    features: Features
+    features: Extractor
     tokenizer: Tokenizer | None
     """None: the folder holds no vocabulary, so the model speaks in token ids."""
     generation: GenerationOptions
@@ -194,7 +197,7 @@ def untie_if_different(config: SpeechEncoderDecoderConfig, tensors: Mapping[str,
         config.decoder = config.decoder.with_values({"tie_word_embeddings": False})
 
 
-def read_features(folder: Path) -> Features | None:
+def read_features(folder: Path) -> Extractor | None:
     """Read the feature extractor of a folder in either layout; None when it has none.
 
     Raises:
@@ -206,8 +209,11 @@ def read_features(folder: Path) -> Features | None:
     return None if values is None else features_from_dict(values)
 
 
-def default_features(encoder: FamilyConfig) -> Features:
+def default_features(encoder: FamilyConfig) -> Extractor:
     """What encoders of this shape were published with."""
+    mels, frames = getattr(encoder, "num_mel_bins", None), getattr(encoder, "max_source_positions", None)
+    if mels is not None and frames is not None:
+        return LogMelFeatures(feature_size=mels, chunk_length=max(1, frames // FRAMES_PER_SECOND))
     inputs = getattr(encoder, "feature_projection_input_dim", None)
     if inputs is not None:
         return FilterbankFeatures(stride=max(1, inputs // FilterbankFeatures.num_mel_bins))
@@ -219,7 +225,7 @@ def _write_features(stage: Path, bundle: Bundle) -> None:
     values = bundle.features.to_dict()
     files.write_json(stage / files.PREPROCESSOR, values)
     if bundle.tokenizer is not None:
-        kind = "Wav2Vec2Processor" if isinstance(bundle.features, WaveformFeatures) else "Wav2Vec2BertProcessor"
+        kind = bundle.features.processor
         files.write_json(stage / files.PROCESSOR, {"feature_extractor": values, "processor_class": kind})
 
 

@@ -9,6 +9,7 @@ from speechcli.families.pegasus import BLENDERBOT, BLENDERBOT_SMALL, MARIAN, PEG
 from speechcli.families.wav2vec2 import HUBERT, UNISPEECH, UNISPEECH_SAT, WAV2VEC2
 from speechcli.families.wav2vec2_bert import WAV2VEC2_BERT
 from speechcli.families.wavlm import WAVLM
+from speechcli.families.whisper import WHISPER_DECODER, WHISPER_ENCODER
 
 SPEECH_ENCODERS: dict[str, Family] = {
     "wav2vec2": WAV2VEC2,
@@ -18,6 +19,7 @@ SPEECH_ENCODERS: dict[str, Family] = {
     "data2vec-audio": DATA2VEC_AUDIO,
     "unispeech": UNISPEECH,
     "unispeech-sat": UNISPEECH_SAT,
+    "whisper": WHISPER_ENCODER,
 }
 
 TEXT_DECODERS: dict[str, Family] = {
@@ -36,4 +38,8 @@ TEXT_DECODERS: dict[str, Family] = {
     "marian": MARIAN,
     "blenderbot": BLENDERBOT,
     "blenderbot-small": BLENDERBOT_SMALL,
+    "whisper": WHISPER_DECODER,
 }
+
+WHOLE_MODELS = ("whisper",)
+"""Published as one model: one configuration describes both halves, and their keys lie side by side in one file."""

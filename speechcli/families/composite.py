@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from speechcli.errors import ModelError
-from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS
+from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS, WHOLE_MODELS
 from speechcli.families.config import FamilyConfig
 from speechcli.families.family import Family, Rule, Same, under
 from speechcli.models.decoder import TextDecoder
@@ -15,6 +15,7 @@ from speechcli.models.encoder import SpeechEncoder
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 
 MODEL_TYPE = "speech-encoder-decoder"
+_IDS = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
 
 
 @dataclass
@@ -32,6 +33,8 @@ class SpeechEncoderDecoderConfig:
     eos_token_id: int | list[int] | None = None
     extra: dict[str, Any] = field(default_factory=dict, repr=False)
     """All other keys; written back."""
+    model_type: str = MODEL_TYPE
+    """Of the file: two configurations in one, or one that describes both halves of a model published whole."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "SpeechEncoderDecoderConfig":
@@ -41,18 +44,34 @@ class SpeechEncoderDecoderConfig:
             ModelError: it describes another kind of model, or a family that is not supported.
         """
         kind = values.get("model_type")
+        if kind in WHOLE_MODELS:
+            return cls._from_whole(values)
         if kind != MODEL_TYPE or "encoder" not in values or "decoder" not in values:
             raise ModelError(
                 f"The model must be a {MODEL_TYPE} with an encoder and a decoder, but its `model_type` is {kind!r}.",
                 hint="`speechcli warm-start --encoder … --decoder …` joins two checkpoints into such a model.",
             )
-        ids = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
-        special = {"encoder", "decoder", "model_type", *ids}
+        special = {"encoder", "decoder", "model_type", *_IDS}
+        ids: dict[str, Any] = {key: values.get(key) for key in _IDS}
         return cls(
             encoder=family_config(values["encoder"], SPEECH_ENCODERS, role="speech encoder"),
             decoder=family_config(values["decoder"], TEXT_DECODERS, role="text decoder"),
-            **{key: values.get(key) for key in ids},
             extra={key: value for key, value in values.items() if key not in special},
+            **ids,
+        )
+
+    @classmethod
+    def _from_whole(cls, values: Mapping[str, Any]) -> "SpeechEncoderDecoderConfig":
+        kind = values["model_type"]
+        encoder, decoder = SPEECH_ENCODERS[kind].config, TEXT_DECODERS[kind].config
+        known = encoder.field_names() | decoder.field_names()
+        ids: dict[str, Any] = {key: values.get(key) for key in _IDS}
+        return cls(
+            encoder=encoder.from_dict({key: values[key] for key in encoder.field_names() if key in values}),
+            decoder=decoder.from_dict({key: values[key] for key in decoder.field_names() if key in values}),
+            extra={key: value for key, value in values.items() if key not in {"model_type", *known, *_IDS}},
+            model_type=kind,
+            **ids,
         )
 
     @classmethod
@@ -72,9 +91,15 @@ class SpeechEncoderDecoderConfig:
             "pad_token_id": self.pad_token_id,
             "eos_token_id": self.eos_token_id,
         }
-        parts = {"encoder": self.encoder.to_dict(), "decoder": self.decoder.to_dict()}
+        encoder, decoder = self.encoder.to_dict(), self.decoder.to_dict()
+        parts = encoder | decoder if self.whole else {"encoder": encoder, "decoder": decoder}
         named = {key: value for key, value in ids.items() if value is not None}
-        return {"model_type": MODEL_TYPE} | parts | named | self.extra
+        return parts | {"model_type": self.model_type} | named | self.extra
+
+    @property
+    def whole(self) -> bool:
+        """Whether the halves were published as one model."""
+        return self.model_type != MODEL_TYPE
 
     @property
     def encoder_family(self) -> Family:
@@ -89,6 +114,11 @@ class SpeechEncoderDecoderConfig:
     @property
     def keys(self) -> tuple[Rule, ...]:
         """The key rules of the whole model."""
+        if self.whole:
+            return (
+                *under(self.encoder_family.base, "encoder.", self.encoder_family.keys),
+                *under("", "decoder.", self.decoder_family.keys),
+            )
         return (
             *under("encoder.", "encoder.", self.encoder_family.keys),
             *under("decoder.", "decoder.", self.decoder_family.keys),

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from speechcli.nn.adapter import LengthAdapter
 from speechcli.nn.conformer import ConformerLayer
-from speechcli.nn.frontend import ConvFrontend, FilterbankFrontend, FrameProjection
+from speechcli.nn.frontend import ConvFrontend, FilterbankFrontend, FrameProjection, WindowFrontend
 from speechcli.nn.layer import TransformerLayer
 from speechcli.nn.masks import SpecAugment, padding_mask
-from speechcli.nn.positions import BatchNormConvPositions, ConvPositions, StackedConvPositions
+from speechcli.nn.positions import BatchNormConvPositions, ConvPositions, FramePositions, StackedConvPositions
 from speechcli.nn.relative import RelativePositionBias
 
 
@@ -37,13 +37,13 @@ class SpeechEncoder(nn.Module):
 
     def __init__(
         self,
-        frontend: ConvFrontend | FilterbankFrontend,
-        projection: FrameProjection,
+        frontend: ConvFrontend | FilterbankFrontend | WindowFrontend,
+        projection: FrameProjection | nn.Identity,
         layers: Sequence[TransformerLayer | ConformerLayer],
         *,
         width: int,
         spec_augment: SpecAugment | None = None,
-        positions: ConvPositions | BatchNormConvPositions | StackedConvPositions | None = None,
+        positions: ConvPositions | BatchNormConvPositions | StackedConvPositions | FramePositions | None = None,
         norm: nn.Module | None = None,
         norm_first: bool = False,
         position_bias: RelativePositionBias | None = None,
@@ -88,6 +88,9 @@ class SpeechEncoder(nn.Module):
             x = self.spec_augment(x, lengths)
         if mask is not None:
             x = x.masked_fill(~mask[..., None], 0.0)
+        return self._through_layers(x, mask), lengths
+
+    def _through_layers(self, x: Tensor, mask: Tensor | None) -> Tensor:
         if self.positions is not None:
             x = x + self.positions(x)
         if self.norm is not None and not self.norm_first:
@@ -100,7 +103,7 @@ class SpeechEncoder(nn.Module):
             x = layer(x, mask=mask, bias=bias)
         if self.norm is not None and self.norm_first:
             x = self.norm(x)
-        return x, lengths
+        return x
 
     def adapt(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Shorten what `frames` returned, where there is an adapter."""
@@ -109,3 +112,19 @@ class SpeechEncoder(nn.Module):
     def freeze_frontend(self) -> None:
         """Stop the frontend from learning. Hugging Face offers it for some encoders only; here all have it."""
         self.frontend.requires_grad_(False)
+
+
+class WindowEncoder(SpeechEncoder):
+    """Listens to a whole window, the silence after the recording included, as Whisper was trained.
+
+        input -> SpecAugment -> frontend -> + positions -> layers -> norm -> memory
+
+    Lengths do not change the frames. They only say which of them a decoder should read.
+    """
+
+    def frames(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Encode (batch, window, mels)."""
+        if self.spec_augment is not None:
+            inputs = self.spec_augment(inputs, lengths)
+        x = self._through_layers(self.frontend(inputs), None)
+        return x, None if lengths is None else self.frontend.out_lengths(lengths)

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechcli.errors import UsageError
+
 
 class ConvSize(NamedTuple):
     """One convolution of the waveform frontend."""
@@ -103,6 +105,42 @@ class FilterbankFrontend(nn.Module):
     def out_lengths(self, lengths: Tensor) -> Tensor:
         """Frames (batch,), at least one."""
         return lengths.clamp(min=1)
+
+
+class WindowFrontend(nn.Module):
+    """Two convolutions over a window of log-mel frames; the second halves their number (Whisper, Radford et al. 2022).
+
+    Args:
+        mels: of a frame that comes in.
+        width: of a frame that goes out.
+        frames: that go out; the window has twice as many.
+    """
+
+    def __init__(self, mels: int, width: int, frames: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(mels, width, 3, padding=1)
+        self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
+        self.window = 2 * frames
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, window, mels) -> (batch, frames, width).
+
+        Raises:
+            UsageError: the features are no whole window of this width.
+        """
+        expected = (self.window, self.conv1.in_channels)
+        if features.shape[1:] != expected:
+            came = " frames of ".join(str(size) for size in features.shape[1:])
+            raise UsageError(
+                f"The encoder reads windows of {expected[0]} frames of {expected[1]} mels, but got {came}.",
+                hint="chunk_length and feature_size in preprocessor_config.json must fit the model",
+            )
+        x = F.gelu(self.conv1(features.transpose(1, 2)))
+        return F.gelu(self.conv2(x)).transpose(1, 2)
+
+    def out_lengths(self, lengths: Tensor) -> Tensor:
+        """Frames (batch,) -> frames (batch,), at least one."""
+        return (lengths.clamp(min=1) + 1) // 2
 
 
 class FrameProjection(nn.Module):

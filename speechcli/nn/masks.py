@@ -49,15 +49,15 @@ class SpecAugment(nn.Module):
     """Hide spans of frames behind a learned vector and spans of channels behind zeros (Park et al. 2019), in training.
 
     Args:
-        width: of the frames.
+        width: of the frames; None: there is no learned vector, spans of frames become zeros too.
         time: spans of frames.
         channels: spans of channels.
         apply: false keeps the vector, which checkpoints carry, and hides nothing.
     """
 
-    def __init__(self, width: int, *, time: Spans, channels: Spans, apply: bool) -> None:
+    def __init__(self, width: int | None, *, time: Spans, channels: Spans, apply: bool) -> None:
         super().__init__()
-        self.embedding = nn.Parameter(torch.empty(width).uniform_())
+        self.embedding = None if width is None else nn.Parameter(torch.empty(width).uniform_())
         self.time, self.channels, self.apply_masks = time, channels, apply
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -68,8 +68,8 @@ class SpecAugment(nn.Module):
         if lengths is None:
             lengths = torch.full((batch,), frames, device=x.device)
         if self.time.probability > 0:
-            hidden = self.time.draw(lengths, frames)
-            x = torch.where(hidden[..., None], self.embedding.to(x.dtype), x)
+            hidden = self.time.draw(lengths, frames)[..., None]
+            x = x.masked_fill(hidden, 0.0) if self.embedding is None else x.where(~hidden, self.embedding.to(x.dtype))
         if self.channels.probability > 0:
             every = torch.full((batch,), width, device=x.device)
             x = x.masked_fill(self.channels.draw(every, width)[:, None], 0.0)

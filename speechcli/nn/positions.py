@@ -42,9 +42,18 @@ class SinusoidalPositions(LearnedPositions):
     def reset(self) -> None:
         """Fill the table."""
         rows, width = self.weight.shape
-        rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
-        angle = torch.arange(rows)[:, None] * rate
+        angle = torch.arange(rows)[:, None] * self._rates(width)
         self.weight.copy_(torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width])
+
+    def _rates(self, width: int) -> Tensor:
+        return torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+
+
+class FramePositions(SinusoidalPositions):
+    """The same for the frames of Whisper's encoder, where the slowest sine is exactly 10,000 times slower."""
+
+    def _rates(self, width: int) -> Tensor:
+        return torch.exp(torch.arange(width // 2) * (-math.log(10000.0) / (width // 2 - 1)))
 
 
 class CountedPositions(nn.Embedding):

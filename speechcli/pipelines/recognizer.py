@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from speechcli.audio.features import WaveformFeatures
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError
@@ -94,7 +93,7 @@ class Recognizer:
     @property
     def pads(self) -> bool:
         """Whether clips of different lengths may be decoded together."""
-        return not (isinstance(self._features, WaveformFeatures) and not self._features.return_attention_mask)
+        return self._features.pads
 
     @property
     def device(self) -> torch.device:

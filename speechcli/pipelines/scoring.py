@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import torch
 
-from speechcli.audio.features import WaveformFeatures
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.data.batching import DurationBatches
 from speechcli.data.collate import Batch, Collate, Read
@@ -97,13 +96,11 @@ def decode_utterances(
     """
     bundle.model.eval()
     device = next(bundle.model.parameters()).device
-    # Models that were trained without a padding mask hear the padding.
-    alone = isinstance(bundle.features, WaveformFeatures) and not bundle.features.return_attention_mask
     longest = max((utterance.seconds for utterance in utterances), default=0.0)
     plan = DurationBatches(
         utterances,
         max_seconds=max(options.max_seconds, longest),
-        max_items=1 if alone else options.max_items,
+        max_items=options.max_items if bundle.features.pads else 1,
         buckets=1,
         shuffle=False,
     )

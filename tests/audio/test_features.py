@@ -191,7 +191,7 @@ def test_old_files_without_a_type_mean_the_waveform() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"feature_extractor_type": "WhisperFeatureExtractor"}, "one of Wav2Vec2FeatureExtractor, SeamlessM4T"),
+        ({"feature_extractor_type": "EncodecFeatureExtractor"}, "one of Wav2Vec2FeatureExtractor, SeamlessM4T"),
         ({"feature_extractor_type": []}, "feature_extractor_type"),
         ({"padding_side": "left"}, "`padding_side`.* must be right, but is 'left'"),
         ({"sampling_rate": "16000"}, "`sampling_rate`.* whole number from 1, but is '16000'"),

@@ -1,0 +1,175 @@
+"""Whisper (Radford et al. 2022): its encoder, its decoder, and both as the one model that they were published as."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, TypeVar
+
+from torch import nn
+
+from speechcli.families.family import Family, Same
+from speechcli.families.spec_augment import SpecAugmentConfig
+from speechcli.models.decoder import TextDecoder
+from speechcli.models.encoder import WindowEncoder
+from speechcli.nn.attention import CrossAttention, MultiHeadAttention
+from speechcli.nn.feedforward import FeedForward, activation
+from speechcli.nn.frontend import WindowFrontend
+from speechcli.nn.initialize import initialize as initialize_module
+from speechcli.nn.layer import TransformerLayer
+from speechcli.nn.masks import Spans, SpecAugment
+from speechcli.nn.positions import FramePositions, LearnedPositions, SinusoidalPositions
+
+AttentionT = TypeVar("AttentionT", bound=MultiHeadAttention)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhisperConfig(SpecAugmentConfig):
+    """Both halves of a Whisper; each reads its part."""
+
+    model_type: ClassVar[str] = "whisper"
+    vocab_size: int = 51865
+    num_mel_bins: int = 80
+    encoder_layers: int = 4
+    encoder_attention_heads: int = 6
+    encoder_ffn_dim: int = 1536
+    encoder_layerdrop: float = 0.0
+    decoder_layers: int = 4
+    decoder_attention_heads: int = 6
+    decoder_ffn_dim: int = 1536
+    decoder_layerdrop: float = 0.0
+    activation_function: str = "gelu"
+    d_model: int = 384
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    init_std: float = 0.02
+    max_source_positions: int = 1500
+    """Frames in a window, 50 a second."""
+    max_target_positions: int = 448
+    apply_spec_augment: bool = False
+    tie_word_embeddings: bool = True
+
+    def __post_init__(self) -> None:
+        for part, heads in (("encoder", self.encoder_attention_heads), ("decoder", self.decoder_attention_heads)):
+            self.require(
+                self.d_model % heads == 0, f"`{part}_attention_heads` ({heads}) must divide `d_model` ({self.d_model})."
+            )
+        self.require(self.d_model >= 4 and self.d_model % 2 == 0, "`d_model` must be an even number from 4.")
+
+
+ENCODER_KEYS = (
+    Same("conv1",                                            "frontend.conv1"),
+    Same("conv2",                                            "frontend.conv2"),
+    Same("embed_positions",                                  "positions"),
+    Same("layers.{}.self_attn.q_proj",                       "layers.{}.self_attn.query"),
+    Same("layers.{}.self_attn.k_proj",                       "layers.{}.self_attn.key"),
+    Same("layers.{}.self_attn.v_proj",                       "layers.{}.self_attn.value"),
+    Same("layers.{}.self_attn.out_proj",                     "layers.{}.self_attn.output"),
+    Same("layers.{}.self_attn_layer_norm",                   "layers.{}.self_attn_norm"),
+    Same("layers.{}.fc1",                                    "layers.{}.ffn.up"),
+    Same("layers.{}.fc2",                                    "layers.{}.ffn.down"),
+    Same("layers.{}.final_layer_norm",                       "layers.{}.ffn_norm"),
+    Same("layer_norm",                                       "norm"),
+)  # fmt: skip
+
+DECODER_KEYS = (
+    Same("model.decoder.embed_tokens",                       "tokens"),
+    Same("model.decoder.embed_positions",                    "positions"),
+    Same("model.decoder.layers.{}.self_attn.q_proj",         "layers.{}.self_attn.query"),
+    Same("model.decoder.layers.{}.self_attn.k_proj",         "layers.{}.self_attn.key"),
+    Same("model.decoder.layers.{}.self_attn.v_proj",         "layers.{}.self_attn.value"),
+    Same("model.decoder.layers.{}.self_attn.out_proj",       "layers.{}.self_attn.output"),
+    Same("model.decoder.layers.{}.self_attn_layer_norm",     "layers.{}.self_attn_norm"),
+    Same("model.decoder.layers.{}.encoder_attn.q_proj",      "layers.{}.cross_attn.query"),
+    Same("model.decoder.layers.{}.encoder_attn.k_proj",      "layers.{}.cross_attn.key"),
+    Same("model.decoder.layers.{}.encoder_attn.v_proj",      "layers.{}.cross_attn.value"),
+    Same("model.decoder.layers.{}.encoder_attn.out_proj",    "layers.{}.cross_attn.output"),
+    Same("model.decoder.layers.{}.encoder_attn_layer_norm",  "layers.{}.cross_attn_norm"),
+    Same("model.decoder.layers.{}.fc1",                      "layers.{}.ffn.up"),
+    Same("model.decoder.layers.{}.fc2",                      "layers.{}.ffn.down"),
+    Same("model.decoder.layers.{}.final_layer_norm",         "layers.{}.ffn_norm"),
+    Same("model.decoder.layer_norm",                         "norm"),
+    Same("proj_out",                                         "head"),
+)  # fmt: skip
+
+
+def build_encoder(config: WhisperConfig) -> WindowEncoder:
+    """Build a Whisper encoder."""
+    width = config.d_model
+    return WindowEncoder(
+        WindowFrontend(config.num_mel_bins, width, config.max_source_positions),
+        nn.Identity(),
+        [
+            _layer(config, config.encoder_attention_heads, config.encoder_ffn_dim, reads=False)
+            for _ in range(config.encoder_layers)
+        ],
+        width=width,
+        spec_augment=_spec_augment(config),
+        positions=FramePositions(config.max_source_positions, width),
+        norm=nn.LayerNorm(width),
+        norm_first=True,
+        dropout=config.dropout,
+        layer_dropout=config.encoder_layerdrop,
+    )
+
+
+def build_decoder(config: WhisperConfig) -> TextDecoder:
+    """Build a Whisper decoder."""
+    width = config.d_model
+    tokens = nn.Embedding(config.vocab_size, width)
+    head = nn.Linear(width, config.vocab_size, bias=False)
+    if config.tie_word_embeddings:
+        head.weight = tokens.weight
+    return TextDecoder(
+        tokens,
+        LearnedPositions(config.max_target_positions, width),
+        [
+            _layer(config, config.decoder_attention_heads, config.decoder_ffn_dim, reads=True)
+            for _ in range(config.decoder_layers)
+        ],
+        head,
+        norm=nn.LayerNorm(width),
+        dropout=config.dropout,
+        layer_dropout=config.decoder_layerdrop,
+    )
+
+
+def _layer(config: WhisperConfig, heads: int, inner: int, *, reads: bool) -> TransformerLayer:
+    width = config.d_model
+    act = activation(config.activation_function)
+    return TransformerLayer(
+        _attention(MultiHeadAttention, config, heads),
+        FeedForward(width, inner, act, dropout=config.activation_dropout),
+        norm=partial(nn.LayerNorm, width),
+        norm_first=True,
+        cross_attn=_attention(CrossAttention, config, heads) if reads else None,
+        dropout=config.dropout,
+    )
+
+
+def _attention(kind: type[AttentionT], config: WhisperConfig, heads: int) -> AttentionT:
+    attention = kind(config.d_model, heads, dropout=config.attention_dropout)
+    attention.key = nn.Linear(config.d_model, config.d_model, bias=False)
+    return attention
+
+
+def _spec_augment(config: WhisperConfig) -> SpecAugment:
+    return SpecAugment(
+        None,
+        time=Spans(config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks),
+        channels=Spans(config.mask_feature_prob, config.mask_feature_length, config.mask_feature_min_masks),
+        apply=config.apply_spec_augment,
+    )
+
+
+def initialize(half: nn.Module, config: WhisperConfig) -> None:
+    """Fill an encoder or a decoder with random weights."""
+    for module in half.modules():
+        initialize_module(module, config.init_std)
+        if isinstance(module, SinusoidalPositions):
+            module.reset()
+
+
+WHISPER_ENCODER = Family(WhisperConfig, ENCODER_KEYS, build_encoder, initialize, base="model.encoder.")
+WHISPER_DECODER = Family(
+    WhisperConfig, DECODER_KEYS, build_decoder, initialize, base="model.", tied=("head.weight", "tokens.weight")
+)
