@@ -11,6 +11,7 @@ from pathlib import Path
 import tokenizers
 
 from speechcli.errors import ModelError
+from speechcli.text.characters import characters
 from speechcli.text.languages import resolve_language
 from speechcli.text.vocabulary import TokenizerFiles, rebuild
 
@@ -76,6 +77,7 @@ class Tokenizer:
         added = sorted(backend.get_added_tokens_decoder().items())
         self.languages = {t.content: i for i, t in added if t.special and LANGUAGE_TAG.fullmatch(t.content)}
         self.vocabulary_size = max(backend.get_vocab().values(), default=-1) + 1
+        self._capitals = files.of_characters and bool(files.config.get("do_lower_case", False))
         # Years of releases wrote the key for every tokenizer; byte-pair vocabularies keep their spaces themselves.
         byte_pairs = isinstance(backend.model, tokenizers.models.BPE)
         self._clean_up = bool(files.config.get("clean_up_tokenization_spaces", False)) and not byte_pairs
@@ -93,7 +95,7 @@ class Tokenizer:
         files = TokenizerFiles.read(folder)
         raw = files.contents.get("tokenizer.json")
         if raw is None:
-            return cls(rebuild(files), files)
+            return cls(characters(files) if files.of_characters else rebuild(files), files)
         try:
             backend = tokenizers.Tokenizer.from_buffer(raw)
         except Exception as error:  # the package raises plain Exception and ValueError
@@ -101,11 +103,11 @@ class Tokenizer:
         return cls(backend, files)
 
     def save(self, folder: Path) -> None:
-        """Write the tokenizer's files as they were read, plus ``tokenizer.json`` if it was rebuilt."""
+        """Write the tokenizer's files as they were read, plus ``tokenizer.json`` if they are of the years before it."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.files.contents.items():
             (folder / name).write_bytes(content)
-        if "tokenizer.json" not in self.files.contents:
+        if "tokenizer.json" not in self.files.contents and not self.files.of_characters:
             (folder / "tokenizer.json").write_text(self.backend.to_str(pretty=True), encoding="utf-8")
 
     @property
@@ -130,15 +132,25 @@ class Tokenizer:
             text: the text; special tokens written in it are recognised.
             special: whether to add the special tokens that the model expects around a text.
         """
+        text = text.upper() if self._capitals else text
         return list(self.backend.encode(text, add_special_tokens=special).ids)
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
-        """Turn token ids into text; ids beyond the vocabulary say nothing."""
-        text: str = self.backend.decode(list(ids), skip_special_tokens=skip_special)
+        """Turn token ids into text; ids beyond the vocabulary say nothing.
+
+        The ids of a character vocabulary are those of a CTC path: equal neighbours are one, padding separates them.
+        """
+        text: str = self.backend.decode(self._known(ids), skip_special_tokens=skip_special)
+        text = text.lower() if self._capitals else text
         if self._clean_up:
             for written, read in CLEAN_UPS:
                 text = text.replace(written, read)
         return text
+
+    def _known(self, ids: Sequence[int]) -> list[int]:
+        if not self.files.of_characters or self.unk_id is None:
+            return list(ids)
+        return [id_ if self.backend.id_to_token(id_) is not None else self.unk_id for id_ in ids]
 
     def label_ids(self, text: str, *, start_id: int, language: str | None = None) -> list[int]:
         """Say what the decoder learns to write after its start token: the language tag, the text, the end token.

@@ -34,9 +34,14 @@ BYTE_LEVEL_PLAIN = ("GPT2",)
 BYTE_LEVEL_WRAPPED = ("Roberta", "Bart", "Mvp", "Data2VecText", "Longformer", "LED", "RobertaPreLayerNorm")
 """Names of tokenizer classes without ``Tokenizer`` and ``TokenizerFast``, by the pipeline that they use."""
 
+CHARACTERS = ("Wav2Vec2CTC", "Wav2Vec2")
+
 GENERIC = ("", "PreTrained", "TokenizersBackend", "Auto")
 
-SUPPORTED = "supported are tokenizer.json, vocab.txt (BERT), and vocab.json with merges.txt (GPT-2, RoBERTa, BART)"
+SUPPORTED = (
+    "supported are tokenizer.json, vocab.txt (BERT), vocab.json with merges.txt (GPT-2, RoBERTa, BART), and vocab.json "
+    "alone (CTC)"
+)
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,12 @@ class TokenizerFiles:
         """The tokenizer class that the folder was saved with, without ``Tokenizer`` and ``Fast``; "" if unsaid."""
         name = self.config.get("tokenizer_class") or ""
         return str(name).removesuffix("Fast").removesuffix("Tokenizer")
+
+    @property
+    def of_characters(self) -> bool:
+        """Whether the vocabulary is that of a CTC head: characters in ``vocab.json`` alone."""
+        old = "vocab.json" in self.contents and not {"merges.txt", "tokenizer.json"} & set(self.contents)
+        return "vocab.json" in self.contents and (self.class_name in CHARACTERS or (old and self.class_name in GENERIC))
 
 
 def has_tokenizer(folder: Path) -> bool:

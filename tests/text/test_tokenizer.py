@@ -219,7 +219,7 @@ def test_a_tokenizer_without_an_end_is_refused_when_labels_are_made(tmp_path: Pa
         ({"vocab.txt": "a\n", "tokenizer_config.json": "{"}, "must be a json file, but"),
         ({"vocab.txt": "a\n", "tokenizer_config.json": "[]"}, "must hold a json object, but holds a list"),
         ({"vocab.txt": "a\n"}, r"must hold \[UNK\], \[CLS\], \[SEP\], but lacks"),
-        ({"vocab.json": '{"a": 0}'}, "must be of a supported kind, but .* has vocab.json"),
+        ({"merges.txt": "a b"}, "must be of a supported kind, but .* has merges.txt"),
         ({"sentencepiece.bpe.model": "x"}, r"has sentencepiece.bpe.model; supported are tokenizer.json, vocab.txt"),
         ({"vocab.json": '{"a": 0}', "merges.txt": "a b c\n"}, "Line 1 .* must hold two symbols, but holds 'a b c'"),
         ({"vocab.json": '{"a": 0}', "merges.txt": "a b\n"}, "must be a byte-level BPE, but"),

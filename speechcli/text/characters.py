@@ -1,0 +1,46 @@
+"""The vocabularies of CTC heads: characters, a word delimiter, and a padding token that is also the blank."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tokenizers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
+
+from speechcli.errors import ModelError
+from speechcli.text.vocabulary import TokenizerFiles, parse_json, token_text
+
+
+def characters(files: TokenizerFiles) -> tokenizers.Tokenizer:
+    """Build the tokenizer of a CTC head from ``vocab.json``, as Hugging Face's ``Wav2Vec2CTCTokenizer``.
+
+    It decodes paths: ids a frame, of which equal neighbours are one and blanks none.
+
+    Raises:
+        ModelError: if the vocabulary is no map of tokens to ids.
+    """
+    vocabulary = _vocabulary(files)
+    delimiter = token_text(files.config.get("word_delimiter_token", "|")) or "|"
+    space = files.config.get("replace_word_delimiter_char", " ")
+    pad = files.role_token("pad")[1] or "<pad>"
+    backend = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=files.role_token("unk")[1] or "<unk>"))
+    backend.normalizer = normalizers.Replace(" ", delimiter)
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    path = decoders.CTC(pad_token=pad, word_delimiter_token=delimiter, cleanup=False)
+    backend.decoder = decoders.Sequence([path, decoders.Replace(delimiter, space), decoders.Fuse()])
+    # Files list it as special, but it is never left out of a text.
+    backend.add_tokens([tokenizers.AddedToken(delimiter, normalized=False)])
+    # Tokens of several characters are found before the text is split into characters.
+    several = [token for token in vocabulary if len(token) > 1]
+    backend.add_tokens([tokenizers.AddedToken(token, lstrip=True, rstrip=True, normalized=False) for token in several])
+    return backend
+
+
+def _vocabulary(files: TokenizerFiles) -> dict[str, int]:
+    path = files.folder / "vocab.json"
+    values: Mapping[str, Any] = parse_json(files.contents["vocab.json"], path)
+    language = files.config.get("target_lang")
+    if language is not None and isinstance(values.get(language), Mapping):
+        values = values[language]
+    if not values or not all(isinstance(id_, int) for id_ in values.values()):
+        raise ModelError(f"`{path}` must map tokens to ids, but does not.")
+    return dict(values)

@@ -1,0 +1,76 @@
+"""The vocabularies of CTC heads, against transformers' Wav2Vec2CTCTokenizer."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import Wav2Vec2CTCTokenizer
+
+from speechcli.errors import ModelError
+from speechcli.text.tokenizer import Tokenizer
+
+TOKENS = ["<pad>", "<s>", "</s>", "<unk>", "|", "A", "B", "C", "'", "Ch", "É"]
+
+
+def write(folder: Path, tokens: list[str] = TOKENS, **config: Any) -> Wav2Vec2CTCTokenizer:
+    folder.mkdir(exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({token: id_ for id_, token in enumerate(tokens)}))
+    theirs = Wav2Vec2CTCTokenizer(str(folder / "vocab.json"), **config)
+    theirs.save_pretrained(folder)
+    return theirs
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "lower": {"do_lower_case": True},
+    "space": {"replace_word_delimiter_char": "_"},
+    "brackets": {"tokens": ["[PAD]", "[UNK]", " ", *"abc"], "pad_token": "[PAD]", "unk_token": "[UNK]",
+                 "word_delimiter_token": " ", "bos_token": None, "eos_token": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_path_is_the_text_that_transformers_reads(case: str, tmp_path: Path) -> None:
+    theirs = write(tmp_path, **CASES[case])
+    ours = Tokenizer.load(tmp_path)
+    assert ours.pad_id == theirs.pad_token_id
+    choice = random.Random(3)
+    for _ in range(100):
+        path = [choice.randrange(13) for _ in range(choice.randrange(10))]  # two ids beyond the vocabulary
+        for skip in (False, True):
+            assert ours.decode(path, skip_special=skip).strip() == theirs.decode(path, skip_special_tokens=skip), path
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_text_has_the_ids_of_transformers(case: str, tmp_path: Path) -> None:
+    theirs = write(tmp_path, **CASES[case])
+    ours = Tokenizer.load(tmp_path)
+    for text in ("", "a b c", "ABC'  x", "É ÉA"):
+        assert ours.encode(text) == theirs(text).input_ids
+
+
+def test_folders_of_2020_name_no_class_and_list_no_tokens(tmp_path: Path) -> None:
+    (tmp_path / "vocab.json").write_text(json.dumps({token: id_ for id_, token in enumerate(TOKENS)}))
+    (tmp_path / "tokenizer_config.json").write_text('{"pad_token": "<pad>", "unk_token": "<unk>"}')
+    assert Tokenizer.load(tmp_path).decode([5, 5, 0, 5, 4, 6, 12], skip_special=False) == "AA B<unk>"
+
+
+def test_a_saved_vocabulary_reads_the_same(tmp_path: Path) -> None:
+    write(tmp_path / "a", do_lower_case=True)
+    Tokenizer.load(tmp_path / "a").save(tmp_path / "b")
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["tokenizer_config.json", "vocab.json"]
+    assert Tokenizer.load(tmp_path / "b").decode([5, 4, 10], skip_special=False) == "a é"
+
+
+def test_of_several_vocabularies_the_named_language_is_taken(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "vocab.json").write_text(json.dumps({"deu": {"<pad>": 0, "ß": 1}, "eng": {"<pad>": 0, "a": 1}}))
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text()) | {"added_tokens_decoder": {}}
+    for language, text in (("deu", "ß"), ("eng", "a")):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config | {"target_lang": language}))
+        assert Tokenizer.load(tmp_path).decode([1], skip_special=False) == text
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="map tokens to ids"):
+        Tokenizer.load(tmp_path)
