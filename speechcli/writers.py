@@ -1,9 +1,11 @@
-"""The formats of a transcript: txt, json, jsonl, srt, vtt, tsv. Each is text in, UTF-8 bytes out.
+"""The formats of a transcript: txt, json, jsonl, srt, vtt, tsv, manifest. Each is text in, UTF-8 bytes out.
 
 Nothing here depends on the locale, and no text is ever read as markup.
 """
 
 import json
+import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -85,6 +87,27 @@ class TsvWriter:
         return encode("start\tend\ttext\n" + "".join(rows))
 
 
+class ManifestWriter:
+    """JSON lines that `speechcli train` takes: what a model wrote, and how sure it was."""
+
+    def write(self, transcript: Transcript) -> bytes:
+        """Return a line for each segment that has text."""
+        return b"".join(
+            json_line(
+                {
+                    "audio": os.path.abspath(transcript.path),
+                    "start": round(segment.start, 3),
+                    "end": round(segment.end, 3),
+                    "src_lang": transcript.language,
+                    "tgt_lang": transcript.target_language,
+                    "text": segment.text,
+                    "confidence": round(math.exp(segment.avg_logprob), 4),
+                }
+            )
+            for segment in _spoken(transcript.segments)
+        )
+
+
 def one_line(text: str) -> str:
     """Put a text on one line: line breaks and tabs of any script become one space."""
     return _BREAKS.sub(" ", text).strip()
@@ -133,4 +156,5 @@ WRITERS: dict[str, Writer] = {
     "srt": SrtWriter(),
     "vtt": VttWriter(),
     "tsv": TsvWriter(),
+    "manifest": ManifestWriter(),
 }

@@ -86,6 +86,7 @@ def test_silence_is_a_valid_empty_output_in_every_format():
         "srt": b"",
         "vtt": b"WEBVTT\n",
         "tsv": b"start\tend\ttext\n",
+        "manifest": b"",
     }
 
 

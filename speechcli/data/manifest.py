@@ -199,7 +199,13 @@ def _merged(first: Utterance, second: Utterance) -> Utterance:
     new = tuple(target for target in second.targets if target.language not in languages)
     if not new:
         raise RowError(f"the row must say something new, but {first.where} has this recording in the same language")
-    return replace(first, targets=first.targets + new, transcript=first.transcript or second.transcript)
+    sure = [each.confidence for each in (first, second) if each.confidence is not None]
+    return replace(
+        first,
+        targets=first.targets + new,
+        transcript=first.transcript or second.transcript,
+        confidence=min(sure, default=None),
+    )
 
 
 def _texts(row: Row, columns: Columns, language: str | None, default: str | None) -> tuple[str | None, list[Target]]:

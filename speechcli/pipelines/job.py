@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from speechcli import __version__
+from speechcli.errors import UsageError
 from speechcli.pipelines.inputs import Inputs, Source, find_inputs
 from speechcli.pipelines.journal import FailureList, Journal
 from speechcli.pipelines.options import ModelOptions, OutputOptions, SpeechOptions
@@ -56,6 +57,8 @@ def run_job(
         UsageError: something asked for is not possible, or would overwrite files.
     """
     inputs = find_inputs(options.inputs)
+    if "manifest" in outputs.formats and any(source.path is None for source in inputs.sources):
+        raise UsageError("A manifest names files, but standard input has no name.", hint="Give the file itself.")
     if outputs.output_dir is None:
         return _to_stream(options, outputs.formats[0], inputs, sink, report, open_model)
     return _FolderJob(options, outputs, outputs.output_dir, inputs, report).run(open_model)

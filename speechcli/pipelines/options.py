@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from speechcli.errors import UsageError
 from speechcli.text.languages import language_code
 
-FORMATS = ("txt", "json", "jsonl", "srt", "vtt", "tsv")
+FORMATS = ("txt", "json", "jsonl", "srt", "vtt", "tsv", "manifest")
 
 
 def _finite(value: float | None) -> bool:
@@ -156,7 +156,7 @@ class OutputOptions:
     output_dir: Path | None = None
     """Folder for the outputs; None: standard output."""
     formats: tuple[str, ...] = ("txt",)
-    """Some of txt, json, jsonl, srt, vtt, tsv."""
+    """Some of txt, json, jsonl, srt, vtt, tsv, manifest (JSON lines to train on, with the model's confidence)."""
     overwrite: bool = False
     """Replace files that are there."""
     resume: bool = True

@@ -18,6 +18,7 @@ class Stream:
     | txt | the text | path, language (where there are several) and text, between tabs |
     | json | an object | an array of objects |
     | jsonl | an object on a line | an object on a line each |
+    | manifest | an object on a line a segment | the same |
     | srt, vtt, tsv | the file | not possible |
 
     Args:

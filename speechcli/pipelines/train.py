@@ -76,7 +76,7 @@ def train(
     bundle = load(checkpoint) if checkpoint else load_or_compose(options, hub, tell)
     prepare_model(bundle, options, accelerator.device)
 
-    read = read_manifests(options.data.train, options, tell, limit_seconds=True)
+    read = read_manifests(options.data.train, options, tell, learn=True)
     if options.objective.teacher_weight > 0:
         add_teacher_head(bundle, [utterance for _, utterance in read], seed=options.run.seed)
     accelerator.wait_for_everyone()  # all have seen that the folder held no run
@@ -101,7 +101,7 @@ def _trainer(
     objective = _objective(bundle, options.objective)
     _check_languages(objective, [utterance for _, utterance in read])
     collate = make_collate(bundle, ctc=options.objective.ctc_weight > 0)
-    dev = read_manifests(options.data.dev, options, report, limit_seconds=False) if options.data.dev else []
+    dev = read_manifests(options.data.dev, options, report, learn=False) if options.data.dev else []
     heard = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
     frozen = (*options.model.freeze, *(["ctc_head"] if bundle.model.ctc_head and not collate.ctc else []))
     freeze(bundle.model, frozen)

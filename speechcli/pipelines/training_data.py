@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from speechcli.audio.augment import Augment
 from speechcli.data.batching import DurationBatches, balanced_weights
 from speechcli.data.collate import Collate
-from speechcli.data.manifest import ManifestOptions, Task, Utterance, read_manifest
+from speechcli.data.manifest import Manifest, ManifestOptions, Task, Utterance, read_manifest
 from speechcli.errors import InputError
 from speechcli.text.languages import language_code
 from speechcli.training.audio_cache import fill_cache
@@ -46,7 +46,7 @@ class WaveformAugment:
 
 
 def read_manifests(
-    paths: Sequence[str], options: TrainOptions, report: Report, *, limit_seconds: bool
+    paths: Sequence[str], options: TrainOptions, report: Report, *, learn: bool
 ) -> list[tuple[str, Utterance]]:
     """Read manifests; return each usable utterance with the name of its manifest.
 
@@ -54,7 +54,7 @@ def read_manifests(
         paths: manifest files.
         options: section `data` is read.
         report: told of rows that were left out.
-        limit_seconds: whether recordings that are too short or too long are left out.
+        learn: whether what is too short, too long or too uncertain to learn from is left out.
 
     Raises:
         InputError: if a manifest cannot be read, or too many of its rows are bad.
@@ -71,15 +71,25 @@ def read_manifests(
             if bad > data.max_bad * (bad + len(manifest.utterances) + manifest.left_out):
                 raise InputError(f"{first}.", hint="repair the manifest, or allow more with --set data.max_bad=0.1")
             report(Warned(f"{first}."))
-        limits = (data.min_seconds, min(data.max_seconds, options.batch.max_seconds))
-        fits = [u for u in manifest.utterances if not limit_seconds or limits[0] <= u.seconds <= limits[1]]
-        if len(fits) < len(manifest.utterances):
-            count = len(manifest.utterances) - len(fits)
-            report(Warned(f"{count} recordings of {path} are not between {limits[0]:g} and {limits[1]:g} s long."))
-        read += [(path, utterance) for utterance in fits]
+        kept = _fit_to_learn(manifest, options, report) if learn else manifest.utterances
+        read += [(path, utterance) for utterance in kept]
     if not read:
         raise InputError(f"A run needs usable recordings, but {', '.join(paths) or 'no manifest'} has none.")
     return _unique(read)
+
+
+def _fit_to_learn(manifest: Manifest, options: TrainOptions, report: Report) -> list[Utterance]:
+    data = options.data
+    low, high = data.min_seconds, min(data.max_seconds, options.batch.max_seconds)
+    fits = [u for u in manifest.utterances if low <= u.seconds <= high]
+    sure = [u for u in fits if u.confidence is None or u.confidence >= data.min_confidence]
+    if len(fits) < len(manifest.utterances):
+        count = len(manifest.utterances) - len(fits)
+        report(Warned(f"{count} recordings of {manifest.path} are not between {low:g} and {high:g} s long."))
+    if len(sure) < len(fits):
+        count = len(fits) - len(sure)
+        report(Warned(f"{count} texts of {manifest.path} have a confidence below {data.min_confidence:g}."))
+    return sure
 
 
 def make_feed(
@@ -105,7 +115,7 @@ def make_feed(
         max_items=options.batch.max_items,
         buckets=options.batch.buckets,
         seed=options.run.seed,
-        weights=_weights(read, options),
+        weights=draw_weights(read, options),
         longest_first=True,
         rank=share.rank,
         world_size=share.processes,
@@ -138,11 +148,18 @@ def spread(items: Sequence[ItemT], limit: int) -> list[ItemT]:
     return [items[place * len(items) // limit] for place in range(limit)]
 
 
-def _weights(read: Sequence[tuple[str, Utterance]], options: TrainOptions) -> list[float] | None:
-    if options.data.balance == "none":
-        return None
-    groups = [path if options.data.balance == "set" else _code(utterance.language) for path, utterance in read]
-    return balanced_weights(groups, temperature=options.data.temperature)
+def draw_weights(read: Sequence[tuple[str, Utterance]], options: TrainOptions) -> list[float] | None:
+    """Return how often each utterance is drawn, relative to the others; None where all are drawn alike."""
+    data = options.data
+    weights = [1.0] * len(read)
+    if data.balance != "none":
+        groups = [path if data.balance == "set" else _code(utterance.language) for path, utterance in read]
+        weights = balanced_weights(groups, temperature=data.temperature)
+    by_manifest = dict(zip(data.train, data.weights, strict=False))
+    for place, (path, utterance) in enumerate(read):
+        weights[place] *= by_manifest.get(path, 1.0)
+        weights[place] *= 1.0 if utterance.confidence is None else data.pseudo_weight
+    return None if len(set(weights)) == 1 else weights
 
 
 def _augment(options: AugmentSection, sampling_rate: int) -> WaveformAugment | None:

@@ -43,6 +43,12 @@ class DataSection:
     """What is evened out by repeating utterances: nothing, spoken languages, or manifests."""
     temperature: float = 2.0
     """With `balance`: shares become share^(1/temperature); 1 leaves them, a large number makes them equal."""
+    weights: tuple[float, ...] = ()
+    """How many times as often each manifest of `train` is drawn from, in their order; none: 1 for each."""
+    pseudo_weight: float = 1.0
+    """How many times as often an utterance is drawn whose text a model wrote (it has a confidence)."""
+    min_confidence: float = 0.0
+    """Training utterances whose text a model wrote with less confidence (0 to 1) are left out."""
     min_seconds: float = 0.1
     """Shorter training utterances are left out."""
     max_seconds: float = 30.0
@@ -207,6 +213,12 @@ class TrainOptions:
             (self.run.save_every >= 1, "run.save_every", "at least 1", self.run.save_every),
             (self.run.log_every >= 1, "run.log_every", "at least 1", self.run.log_every),
             (self.run.keep_last >= 1, "run.keep_last", "at least 1", self.run.keep_last),
+            (min(self.data.weights, default=1) >= 0 and max(self.data.weights, default=1) > 0, "data.weights",
+             "numbers from 0, not all of them 0", list(self.data.weights)),
+            (len(self.data.weights) in (0, len(self.data.train)), "data.weights",
+             f"one for each of the {len(self.data.train)} manifests in data.train", list(self.data.weights)),
+            (self.data.pseudo_weight > 0, "data.pseudo_weight", "above 0", self.data.pseudo_weight),
+            (0 <= self.data.min_confidence <= 1, "data.min_confidence", "in [0, 1]", self.data.min_confidence),
             (self.data.temperature >= 1, "data.temperature", "at least 1", self.data.temperature),
             (set(self.data.tasks) <= {"transcribe", "translate"} and bool(self.data.tasks), "data.tasks",
              "`transcribe`, `translate` or both", list(self.data.tasks)),

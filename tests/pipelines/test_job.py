@@ -216,3 +216,15 @@ def test_collision_is_found_before_the_model_loads(work, ears, tmp_path):
     with pytest.raises(OutputError):
         work("in", out="file")
     assert ears.opened == 0 and not (tmp_path / "out").exists()
+
+
+def test_a_manifest_has_a_line_for_each_segment_and_standard_input_none(work, tmp_path):
+    report, written = work("in", formats=("manifest",))
+    rows = [json.loads(line) for line in written.splitlines()]
+    assert [(row["audio"], row["text"], row["end"]) for row in rows] == [
+        (str(tmp_path / "in/a.wav"), "one", 2.0),
+        (str(tmp_path / "in/b/b.wav"), "two", 2.0),
+        (str(tmp_path / "in/c.wav"), "three", 2.0),
+    ]
+    with pytest.raises(UsageError, match="standard input has no name"):
+        work("-", formats=("manifest",))

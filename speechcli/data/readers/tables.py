@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 
 def read_table(path: Path) -> Table:
-    """Read ``.jsonl`` or ``.json`` (an object a line), ``.csv`` (comma, quoted), else tab separated without quoting.
+    """Read JSON lines (what begins with `{`), ``.csv`` (comma, quoted), else tab separated without quoting.
 
     Raises:
         InputError: if the file cannot be read or is empty.
     """
     text = read_text(path)
-    as_json, comma = path.suffix.lower() in (".jsonl", ".json"), path.suffix.lower() == ".csv"
+    as_json = path.suffix.lower() in (".jsonl", ".json") or text.lstrip().startswith("{")
+    comma = path.suffix.lower() == ".csv"
     rows = list(_json_rows(text) if as_json else _table_rows(text, comma=comma))
     if not rows:
         raise InputError(f"The manifest `{path}` must hold at least one row, but has none.")
