@@ -13,6 +13,7 @@ from speechcli.audio.features import FilterbankFeatures, WaveformFeatures, featu
 from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.convert import to_ours, to_theirs
+from speechcli.checkpoints.tensors import read_tensors
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build
@@ -231,7 +232,7 @@ def _write_features(stage: Path, bundle: Bundle) -> None:
 
 def _read_ctc_head(folder: Path, width: int, dtype: torch.dtype) -> nn.Linear:
     path = folder / files.CTC_HEAD
-    tensors = files.read_tensors(path)
+    tensors = read_tensors(path)
     weight, bias = tensors.get("weight"), tensors.get("bias")
     if weight is None or bias is None or weight.ndim != 2 or weight.size(1) != width or bias.shape != weight.shape[:1]:
         raise ModelError(f"{path} must hold a weight (vocabulary, {width}) and a bias (vocabulary), but does not.")

@@ -1,4 +1,4 @@
-"""The files of a model folder: JSON, weights (safetensors or older pickles, sharded or not), written all or nothing."""
+"""The files of a model folder: JSON, weights of any kind, in shards or not; written all or nothing."""
 
 import errno
 import json
@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from speechcli.checkpoints.tensors import after_colon, read_tensors
 from speechcli.errors import ModelError, OutputError
 
 CONFIG = "config.json"
@@ -24,7 +24,14 @@ PREPROCESSOR = "preprocessor_config.json"
 PROCESSOR = "processor_config.json"
 OURS = "speechcli.json"
 CTC_HEAD = "ctc_head.safetensors"
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "flax_model.msgpack",
+)
+"""Of several, the first is read."""
 
 MAX_SHARD_BYTES = 5 * 1000**3
 
@@ -100,15 +107,6 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     )
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Map the tensors of one weight file into memory, by name.
-
-    Raises:
-        ModelError: the file is corrupt, or is a pickle that holds anything but tensors.
-    """
-    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-
-
 def write_weights(folder: Path, tensors: Mapping[str, Tensor], *, max_shard_bytes: int = MAX_SHARD_BYTES) -> None:
     """Write model.safetensors, or numbered shards and their index when the tensors are larger than one shard."""
     shards = _split(tensors, max_shard_bytes)
@@ -138,7 +136,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     except SafetensorError as error:
         if "I/O error" not in str(error):
             raise
-        raise OutputError(f"{path.name} cannot be written: {_after_colon(error)}.") from error
+        raise OutputError(f"{path.name} cannot be written: {after_colon(error)}.") from error
     except OSError as error:
         raise OutputError(f"{path.name} cannot be written: {error.strerror or error}.") from error
 
@@ -222,47 +220,6 @@ def _refuse_outside(folder: Path, name: str, index: str) -> None:
         raise ModelError(f"{index} of {folder} must name files of that folder, but names {name!r}.")
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (SafetensorError, RuntimeError, ValueError) as error:
-        raise ModelError(
-            f"{path} is not a whole safetensors file: {_after_colon(error)}.",
-            hint="It is a Git LFS pointer: run `git lfs pull` there." if _is_lfs(path) else "Download the model again.",
-        ) from error
-
-
-def _read_pickle(path: Path) -> dict[str, Tensor]:
-    try:
-        value = _torch_load(path)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # torch.load on foreign bytes raises nearly anything
-        raise ModelError(
-            f"{path} is damaged, or holds something other than weights, and was not executed.",
-            hint="It is a Git LFS pointer: run `git lfs pull` there."
-            if _is_lfs(path)
-            else "Use a model whose weights are in model.safetensors.",
-        ) from error
-    if not isinstance(value, dict) or not all(isinstance(tensor, Tensor) for tensor in value.values()):
-        raise ModelError(f"{path} must hold tensors by name, but holds something else.")
-    return {str(key): tensor.detach() for key, tensor in value.items()}
-
-
-def _torch_load(path: Path) -> Any:
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"  # files written before torch 1.6 are no archives and cannot be mapped
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-
-
-def _is_lfs(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(23) == b"version https://git-lfs"
-
-
 def _split(tensors: Mapping[str, Tensor], max_shard_bytes: int) -> list[dict[str, Tensor]]:
     shards: list[dict[str, Tensor]] = [{}]
     size = 0
@@ -282,10 +239,6 @@ def _bytes(tensor: Tensor) -> int:
 def _listing(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
     return ", ".join(names[:12]) + (", …" if len(names) > 12 else "") if names else "nothing"
-
-
-def _after_colon(error: Exception) -> str:
-    return str(error).split(": ", 1)[-1].splitlines()[0]
 
 
 def _plain_float(value: dict[str, Any]) -> Any:

@@ -118,7 +118,7 @@ def _headers(folder: Path, missing: list[str]) -> dict[str, dict[str, Any]]:
     if name is None:
         missing.append("There are no weights.")
         return {}
-    if "bin" in name.split("."):
+    if "safetensors" not in name.split("."):
         return {}
     if name.endswith(".index.json"):
         shards = sorted(set(files.read_json(folder / name).get("weight_map", {}).values()))

@@ -1,0 +1,81 @@
+"""One weight file to its tensors by name: safetensors, a pickle of torch or a msgpack of Flax; code is never run."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from speechcli.checkpoints.flax import read_flax
+from speechcli.errors import ModelError
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of one weight file; those of safetensors and of torch's archives are mapped into memory.
+
+    Raises:
+        ModelError: the file is damaged, or holds anything but tensors by name.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        return read_flax(path) if path.suffix == ".msgpack" else _read_pickle(path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ModelError as error:
+        if not _is_lfs(path):
+            raise
+        raise ModelError(error.message, hint="It is a Git LFS pointer: run `git lfs pull` there.") from error
+
+
+def after_colon(error: Exception) -> str:
+    """The last part of a message of the safetensors library, which says what is wrong."""
+    return str(error).split(": ", 1)[-1].splitlines()[0]
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"{path} is not a whole safetensors file: {after_colon(error)}.", hint="Download the model again."
+        ) from error
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        value = _torch_load(path)
+    except OSError:
+        raise
+    except Exception as error:  # torch.load on foreign bytes raises nearly anything
+        raise ModelError(
+            f"{path} is damaged, or holds something other than weights, and was not executed.",
+            hint="Use a model whose weights are in model.safetensors.",
+        ) from error
+    if not isinstance(value, dict) or not all(_is_plain(tensor) for tensor in value.values()):
+        raise ModelError(f"{path} must hold tensors by name, but holds something else.")
+    return {str(key): tensor.detach() for key, tensor in value.items()}
+
+
+def _torch_load(path: Path) -> Any:
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"  # files written before torch 1.6 are no archives and cannot be mapped
+    if zipped:
+        with zipfile.ZipFile(path) as archive:
+            # torch compresses nothing, so that an archive never unfolds to more than the file
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("compressed")
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+
+
+def _is_plain(value: object) -> bool:
+    plain = type(value) in (Tensor, nn.Parameter)
+    return plain and value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized  # type: ignore[attr-defined]
+
+
+def _is_lfs(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(23) == b"version https://git-lfs"
