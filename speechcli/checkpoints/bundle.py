@@ -12,7 +12,7 @@ from speechcli.audio.extractor import Extractor
 from speechcli.audio.features import FilterbankFeatures, WaveformFeatures, features_from_dict
 from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
-from speechcli.checkpoints.convert import to_ours, to_theirs
+from speechcli.checkpoints.convert import check_numbers, to_ours, to_theirs
 from speechcli.checkpoints.tensors import read_tensors
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
@@ -72,7 +72,7 @@ def load(
         expected = {key: tensor.shape for key, tensor in model.state_dict().items()}
         theirs = files.read_weights(folder)
         tensors, _ = to_ours(key_rules(config, theirs), theirs, expected, tied=config.tied)
-        _refuse_integers(model.state_dict(), tensors)
+        check_numbers(model.state_dict(), tensors)
     except ModelError as error:
         sentence = error.message if str(folder) in error.message else f"{folder} cannot be loaded. {error.message}"
         raise ModelError(sentence, hint=error.hint) from error
@@ -251,16 +251,6 @@ def _optional(expected: Mapping[str, torch.Size], tensors: Mapping[str, Tensor])
         else torch.rand(expected[key], generator=generator)
         for key in absent
     }
-
-
-def _refuse_integers(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
-    wrong = [key for key, tensor in tensors.items() if state[key].is_floating_point() > tensor.is_floating_point()]
-    if wrong:
-        kind = str(tensors[wrong[0]].dtype).removeprefix("torch.")
-        raise ModelError(
-            f"The weights must be floating-point numbers, but {len(wrong)} tensors are {kind}.",
-            hint="Quantised checkpoints are not supported; take the original one.",
-        )
 
 
 def _ready(tensor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.bundle import Bundle, assign, default_features, key_rules, read_features, untie_if_different
-from speechcli.checkpoints.convert import modern_name, to_ours, to_theirs
+from speechcli.checkpoints.convert import check_numbers, modern_name, to_ours, to_theirs
 from speechcli.checkpoints.special_ids import SpecialIds, find_ids, generation_defaults
 from speechcli.errors import ModelError
 from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS
@@ -228,6 +228,7 @@ def _warm(
     names = config.decoder_family.tied
     twins = None if names is None else ("decoder." + names[0], "decoder." + names[1])
     loaded, left = to_ours(rules, tensors, expected, tied=twins, strict=False)
+    check_numbers(state, loaded)
     fresh = {key for key in expected if key not in loaded}
     _refuse_gaps(config, state, fresh)
     untie_if_different(config, state | loaded)

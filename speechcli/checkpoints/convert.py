@@ -78,6 +78,37 @@ def to_ours(
     return ours, unexpected
 
 
+def check_numbers(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that cannot be computed with.
+
+    Args:
+        expected: a model's state.
+        tensors: for it, by name.
+
+    Raises:
+        ModelError: weights are integers, or not numbers.
+    """
+    wrong = [key for key, tensor in tensors.items() if expected[key].is_floating_point() > tensor.is_floating_point()]
+    if wrong:
+        kind = str(tensors[wrong[0]].dtype).removeprefix("torch.")
+        raise ModelError(
+            f"The weights must be floating-point numbers, but {len(wrong)} tensors are {kind}.",
+            hint="Quantised checkpoints are not supported; take the original one.",
+        )
+    empty = [key for key, tensor in tensors.items() if tensor.is_floating_point() and _has_nan(tensor)]
+    if empty:
+        raise ModelError(
+            f"The weights must be numbers, but {len(empty)} of {len(tensors)} tensors hold NaN "
+            f"({', '.join(empty[:LISTED])}{', …' if len(empty) > LISTED else ''}).",
+            hint="The training that wrote them diverged; take an earlier checkpoint.",
+        )
+
+
+def _has_nan(tensor: Tensor) -> bool:
+    # One sum is much faster than a look at each number, and NaN goes through it.
+    return bool(tensor.sum(dtype=torch.float32).isnan()) and bool(tensor.isnan().any())
+
+
 def to_theirs(
     rules: Sequence[Rule], tensors: Mapping[str, Tensor], *, tied: tuple[str, str] | None = None
 ) -> dict[str, Tensor]:

@@ -53,6 +53,9 @@ class SpeechEncoderDecoderConfig:
             )
         special = {"encoder", "decoder", "model_type", *_IDS}
         ids: dict[str, Any] = {key: values.get(key) for key in _IDS}
+        for key, value in ids.items():
+            if not isinstance(value, int | list | None):
+                raise ModelError(f"`{key}` must be the id of a token, but is {value!r:.80}.")
         return cls(
             encoder=family_config(values["encoder"], SPEECH_ENCODERS, role="speech encoder"),
             decoder=family_config(values["decoder"], TEXT_DECODERS, role="text decoder"),
@@ -145,6 +148,8 @@ def family_config(values: Mapping[str, Any], families: Mapping[str, Family], *, 
     Raises:
         ModelError: the family cannot stand here.
     """
+    if not isinstance(values, Mapping):
+        raise ModelError(f"The configuration of the {role} must be a JSON object, but is {values!r:.80}.")
     kind = str(values.get("model_type"))
     if kind not in families:
         raise ModelError(f"The {role} must be one of {', '.join(families)}, but its `model_type` is {kind!r}.")
@@ -161,8 +166,11 @@ def build(config: SpeechEncoderDecoderConfig) -> SpeechEncoderDecoder:
     Raises:
         ModelError: the halves cannot be joined.
     """
-    encoder: SpeechEncoder = config.encoder_family.build(config.encoder)
-    decoder: TextDecoder = config.decoder_family.build(config.decoder)
+    try:
+        encoder: SpeechEncoder = config.encoder_family.build(config.encoder)
+        decoder: TextDecoder = config.decoder_family.build(config.decoder)
+    except (ValueError, RuntimeError) as error:  # torch refuses sizes that no check of ours knows
+        raise ModelError(f"The configuration cannot be built: {error}.") from error
     stated = getattr(config.encoder, "output_hidden_size", None) or encoder.frame_width
     asked = config.decoder.extra.get("cross_attention_hidden_size")
     if asked is not None and not asked == encoder.width == decoder.width:

@@ -3,9 +3,14 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Self
+from functools import cache
+from types import UnionType
+from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 from speechcli.errors import ModelError, UsageError
+
+MAX_LAYERS = 1000
+"""More than any model has: a hostile file could ask for so many that building them takes all memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +38,22 @@ class FamilyConfig:
         known = cls.field_names()
         mine = {key: _frozen(value) for key, value in values.items() if key in known}
         extra = {key: value for key, value in values.items() if key not in known and key != "model_type"}
-        return cls(**mine, extra=extra, written=frozenset(mine))
+        for key, value in mine.items():
+            cls._check(key, value)
+        try:
+            return cls(**mine, extra=extra, written=frozenset(mine))
+        except ArithmeticError as error:  # a number of heads that is 0, for example
+            raise ModelError(f"The {cls.model_type} configuration cannot be built: {error}.") from error
+
+    @classmethod
+    def _check(cls, key: str, value: Any) -> None:
+        kind = _field_types(cls)[key]
+        fits = _fits(value, kind)
+        if fits and type(value) is int and not key.endswith("_id"):
+            fits = 0 <= value <= (MAX_LAYERS if "layers" in key else value)
+        if not fits:
+            words = getattr(kind, "__name__", str(kind)) if isinstance(kind, type) else str(kind)
+            raise ModelError(f"`{key}` of a {cls.model_type} configuration must be {words}, but is {value!r:.80}.")
 
     @classmethod
     def field_names(cls) -> set[str]:
@@ -71,6 +91,23 @@ class FamilyConfig:
         """Raise `ModelError` with this message unless the condition holds."""
         if not condition:
             raise ModelError(f"The {self.model_type} configuration cannot be built: {message}")
+
+
+@cache
+def _field_types(cls: type[FamilyConfig]) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if isinstance(kind, UnionType):
+        return any(_fits(value, option) for option in get_args(kind))
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_fits(item, get_args(kind)[0]) for item in value)
+    if kind is bool:
+        return value in (True, False, None)  # null and 0 are false to Python, and so to the reference
+    if kind is float:
+        return type(value) in (int, float)
+    return type(value) is kind
 
 
 def _frozen(value: Any) -> Any:
