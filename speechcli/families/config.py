@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
 from types import UnionType
 from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
@@ -38,21 +37,21 @@ class FamilyConfig:
         known = cls.field_names()
         mine = {key: _frozen(value) for key, value in values.items() if key in known}
         extra = {key: value for key, value in values.items() if key not in known and key != "model_type"}
+        kinds = get_type_hints(cls)
         for key, value in mine.items():
-            cls._check(key, value)
+            cls._check(key, value, kinds[key])
         try:
             return cls(**mine, extra=extra, written=frozenset(mine))
         except ArithmeticError as error:  # a number of heads that is 0, for example
             raise ModelError(f"The {cls.model_type} configuration cannot be built: {error}.") from error
 
     @classmethod
-    def _check(cls, key: str, value: Any) -> None:
-        kind = _field_types(cls)[key]
+    def _check(cls, key: str, value: Any, kind: Any) -> None:
         fits = _fits(value, kind)
         if fits and type(value) is int and not key.endswith("_id"):
             fits = 0 <= value <= (MAX_LAYERS if "layers" in key else value)
         if not fits:
-            words = getattr(kind, "__name__", str(kind)) if isinstance(kind, type) else str(kind)
+            words = kind.__name__ if isinstance(kind, type) else str(kind)
             raise ModelError(f"`{key}` of a {cls.model_type} configuration must be {words}, but is {value!r:.80}.")
 
     @classmethod
@@ -91,11 +90,6 @@ class FamilyConfig:
         """Raise `ModelError` with this message unless the condition holds."""
         if not condition:
             raise ModelError(f"The {self.model_type} configuration cannot be built: {message}")
-
-
-@cache
-def _field_types(cls: type[FamilyConfig]) -> dict[str, Any]:
-    return get_type_hints(cls)
 
 
 def _fits(value: Any, kind: Any) -> bool:
