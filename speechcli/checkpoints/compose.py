@@ -27,8 +27,8 @@ NOTHING: Mapping[str, Any] = {}
 
 # What a warm start may leave random, by our names: everything else must come from the checkpoints.
 _MAY_BE_FRESH = re.compile(
-    r"encoder\.(adapter|spec_augment)\..*|decoder\.layers\.\d+\.cross_attn(_norm)?\..*|decoder\.head\..*|projection\..*"
-    r"|.*\.num_batches_tracked"
+    r"encoder\.(adapter|spec_augment|unread|layers\.\d+\.bottleneck)\..*"
+    r"|decoder\.(layers\.\d+\.cross_attn(_norm)?|head)\..*|projection\..*|.*\.num_batches_tracked"
 )
 
 

@@ -6,8 +6,10 @@ from speechcli.families.data2vec_audio import DATA2VEC_AUDIO
 from speechcli.families.family import Family
 from speechcli.families.gpt2 import GPT2
 from speechcli.families.pegasus import BLENDERBOT, BLENDERBOT_SMALL, MARIAN, PEGASUS
+from speechcli.families.sew import SEW, SEW_D
 from speechcli.families.wav2vec2 import HUBERT, UNISPEECH, UNISPEECH_SAT, WAV2VEC2
 from speechcli.families.wav2vec2_bert import WAV2VEC2_BERT
+from speechcli.families.wav2vec2_conformer import WAV2VEC2_CONFORMER
 from speechcli.families.wavlm import WAVLM
 from speechcli.families.whisper import WHISPER_DECODER, WHISPER_ENCODER
 
@@ -15,7 +17,10 @@ SPEECH_ENCODERS: dict[str, Family] = {
     "wav2vec2": WAV2VEC2,
     "hubert": HUBERT,
     "wavlm": WAVLM,
+    "wav2vec2-conformer": WAV2VEC2_CONFORMER,
     "wav2vec2-bert": WAV2VEC2_BERT,
+    "sew": SEW,
+    "sew-d": SEW_D,
     "data2vec-audio": DATA2VEC_AUDIO,
     "unispeech": UNISPEECH,
     "unispeech-sat": UNISPEECH_SAT,

@@ -1,16 +1,17 @@
 """data2vec for audio: wav2vec 2.0's encoder with norms over channels and a stack of positional convolutions."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from speechcli.families.family import Family, Same
-from speechcli.families.wav2vec2 import (
+from speechcli.families.speech_encoder import AdapterConfig, initialize
+from speechcli.families.waveform import (
     KEYS,
-    AdapterConfig,
     WaveformEncoderConfig,
     build_waveform_encoder,
-    initialize,
     length_adapter,
+    transformer_layer,
 )
 from speechcli.models.encoder import SpeechEncoder
 from speechcli.nn.feedforward import activation
@@ -44,7 +45,12 @@ def build(config: Data2VecAudioConfig) -> SpeechEncoder:
         activation(config.feat_extract_activation),
     )
     return build_waveform_encoder(
-        config, positions=positions, frontend_norm="layer", norm_first=False, adapter=length_adapter(config, config)
+        config,
+        partial(transformer_layer, config, norm_first=False),
+        positions=positions,
+        frontend_norm="layer",
+        norm_first=False,
+        adapter=length_adapter(config, config),
     )
 
 

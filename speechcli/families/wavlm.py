@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from speechcli.families.family import Family, Same
-from speechcli.families.wav2vec2 import (
+from speechcli.families.speech_encoder import AdapterConfig, initialize
+from speechcli.families.waveform import (
     KEYS,
-    AdapterConfig,
     NormedEncoderConfig,
     build_normed_encoder,
-    initialize,
     length_adapter,
 )
 from speechcli.models.encoder import SpeechEncoder
-from speechcli.nn.attention import GatedBiasAttention
 from speechcli.nn.relative import RelativePositionBias
+from speechcli.nn.relative_attention import GatedBiasAttention
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,16 +31,17 @@ WAVLM_KEYS = (
     *KEYS,
     Same("encoder.layers.{}.attention.gru_rel_pos_linear",         "layers.{}.self_attn.gate"),
     Same("encoder.layers.{}.attention.gru_rel_pos_const",          "layers.{}.self_attn.gate_scale"),
-    Same("encoder.layers.0.attention.rel_attn_embed",              "position_bias.embedding"),
+    Same("encoder.layers.0.attention.rel_attn_embed",              "attention_positions.embedding"),
 )  # fmt: skip
 
 
 def build_wavlm(config: WavLMConfig) -> SpeechEncoder:
     """Build a WavLM encoder."""
+    heads = config.num_attention_heads
     return build_normed_encoder(
         config,
         attention=GatedBiasAttention,
-        position_bias=RelativePositionBias(config.num_buckets, config.max_bucket_distance, config.num_attention_heads),
+        attention_positions=RelativePositionBias(config.num_buckets, config.max_bucket_distance, heads),
         adapter=length_adapter(config, config),
     )
 

@@ -11,7 +11,8 @@ from speechcli.nn.frontend import ConvFrontend, FilterbankFrontend, FrameProject
 from speechcli.nn.layer import TransformerLayer
 from speechcli.nn.masks import SpecAugment, padding_mask
 from speechcli.nn.positions import BatchNormConvPositions, ConvPositions, FramePositions, StackedConvPositions
-from speechcli.nn.relative import RelativePositionBias
+from speechcli.nn.relative import BucketedDistances, RelativePositionBias, RotaryPositions, SinusoidalDistances
+from speechcli.nn.squeeze import Squeeze
 
 
 class SpeechEncoder(nn.Module):
@@ -26,10 +27,11 @@ class SpeechEncoder(nn.Module):
         layers: transformer or conformer layers.
         width: of the frames in the layers.
         spec_augment: hides spans in training.
+        squeeze: shortens the frames for the layers, and makes them as many as before after them.
         positions: added to the frames.
         norm: before the layers, or after them where `norm_first`.
         norm_first: whether the layers have their norms first.
-        position_bias: added to every layer's attention scores.
+        attention_positions: made once a pass for the attention of all layers.
         adapter: shortens the output.
         dropout: on the input of the layers, in training.
         layer_dropout: probability of skipping a layer, in training.
@@ -43,10 +45,15 @@ class SpeechEncoder(nn.Module):
         *,
         width: int,
         spec_augment: SpecAugment | None = None,
+        squeeze: Squeeze | None = None,
         positions: ConvPositions | BatchNormConvPositions | StackedConvPositions | FramePositions | None = None,
         norm: nn.Module | None = None,
         norm_first: bool = False,
-        position_bias: RelativePositionBias | None = None,
+        attention_positions: RelativePositionBias
+        | SinusoidalDistances
+        | BucketedDistances
+        | RotaryPositions
+        | None = None,
         adapter: LengthAdapter | None = None,
         dropout: float = 0.0,
         layer_dropout: float = 0.0,
@@ -55,9 +62,10 @@ class SpeechEncoder(nn.Module):
         self.frontend = frontend
         self.projection = projection
         self.spec_augment = spec_augment
+        self.squeeze = squeeze
         self.positions = positions
         self.norm, self.norm_first = norm, norm_first
-        self.position_bias = position_bias
+        self.attention_positions = attention_positions
         self.layers = nn.ModuleList(layers)
         self.adapter = adapter
         self.dropout = nn.Dropout(dropout)
@@ -88,7 +96,10 @@ class SpeechEncoder(nn.Module):
             x = self.spec_augment(x, lengths)
         if mask is not None:
             x = x.masked_fill(~mask[..., None], 0.0)
-        return self._through_layers(x, mask), lengths
+        if self.squeeze is None:
+            return self._through_layers(x, mask), lengths
+        squeezed, mask = self.squeeze(x, mask)
+        return self.squeeze.expand(self._through_layers(squeezed, mask), x.size(1)), lengths
 
     def _through_layers(self, x: Tensor, mask: Tensor | None) -> Tensor:
         if self.positions is not None:
@@ -96,14 +107,12 @@ class SpeechEncoder(nn.Module):
         if self.norm is not None and not self.norm_first:
             x = self.norm(x)
         x = self.dropout(x)
-        bias = None if self.position_bias is None else self.position_bias(x.size(1))
+        positions = None if self.attention_positions is None else self.attention_positions(x)
         for layer in self.layers:
             if self.training and torch.rand(()).item() < self.layer_dropout:
                 continue
-            x = layer(x, mask=mask, bias=bias)
-        if self.norm is not None and self.norm_first:
-            x = self.norm(x)
-        return x
+            x = layer(x, mask=mask, positions=positions)
+        return self.norm(x) if self.norm is not None and self.norm_first else x
 
     def adapt(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Shorten what `frames` returned, where there is an adapter."""

@@ -1,42 +1,152 @@
-"""What shortens the encoder's output before the decoder reads it."""
+"""What adapts an encoder: bottlenecks in its layers, and layers that shorten its output for the decoder."""
+
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechcli.nn.attention import MultiHeadAttention
+from speechcli.nn.feedforward import FeedForward
+from speechcli.nn.masks import padding_mask
 
-class LengthAdapter(nn.Module):
-    """Strided convolutions with gated linear units over the encoder's frames (wav2vec 2.0's `add_adapter`).
+
+class BottleneckAdapter(nn.Module):
+    """A narrow network with a residual at the end of a layer, a set a language (MMS, Pratap et al. 2024).
 
     Args:
-        encoder_width: of the frames that come in.
-        width: of the frames that go out; a linear map and a norm come first where it differs.
-        layers: of convolutions.
-        kernel: of each, in frames.
-        stride: of each, in frames.
-        layer_dropout: probability of skipping a convolution, in training.
+        width: of the frames.
+        inner: width inside.
+    """
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.ffn = FeedForward(width, inner, nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, frames, width) -> (batch, frames, width)."""
+        return x + self.ffn(self.norm(x))  # type: ignore[no-any-return]
+
+
+class GatedConv(nn.Module):
+    """A strided convolution with a gated linear unit (wav2vec 2.0's `add_adapter`).
+
+    Args:
+        width: of the frames.
+        kernel: in frames.
+        stride: in frames.
+    """
+
+    def __init__(self, width: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(width, 2 * width, kernel, stride, padding=1)
+
+    def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """(batch, frames, width), (batch,) -> (batch, fewer frames, width), (batch,)."""
+        # The reference counts with a kernel of three. Smaller ones make more frames, which it hides; larger ones make
+        # fewer, and it crashes.
+        kernel = max(self.conv.kernel_size[0], 3)
+        return _pool(x, self.conv), shortened(lengths, kernel, self.conv.stride[0], padding=1)
+
+
+class PoolingLayer(nn.Module):
+    """A transformer layer whose attention and residual read pooled frames (w2v-BERT 2.0, Barrault et al. 2023).
+
+    Args:
+        self_attn: a built self-attention.
+        ffn: a built feed-forward network.
+        width: of the frames.
+        kernel: of both pooling convolutions, in frames.
+        stride: of both, in frames.
+        norm: makes a norm; called three times.
+        attn_dropout: after the attention, in training.
+        ffn_dropout: after the feed-forward network, in training.
     """
 
     def __init__(
-        self, encoder_width: int, width: int, *, layers: int, kernel: int, stride: int, layer_dropout: float = 0.0
+        self,
+        self_attn: MultiHeadAttention,
+        ffn: FeedForward,
+        *,
+        width: int,
+        kernel: int,
+        stride: int,
+        norm: Callable[[], nn.Module],
+        attn_dropout: float = 0.0,
+        ffn_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.projection = nn.Linear(encoder_width, width) if encoder_width != width else None
-        self.norm = nn.LayerNorm(width) if encoder_width != width else None
-        self.layers = nn.ModuleList(nn.Conv1d(width, 2 * width, kernel, stride, padding=1) for _ in range(layers))
-        self.kernel, self.stride, self.layer_dropout = kernel, stride, layer_dropout
+        self.residual_norm = norm()
+        self.residual_pool = nn.Conv1d(width, 2 * width, kernel, stride, padding=stride // 2)
+        self.self_attn, self.self_attn_norm = self_attn, norm()
+        self.self_attn_pool = nn.Conv1d(width, 2 * width, kernel, stride, padding=stride // 2)
+        self.ffn, self.ffn_norm = ffn, norm()
+        self.kernel, self.stride = kernel, stride
+        self.attn_dropout, self.ffn_dropout = nn.Dropout(attn_dropout), nn.Dropout(ffn_dropout)
+
+    def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """(batch, frames, width), (batch,) -> (batch, fewer frames, width), (batch,)."""
+        # The reference counts with a padding of half the kernel, and crashes where that makes too many.
+        padding = min(self.kernel // 2, self.stride // 2)
+        lengths = shortened(lengths, self.kernel, self.stride, padding=padding)
+        residual = _pool(self.residual_norm(x), self.residual_pool)
+        x = _pool(self.self_attn_norm(x), self.self_attn_pool)
+        mask = None if lengths is None else padding_mask(lengths, x.size(1))[:, None, None]
+        x = residual + self.attn_dropout(self.self_attn(x, mask=mask))
+        return x + self.ffn_dropout(self.ffn(self.ffn_norm(x))), lengths
+
+
+class LengthAdapter(nn.Module):
+    """Layers that shorten the encoder's output.
+
+    Args:
+        layers: each takes and returns frames and their real lengths.
+        width: of the frames that go out.
+        ffn: half of it is added first, where there is one.
+        projection: to the width of the layers, where it differs from the encoder's.
+        ffn_dropout: after the feed-forward network, in training.
+        layer_dropout: probability of skipping a layer, in training.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[GatedConv] | Sequence[PoolingLayer],
+        *,
+        width: int,
+        ffn: FeedForward | None = None,
+        projection: nn.Module | None = None,
+        ffn_dropout: float = 0.0,
+        layer_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.ffn, self.ffn_dropout = ffn, nn.Dropout(ffn_dropout)
+        self.projection = projection
+        self.layers = nn.ModuleList(layers)
+        self.layer_dropout = layer_dropout
         self.width = width
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(batch, frames, encoder width), (batch,) -> (batch, fewer frames, width), (batch,)."""
-        if self.projection is not None and self.norm is not None:
-            x = self.norm(self.projection(x))
-        x = x.transpose(1, 2)
-        for conv in self.layers:
+        if self.ffn is not None:
+            x = x + 0.5 * self.ffn_dropout(self.ffn(x))
+        if self.projection is not None:
+            x = self.projection(x)
+        for layer in self.layers:
             if self.training and torch.rand(()).item() < self.layer_dropout:
                 continue
-            x = F.glu(conv(x), dim=1)
-            if lengths is not None:
-                # The reference counts with a kernel of one, which is right only for kernel 3; this is right for all.
-                lengths = ((lengths + 2 - self.kernel).div(self.stride, rounding_mode="floor") + 1).clamp(min=1)
-        return x.transpose(1, 2), lengths
+            x, lengths = layer(x, lengths)
+        return x, lengths
+
+
+def shortened(lengths: Tensor | None, kernel: int, stride: int, *, padding: int) -> Tensor | None:
+    """Frames (batch,) that a convolution makes of frames (batch,), at least one."""
+    if lengths is None:
+        return None
+    return ((lengths + 2 * padding - kernel).div(stride, rounding_mode="floor") + 1).clamp(min=1)
+
+
+def _pool(x: Tensor, conv: nn.Conv1d) -> Tensor:
+    # (batch, frames, width) -> (batch, fewer frames, width), at least one
+    short = conv.kernel_size[0] - 2 * int(conv.padding[0]) - x.size(1)
+    return F.glu(conv(F.pad(x.transpose(1, 2), (0, max(0, short)))), dim=1).transpose(1, 2)

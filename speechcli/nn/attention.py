@@ -30,7 +30,7 @@ class MultiHeadAttention(nn.Module):
         x: Tensor,
         *,
         mask: Tensor | None = None,
-        bias: Tensor | None = None,
+        positions: Tensor | None = None,
         causal: bool = False,
         cache: KeyValues | None = None,
     ) -> Tensor:
@@ -39,22 +39,27 @@ class MultiHeadAttention(nn.Module):
         Args:
             x: (batch, tokens, width).
             mask: bool, true where a key may be seen; broadcasts to (batch, heads, tokens, keys).
-            bias: added to the scores; broadcasts to (batch, heads, tokens, keys).
+            positions: added to the scores, broadcasts to (batch, heads, tokens, keys); subclasses read other forms.
             causal: hide later tokens.
             cache: keys and values of earlier tokens; receives those of `x`.
 
         Returns:
             (batch, tokens, width)
         """
-        query, key, value = self._split(self.query(x)), self._split(self.key(x)), self._split(self.value(x))
+        query, key, value = self._project(x, positions)
         if cache is not None:
             key, value = cache.append(key, value)
-        bias = self._position_bias(x, query, bias, keys=key.size(2))
+        query, bias = self._position(x, query, key, positions)
         return self._attend(query, key, value, mask=mask, bias=bias, causal=causal)
 
-    def _position_bias(self, x: Tensor, query: Tensor, bias: Tensor | None, *, keys: int) -> Tensor | None:
-        """What is added to the scores for the positions; subclasses make their own."""
-        return bias
+    def _project(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        return self._split(self.query(x)), self._split(self.key(x)), self._split(self.value(x))
+
+    def _position(
+        self, x: Tensor, query: Tensor, key: Tensor, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the query and a bias on the scores that together tell positions; subclasses have their own ways."""
+        return query, positions
 
     def _split(self, x: Tensor) -> Tensor:
         # (batch, tokens, width) -> (batch, heads, tokens, head width)
@@ -108,43 +113,3 @@ class CrossAttention(MultiHeadAttention):
         seen = None if mask is None else mask[:, None, None]
         y = self._attend(query, memory.key, memory.value, mask=seen, bias=None, causal=False)
         return y.reshape(-1, tokens, x.size(2))
-
-
-class GatedBiasAttention(MultiHeadAttention):
-    """WavLM's attention: a gate scales the shared position bias per head and query (Chen et al. 2022)."""
-
-    def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
-        super().__init__(width, heads, dropout=dropout)
-        self.gate = nn.Linear(width // heads, 8)
-        self.gate_scale = nn.Parameter(torch.ones(1, heads, 1, 1))
-
-    def _position_bias(self, x: Tensor, query: Tensor, bias: Tensor | None, *, keys: int) -> Tensor | None:
-        # The gate reads the layer's input, not the projected query.
-        # (batch, heads, tokens, 8) -> two of (batch, heads, tokens, 1)
-        update, reset = self.gate(self._split(x)).unflatten(-1, (2, 4)).sum(-1).sigmoid().chunk(2, dim=-1)
-        return None if bias is None else (update * (reset * self.gate_scale - 1.0) + 2.0) * bias
-
-
-class RelativeKeyAttention(MultiHeadAttention):
-    """Attention with learned embeddings of clipped distances, as in wav2vec2-bert (Shaw et al. 2018, keys only).
-
-    Args:
-        width: of the input and the output.
-        heads: must divide `width`.
-        left: largest distance to an earlier key that has its own embedding.
-        right: the same for later keys.
-        dropout: probability of dropping an attention weight, in training.
-    """
-
-    def __init__(self, width: int, heads: int, *, left: int, right: int, dropout: float = 0.0) -> None:
-        super().__init__(width, heads, dropout=dropout)
-        self.left, self.right = left, right
-        self.distances = nn.Embedding(left + right + 1, width // heads)
-
-    def _position_bias(self, x: Tensor, query: Tensor, bias: Tensor | None, *, keys: int) -> Tensor | None:
-        position = torch.arange(keys, device=x.device)
-        distance = (position[None] - position[:, None]).clamp(-self.left, self.right) + self.left
-        # Score every query against the few embeddings, then pick: (batch, heads, tokens, distances) -> (…, keys).
-        scores = query @ self.distances.weight.to(query.dtype).T * query.size(-1) ** -0.5
-        picked: Tensor = scores.gather(3, distance.expand(query.size(0), query.size(1), -1, -1))
-        return picked

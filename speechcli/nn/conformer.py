@@ -9,14 +9,15 @@ from speechcli.nn.attention import MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward
 
 
-class CausalConvModule(nn.Module):
-    """Gated depthwise convolution over earlier frames, as in wav2vec2-bert (w2v-BERT 2.0, Barrault et al. 2023).
+class ConvModule(nn.Module):
+    """Gated depthwise convolution over the frames around each (Gulati et al. 2020).
 
     Args:
         width: of the input and the output.
         kernel: frames seen, the present one included.
         activation: after the depthwise convolution.
-        norm: makes a norm over the width; called twice.
+        norm: over the input.
+        depthwise_norm: after the depthwise convolution, over channels of (batch, width, frames).
         dropout: on the output, in training.
     """
 
@@ -26,14 +27,15 @@ class CausalConvModule(nn.Module):
         kernel: int,
         activation: nn.Module,
         *,
-        norm: Callable[[], nn.Module],
+        norm: nn.Module,
+        depthwise_norm: nn.Module,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.norm = norm()
+        self.norm = norm
         self.gate = nn.Linear(width, 2 * width, bias=False)
         self.depthwise = nn.Conv1d(width, width, kernel, groups=width, bias=False)
-        self.depthwise_norm = norm()
+        self.depthwise_norm = depthwise_norm
         self.activation = activation
         self.output = nn.Linear(width, width, bias=False)
         self.dropout = nn.Dropout(dropout)
@@ -48,13 +50,25 @@ class CausalConvModule(nn.Module):
         Returns:
             (batch, frames, width)
         """
-        x = self.norm(x)
+        x = F.glu(self.gate(self.norm(x)), dim=-1)
+        x = self.output(self.activation(self._convolve(x, mask)))
+        return self.dropout(x)  # type: ignore[no-any-return]
+
+    def _convolve(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        # The reference convolves padding too: after a shorter recording its last frames see what follows.
+        side = self.depthwise.kernel_size[0] // 2
+        x = self.depthwise(F.pad(x.transpose(1, 2), (side, side)))
+        return self.depthwise_norm(x).transpose(1, 2)  # type: ignore[no-any-return]
+
+
+class CausalConvModule(ConvModule):
+    """The same over earlier real frames, with a norm over the width (w2v-BERT 2.0, Barrault et al. 2023)."""
+
+    def _convolve(self, x: Tensor, mask: Tensor | None) -> Tensor:
         if mask is not None:
             x = x.masked_fill(~mask[..., None], 0.0)
-        x = F.glu(self.gate(x), dim=-1).transpose(1, 2)
-        x = self.depthwise(F.pad(x, (self.depthwise.kernel_size[0] - 1, 0))).transpose(1, 2)
-        x = self.output(self.activation(self.depthwise_norm(x)))
-        return self.dropout(x)  # type: ignore[no-any-return]
+        x = self.depthwise(F.pad(x.transpose(1, 2), (self.depthwise.kernel_size[0] - 1, 0)))
+        return self.depthwise_norm(x.transpose(1, 2))  # type: ignore[no-any-return]
 
 
 class ConformerLayer(nn.Module):
@@ -74,7 +88,7 @@ class ConformerLayer(nn.Module):
         self,
         ffn1: FeedForward,
         self_attn: MultiHeadAttention,
-        conv: CausalConvModule,
+        conv: ConvModule,
         ffn2: FeedForward,
         *,
         norm: Callable[[], nn.Module],
@@ -90,20 +104,20 @@ class ConformerLayer(nn.Module):
         self.ffn_dropout = nn.Dropout(ffn_dropout)
         self.attn_dropout = nn.Dropout(attn_dropout)
 
-    def forward(self, x: Tensor, *, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, *, mask: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
         """Run the layer.
 
         Args:
             x: (batch, frames, width).
             mask: bool, true where a frame is real, (batch, frames).
-            bias: added to the attention scores; broadcasts to (batch, heads, frames, frames).
+            positions: for the attention, in the form that it reads.
 
         Returns:
             (batch, frames, width)
         """
         seen = None if mask is None else mask[:, None, None]
         x = x + 0.5 * self.ffn_dropout(self.ffn1(self.ffn1_norm(x)))
-        x = x + self.attn_dropout(self.self_attn(self.self_attn_norm(x), mask=seen, bias=bias))
+        x = x + self.attn_dropout(self.self_attn(self.self_attn_norm(x), mask=seen, positions=positions))
         x = x + self.conv(x, mask)
         x = x + 0.5 * self.ffn_dropout(self.ffn2(self.ffn2_norm(x)))
         y: Tensor = self.norm(x)

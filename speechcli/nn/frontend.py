@@ -147,20 +147,21 @@ class FrameProjection(nn.Module):
     """From the frontend's width to the encoder's: norm, linear map, dropout.
 
     Args:
-        frontend_width: of the frames that come in.
-        width: of the frames that go out.
         norm: over the frontend's width; None where a checkpoint has none.
+        linear: to the encoder's width; None where the two are the same and a checkpoint has none.
         dropout: on the output, in training.
     """
 
-    def __init__(self, frontend_width: int, width: int, *, norm: nn.Module | None, dropout: float = 0.0) -> None:
+    def __init__(self, norm: nn.Module | None, linear: nn.Linear | None, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.norm = norm
-        self.linear = nn.Linear(frontend_width, width)
+        self.linear = linear
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, frames, frontend width) -> (batch, frames, width)."""
         if self.norm is not None:
             x = self.norm(x)
-        return self.dropout(self.linear(x))  # type: ignore[no-any-return]
+        if self.linear is not None:
+            x = self.linear(x)
+        return self.dropout(x)  # type: ignore[no-any-return]

@@ -21,6 +21,7 @@ class TransformerLayer(nn.Module):
         norm: makes a norm; called once a sub-layer.
         norm_first: whether the norm comes before each sub-layer.
         cross_attn: a built attention to the memory, for decoders.
+        bottleneck: a built adapter with its own residual, after everything else, for encoders.
         dropout: after each sub-layer, in training.
     """
 
@@ -32,29 +33,32 @@ class TransformerLayer(nn.Module):
         norm: Callable[[], nn.Module],
         norm_first: bool,
         cross_attn: CrossAttention | None = None,
+        bottleneck: nn.Module | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.self_attn, self.self_attn_norm = self_attn, norm()
         self.cross_attn, self.cross_attn_norm = cross_attn, norm() if cross_attn is not None else None
         self.ffn, self.ffn_norm = ffn, norm()
+        self.bottleneck = bottleneck
         self.norm_first = norm_first
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, *, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, *, mask: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
         """Run as an encoder layer.
 
         Args:
             x: (batch, frames, width).
             mask: bool, true where a frame is real, (batch, frames).
-            bias: added to the attention scores; broadcasts to (batch, heads, frames, frames).
+            positions: for the attention, in the form that it reads.
 
         Returns:
             (batch, frames, width)
         """
         seen = None if mask is None else mask[:, None, None]
-        x = self._residual(x, self.self_attn_norm, partial(self.self_attn, mask=seen, bias=bias))
-        return self._residual(x, self.ffn_norm, self.ffn)
+        x = self._residual(x, self.self_attn_norm, partial(self.self_attn, mask=seen, positions=positions))
+        x = self._residual(x, self.ffn_norm, self.ffn)
+        return x if self.bottleneck is None else self.bottleneck(x)
 
     def project(self, memory: Tensor) -> LayerCache:
         """Begin a cache with the memory (batch, frames, width) in this layer's projection."""

@@ -1,4 +1,7 @@
-"""A bias for the attention scores that depends on the distance between two frames."""
+"""What an encoder makes once a pass to tell the attention of all its layers where frames stand.
+
+Each takes the frames (batch, frames, width) and returns what one kind of attention reads.
+"""
 
 import math
 
@@ -20,14 +23,96 @@ class RelativePositionBias(nn.Module):
         self.embedding = nn.Embedding(buckets, heads)
         self.max_distance = max_distance
 
-    def forward(self, frames: int) -> Tensor:
-        """A number of frames -> (1, heads, frames, frames)."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Frames (batch, frames, width) -> a bias on the scores (1, heads, frames, frames)."""
         half = self.embedding.num_embeddings // 2
         exact = half // 2
-        position = torch.arange(frames, device=self.embedding.weight.device)
+        position = torch.arange(x.size(1), device=x.device)
         distance = position[None] - position[:, None]
         far = torch.log(distance.abs().float() / exact) / math.log(self.max_distance / exact) * (half - exact)
         far = (exact + far).to(torch.long).clamp(max=half - 1)
         bucket = (distance > 0) * half + torch.where(distance.abs() < exact, distance.abs(), far)
         # (frames, frames, heads) -> (1, heads, frames, frames)
         return self.embedding(bucket).permute(2, 0, 1)[None]  # type: ignore[no-any-return]
+
+
+class SinusoidalDistances(nn.Module):
+    """A vector for each distance: sines at even places, cosines at odd ones (Dai et al. 2019)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Frames (batch, frames, width) -> (2 · frames - 1, width)."""
+        width = x.size(2)
+        rate = torch.exp(torch.arange(0, width, 2, device=x.device).float() * -(math.log(10000.0) / width))
+        angle = distances(x)[:, None] * rate
+        return torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1).to(x.dtype)
+
+
+class BucketedDistances(nn.Module):
+    """A learned vector for each distance, of which far ones share vectors (DeBERTa, He et al. 2021).
+
+    Args:
+        width: of a vector.
+        buckets: for keys on one side of the query; 0: each distance has its own up to `max_distance`.
+        max_distance: distances from here on share the last vector, in frames.
+        norm: over a vector, where there is one.
+    """
+
+    def __init__(self, width: int, buckets: int, max_distance: int, *, norm: nn.Module | None) -> None:
+        super().__init__()
+        self.buckets, self.max_distance = buckets, max_distance
+        self.embedding = nn.Embedding(2 * (buckets or max_distance), width)
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Frames (batch, frames, width) -> (2 · frames - 1, width)."""
+        count = self.embedding.num_embeddings
+        bucket = self._bucket(distances(x)) if self.buckets else distances(x)
+        y: Tensor = self.embedding((bucket + count // 2).clamp(0, count - 1))
+        return y if self.norm is None else self.norm(y)
+
+    def _bucket(self, distance: Tensor) -> Tensor:
+        # Distances up to half of the buckets have their own; the rest is shared out by logarithm.
+        near = self.buckets // 2
+        size = distance.abs()
+        reach = torch.log(torch.tensor((self.max_distance - 1) / near))
+        far = near + torch.ceil(torch.log(size.clamp(min=near) / near) / reach * (near - 1)).to(torch.long)
+        return torch.where(size <= near, distance, far * distance.sign())
+
+
+class RotaryPositions(nn.Module):
+    """Angles that turn the two halves of a head into each other, faster for the first numbers (Su et al. 2021).
+
+    Args:
+        head_width: of the attention.
+        base: the slowest number turns about this much more slowly than the first.
+    """
+
+    def __init__(self, head_width: int, base: float) -> None:
+        super().__init__()
+        self.head_width, self.base = head_width, base
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Frames (batch, frames, width) -> cosines and sines (2, frames, head width)."""
+        angle = torch.arange(x.size(1), device=x.device)[:, None] * self._rates().to(x.device).float()
+        angle = torch.cat([angle, angle], dim=1)
+        return torch.stack([angle.cos(), angle.sin()]).to(x.dtype)
+
+    def _rates(self) -> Tensor:
+        return 1.0 / (self.base ** (torch.arange(0, self.head_width, 2, device="cpu").float() / self.head_width))
+
+
+class StoredRotaryPositions(RotaryPositions):
+    """The same with rates that the checkpoint holds."""
+
+    def __init__(self, head_width: int, base: float) -> None:
+        super().__init__(head_width, base)
+        self.register_buffer("rates", super()._rates())
+        self.rates: Tensor
+
+    def _rates(self) -> Tensor:
+        return self.rates
+
+
+def distances(x: Tensor) -> Tensor:
+    """Frames (batch, frames, width) -> how far keys may stand before a query: frames - 1, …, 0, …, 1 - frames."""
+    return torch.arange(x.size(1) - 1, -x.size(1), -1, device=x.device)

@@ -51,6 +51,14 @@ DATA2VEC = {key: value for key, value in WAVEFORM.items() if key != "num_conv_po
     "num_conv_pos_embeddings": 3,
     "conv_pos_kernel_size": 7,
 }
+CONFORMER = {key: value for key, value in WAVEFORM.items() if key != "num_conv_pos_embeddings"} | {
+    "num_conv_pos_embeddings": 8,
+    "conv_depthwise_kernel_size": 5,
+    "layer_norm_eps": 1e-3,
+}
+FILTERBANK_ADAPTER = FILTERBANK | {"add_adapter": True, "num_adapter_layers": 2}
+SEW = WAVEFORM | {"squeeze_factor": 2}
+SEW_D = SEW | {"max_position_embeddings": 12, "position_buckets": 8, "layer_norm_eps": 1e-5}
 
 BERT = {
     "vocab_size": 60,
@@ -85,6 +93,45 @@ OTHER_ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "unispeech-sat": ("UniSpeechSatConfig", WAVEFORM | {"mask_time_prob": 0.0}),
     "data2vec-audio": ("Data2VecAudioConfig", DATA2VEC),
     "data2vec-audio adapter": ("Data2VecAudioConfig", DATA2VEC | {"add_adapter": True, "conv_pos_kernel_size": 6}),
+    "wav2vec2-conformer": ("Wav2Vec2ConformerConfig", CONFORMER),
+    "wav2vec2-conformer rotary": (
+        "Wav2Vec2ConformerConfig",
+        CONFORMER | {"position_embeddings_type": "rotary", "rotary_embedding_base": 500, "feat_extract_norm": "layer"},
+    ),
+    "wav2vec2-conformer adapter": (
+        "Wav2Vec2ConformerConfig",
+        CONFORMER | {"position_embeddings_type": None, "add_adapter": True, "output_hidden_size": 32},
+    ),
+    "wav2vec2-bert relative": ("Wav2Vec2BertConfig", FILTERBANK | {"position_embeddings_type": "relative"}),
+    "wav2vec2-bert rotary": ("Wav2Vec2BertConfig", FILTERBANK | {"position_embeddings_type": "rotary"}),
+    "wav2vec2-bert no positions": ("Wav2Vec2BertConfig", FILTERBANK | {"position_embeddings_type": None}),
+    "wav2vec2-bert adapter": ("Wav2Vec2BertConfig", FILTERBANK_ADAPTER),
+    "wav2vec2-bert adapter projected": (
+        "Wav2Vec2BertConfig",
+        FILTERBANK_ADAPTER
+        | {
+            "num_attention_heads": 4,
+            "output_hidden_size": 32,
+            "use_intermediate_ffn_before_adapter": True,
+            "adapter_act": "gelu",
+        },
+    ),
+    "wav2vec2 language adapters": ("Wav2Vec2Config", STABLE | {"adapter_attn_dim": 5}),
+    "sew": ("SEWConfig", SEW),
+    "sew by four": (
+        "SEWConfig",
+        SEW
+        | {"squeeze_factor": 4, "conv_dim": (16, 16, 24), "num_conv_pos_embeddings": 7, "feat_extract_norm": "layer"},
+    ),
+    "sew-d": ("SEWDConfig", SEW_D),
+    "sew-d own projections": (
+        "SEWDConfig",
+        SEW_D | {"share_att_key": False, "norm_rel_ebd": "none", "feature_layer_norm_eps": 1e-2},
+    ),
+    "sew-d near distances": (
+        "SEWDConfig",
+        SEW_D | {"position_buckets": -1, "max_position_embeddings": 5, "pos_att_type": ["p2c"]},
+    ),
 }
 OTHER_DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "camembert": ("CamembertConfig", BERT),
@@ -128,7 +175,7 @@ def make_reference(encoder: str, decoder: str, folder: Path, *, seed: int = 0) -
     torch.manual_seed(seed)
     model = build_reference(encoder, decoder)
     model.save_pretrained(folder)
-    if encoder == "wav2vec2-bert":
+    if encoder.startswith("wav2vec2-bert"):
         inputs, lengths = torch.randn(3, 31, 20), torch.tensor([31, 18, 7])
     else:
         inputs, lengths = torch.randn(3, 611), torch.tensor([611, 400, 150])
@@ -154,6 +201,9 @@ def build_reference(encoder: str, decoder: str) -> Any:
             torch.nn.init.normal_(parameter, 0.0, 0.15)
         elif "norm" not in name.lower() and "ln_" not in name:
             torch.nn.init.normal_(parameter, 0.0, 0.1)
+    for name, buffer in model.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            torch.nn.init.uniform_(buffer, 0.5, 1.5)
     model.generation_config.update(
         decoder_start_token_id=START, bos_token_id=START, pad_token_id=PAD, eos_token_id=EOS, max_new_tokens=12
     )

@@ -1,0 +1,77 @@
+"""wav2vec 2.0 with conformer layers: relative, rotary or no positions."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+from torch import nn
+
+from speechcli.families.conformer import (
+    LAYER_KEYS,
+    ConformerConfig,
+    attention,
+    attention_positions,
+    conformer_layer,
+    initialize,
+)
+from speechcli.families.family import Family, Same
+from speechcli.families.speech_encoder import AdapterConfig
+from speechcli.families.waveform import (
+    ADAPTER_KEYS,
+    FRONTEND_KEYS,
+    PROJECTION_KEYS,
+    FrontendNormConfig,
+    build_waveform_encoder,
+    conv_positions,
+    length_adapter,
+)
+from speechcli.models.encoder import SpeechEncoder
+from speechcli.nn.conformer import ConvModule
+from speechcli.nn.relative import StoredRotaryPositions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wav2Vec2ConformerConfig(FrontendNormConfig, ConformerConfig, AdapterConfig):
+    """wav2vec 2.0 with conformer layers (of fairseq S2T, Wang et al. 2020)."""
+
+    model_type: ClassVar[str] = "wav2vec2-conformer"
+
+
+KEYS = (
+    *FRONTEND_KEYS,
+    *PROJECTION_KEYS,
+    Same("encoder.pos_conv_embed.conv",                            "unread.conv"),
+    Same("encoder.embed_positions.inv_freq",                       "attention_positions.rates"),
+    *LAYER_KEYS,
+    Same("encoder.layers.{}.conv_module.batch_norm",               "layers.{}.conv.depthwise_norm"),
+    Same("encoder.layer_norm",                                     "norm"),
+    *ADAPTER_KEYS,
+)  # fmt: skip
+
+
+def build(config: Wav2Vec2ConformerConfig) -> SpeechEncoder:
+    """Build a conformer encoder."""
+    width = config.hidden_size
+    layer = partial(
+        conformer_layer,
+        config,
+        attention=attention(config),
+        conv=ConvModule,
+        # the norms in the layers keep torch's own epsilon, whatever the configuration says
+        norm=partial(nn.LayerNorm, width),
+        depthwise_norm=partial(nn.BatchNorm1d, width),
+    )
+    encoder = build_waveform_encoder(
+        config,
+        layer,
+        frontend_norm=config.feat_extract_norm,
+        norm_first=True,
+        attention_positions=attention_positions(config, StoredRotaryPositions),
+        adapter=length_adapter(config, config),
+    )
+    # Checkpoints have a positional convolution that the reference builds and never calls.
+    encoder.add_module("unread", conv_positions(config).requires_grad_(False))
+    return encoder
+
+
+WAV2VEC2_CONFORMER = Family(Wav2Vec2ConformerConfig, KEYS, build, initialize, base="wav2vec2_conformer.")

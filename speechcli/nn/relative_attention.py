@@ -1,0 +1,170 @@
+"""Self-attention that knows how far a key is from a query, in the ways of the speech encoders."""
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechcli.nn.attention import MultiHeadAttention
+
+
+class GatedBiasAttention(MultiHeadAttention):
+    """WavLM's attention: a gate scales the shared position bias per head and query (Chen et al. 2022)."""
+
+    def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
+        super().__init__(width, heads, dropout=dropout)
+        self.gate = nn.Linear(width // heads, 8)
+        self.gate_scale = nn.Parameter(torch.ones(1, heads, 1, 1))
+
+    def _position(
+        self, x: Tensor, query: Tensor, key: Tensor, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        # The gate reads the layer's input, not the projected query.
+        # (batch, heads, tokens, 8) -> two of (batch, heads, tokens, 1)
+        update, reset = self.gate(self._split(x)).unflatten(-1, (2, 4)).sum(-1).sigmoid().chunk(2, dim=-1)
+        return query, None if positions is None else (update * (reset * self.gate_scale - 1.0) + 2.0) * positions
+
+
+class RelativeKeyAttention(MultiHeadAttention):
+    """Attention with learned embeddings of clipped distances, as in wav2vec2-bert (Shaw et al. 2018, keys only).
+
+    Args:
+        width: of the input and the output.
+        heads: must divide `width`.
+        left: largest distance to an earlier key that has its own embedding.
+        right: the same for later keys.
+        dropout: probability of dropping an attention weight, in training.
+    """
+
+    def __init__(self, width: int, heads: int, *, left: int, right: int, dropout: float = 0.0) -> None:
+        super().__init__(width, heads, dropout=dropout)
+        self.left, self.right = left, right
+        self.distances = nn.Embedding(left + right + 1, width // heads)
+
+    def _position(
+        self, x: Tensor, query: Tensor, key: Tensor, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        place = torch.arange(key.size(2), device=x.device)
+        distance = (place[None] - place[:, None]).clamp(-self.left, self.right) + self.left
+        # Score every query against the few embeddings, then pick: (batch, heads, tokens, distances) -> (…, keys).
+        scores = query @ self.distances.weight.to(query.dtype).T * query.size(-1) ** -0.5
+        return query, scores.gather(3, distance.expand(query.size(0), query.size(1), -1, -1))
+
+
+class RotaryAttention(MultiHeadAttention):
+    """Attention whose queries and keys, but not values, are made of rotated frames.
+
+    The conformers rotate the layer's input, before the projections, where others rotate what comes out of them
+    (Su et al. 2021). It reads positions as `RotaryPositions` gives them.
+    """
+
+    def _project(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        assert positions is not None
+        rotated = self._rotate(x, *positions)
+        return self._split(self.query(rotated)), self._split(self.key(rotated)), self._split(self.value(x))
+
+    def _position(
+        self, x: Tensor, query: Tensor, key: Tensor, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        return query, None
+
+    def _rotate(self, x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+        heads = self._split(x)
+        first, second = heads.chunk(2, dim=-1)
+        rotated = heads * cosines + torch.cat([-second, first], dim=-1) * sines
+        # (batch, heads, frames, head width) -> (batch, frames, width)
+        return rotated.transpose(1, 2).flatten(2)
+
+
+class DistanceAttention(MultiHeadAttention):
+    """Attention to contents and to distances, with a learned bias on the query for either (Dai et al. 2019).
+
+    It reads the vectors of distances, as `SinusoidalDistances` gives them.
+    """
+
+    def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
+        super().__init__(width, heads, dropout=dropout)
+        self.distance = nn.Linear(width, width, bias=False)
+        self.content_bias = nn.Parameter(torch.empty(heads, width // heads))
+        self.distance_bias = nn.Parameter(torch.empty(heads, width // heads))
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Fill the biases with random numbers."""
+        nn.init.xavier_uniform_(self.content_bias)
+        nn.init.xavier_uniform_(self.distance_bias)
+
+    def _position(
+        self, x: Tensor, query: Tensor, key: Tensor, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        assert positions is not None
+        distances = self._split(self.distance(positions)[None])
+        scores = (query + self.distance_bias[:, None]) @ distances.transpose(2, 3) * query.size(-1) ** -0.5
+        return query + self.content_bias[:, None], by_key(scores)
+
+
+class DisentangledAttention(MultiHeadAttention):
+    """Attention of contents to contents, of contents to distances and of distances to contents (He et al. 2021).
+
+    It reads the vectors of distances, as `BucketedDistances` gives them; None for contents alone.
+
+    Args:
+        width: of the input and the output.
+        heads: must divide `width`.
+        scores: of "c2p" (the query's content with the distance) and "p2c" (the distance with the key's content).
+        shared: whether distances pass through the projections of queries and keys, instead of their own.
+        dropout: probability of dropping an attention weight, in training.
+        distance_dropout: on the vectors of distances, in training.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        scores: Collection[str],
+        shared: bool,
+        dropout: float = 0.0,
+        distance_dropout: float = 0.0,
+    ) -> None:
+        super().__init__(width, heads, dropout=dropout)
+        self.scores = frozenset(scores) & {"c2p", "p2c"}
+        self.distance_key = nn.Linear(width, width) if "c2p" in self.scores and not shared else None
+        self.distance_query = nn.Linear(width, width) if "p2c" in self.scores and not shared else None
+        self.distance_dropout = nn.Dropout(distance_dropout)
+
+    def _position(
+        self, x: Tensor, query: Tensor, key: Tensor, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        # all scores together have the variance of one
+        query = query * (1 + len(self.scores)) ** -0.5
+        if positions is None or not self.scores:
+            return query, None
+        bias = torch.zeros((), dtype=query.dtype, device=query.device)
+        distances = self.distance_dropout(positions)[None]
+        if "c2p" in self.scores:
+            ours = self._split((self.distance_key or self.key)(distances))
+            bias = bias + by_key(query @ ours.transpose(2, 3))
+        if "p2c" in self.scores:
+            # Seen from the key, distances run the other way: (batch, heads, keys, tokens) -> (…, tokens, keys).
+            theirs = self._split((self.distance_query or self.query)(distances.flip(1)))
+            theirs = theirs * (1 + len(self.scores)) ** -0.5
+            bias = bias + by_key(key @ theirs.transpose(2, 3)).transpose(2, 3)
+        return query, bias * query.size(-1) ** -0.5
+
+
+def by_key(scores: Tensor) -> Tensor:
+    """Scores by distance, in the order of `speechcli.nn.relative.distances`, to scores by key.
+
+    Args:
+        scores: (batch, heads, frames, 2 · frames - 1).
+
+    Returns:
+        (batch, heads, frames, frames)
+    """
+    # One column more shifts each row by one against the row before, when the numbers are cut into rows anew.
+    batch, heads, frames, count = scores.shape
+    shifted = F.pad(scores, (1, 0)).view(batch, heads, count + 1, frames)[:, :, 1:]
+    return shifted.reshape(batch, heads, frames, count)[..., :frames]
