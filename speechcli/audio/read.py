@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import closing
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 import soxr
@@ -18,7 +21,17 @@ from speechcli.audio.inside import AudioFile, FileSlice, TableCell
 from speechcli.audio.raw import RawFormat
 from speechcli.errors import InputError, UsageError
 
-__all__ = ["AUDIO_BACKENDS", "AUDIO_EXTENSIONS", "Audio", "RawFormat", "audio_rate", "audio_seconds", "read_audio"]
+__all__ = [
+    "AUDIO_BACKENDS",
+    "AUDIO_EXTENSIONS",
+    "Audio",
+    "RawFormat",
+    "Sound",
+    "audio_rate",
+    "audio_seconds",
+    "open_audio",
+    "read_audio",
+]
 
 AUDIO_BACKENDS = ("auto", "soundfile", "av")
 
@@ -45,6 +58,102 @@ class Audio(NamedTuple):
     """Whether the source ends, or is damaged, before the length that its header promises; ``samples`` is what came."""
 
 
+class Sound:
+    """An opened source: one channel of it in blocks, at the rate of the model.
+
+    Args:
+        decoder: of the source.
+        blocks: one channel of what it decodes.
+        sample_rate: rate of the result, in Hz.
+        expected_seconds: length by the header; None where it does not say.
+        check_empty: raises if it is wrong that there are no samples; told whether the source is cut short.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        blocks: Iterator[np.ndarray],
+        *,
+        sample_rate: int,
+        expected_seconds: float | None,
+        check_empty: Callable[[bool], None],
+    ) -> None:
+        self.sample_rate = sample_rate
+        self.expected_seconds = expected_seconds
+        self.seconds = 0.0
+        """Length of what was read so far, measured before resampling."""
+        self.truncated = False
+        """After the last block: whether the source ends, or is damaged, before the length that its header promises."""
+        self._decoder, self._blocks, self._check_empty = decoder, blocks, check_empty
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield samples (samples,) float32, full scale is 1.0.
+
+        Raises:
+            InputError: a sample is no finite number, or the source holds none where it should.
+        """
+        rate = self._decoder.sample_rate
+        stream = None
+        if rate != self.sample_rate:
+            stream = soxr.ResampleStream(rate, self.sample_rate, 1, dtype="float32")
+        frames = 0
+        try:
+            for block in self._blocks:
+                frames += len(block)
+                self.seconds = frames / rate
+                yield block if stream is None else stream.resample_chunk(block)
+        except CutShort:
+            self.truncated = True
+        if frames == 0:
+            self._check_empty(self.truncated)
+        elif stream is not None:
+            yield stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+
+
+@contextmanager
+def open_audio(
+    source: AudioFile | BinaryIO,
+    *,
+    sample_rate: int,
+    channel: str = "mix",
+    start: float | None = None,
+    end: float | None = None,
+    backend: str = "auto",
+    raw: RawFormat | None = None,
+) -> Iterator[Sound]:
+    """Open one channel of sound, to be read in blocks.
+
+    Args:
+        source: file, or binary stream at any position; a pipe is first copied to a temporary file.
+        sample_rate: rate of the result, in Hz.
+        channel: ``mix`` for the mean of all channels, or the number of one, from 0.
+        start: where to begin, in seconds.
+        end: where to stop, in seconds; beyond the end of the sound it has no effect.
+        backend: ``auto``, ``soundfile`` or ``av``.
+        raw: what the source is, if it is headerless PCM.
+
+    Raises:
+        InputError: when the source cannot be read or decoded, its rate or channel count is out of range, it lacks the
+            channel, or it ends before ``start``.
+        UsageError: for a channel, a time or a backend that makes no sense.
+    """
+    _check_request(channel, start, end, backend)
+    name = _name(source)
+    with ExitStack() as stack:
+        opened, size = _openable(source, name, stack)
+        decoder = stack.enter_context(closing(open_decoder(opened, name, backend, raw)))
+        expected = None
+        if decoder.frames is not None:
+            expected = max(0.0, min(decoder.frames / decoder.sample_rate, end or math.inf) - (start or 0.0))
+        yield Sound(
+            decoder,
+            _one_channel(decoder, name, channel, start or 0.0, end),
+            sample_rate=sample_rate,
+            expected_seconds=expected,
+            check_empty=partial(_check_empty, name, size, start or 0.0),
+        )
+
+
 def read_audio(
     source: AudioFile | BinaryIO,
     *,
@@ -55,36 +164,21 @@ def read_audio(
     backend: str = "auto",
     raw: RawFormat | None = None,
 ) -> Audio:
-    """Read one channel of sound at a given rate.
+    """Read one channel of sound at a given rate; the arguments are those of `open_audio`.
 
     Zero samples are no error: the result is empty. A source that is cut short gives what can be decoded, with
     ``truncated`` set.
 
-    Args:
-        source: file, or binary stream; a pipe is read to its end first.
-        sample_rate: rate of the result, in Hz.
-        channel: ``mix`` for the mean of all channels, or the number of one, from 0.
-        start: where to begin, in seconds.
-        end: where to stop, in seconds; beyond the end of the sound it has no effect.
-        backend: ``auto``, ``soundfile`` or ``av``.
-        raw: what the source is, if it is headerless PCM.
-
     Raises:
-        InputError: when the source cannot be read or decoded, its rate or channel count is out of range, it lacks the
-            channel, it ends before ``start``, or it holds samples that are no finite numbers.
-        UsageError: for a channel, a time or a backend that makes no sense.
+        InputError: as `open_audio` says, or when the source holds samples that are no finite numbers.
+        UsageError: as `open_audio` says.
     """
-    _check_request(channel, start, end, backend)
-    name = _name(source)
-    opened, size = _openable(source, name)
-    with closing(open_decoder(opened, name, backend, raw)) as decoder:
-        blocks = _one_channel(decoder, name, channel, start or 0.0, end)
-        resampled = _Resampled(blocks, decoder.sample_rate, sample_rate)
-        parts = list(resampled)
+    with open_audio(
+        source, sample_rate=sample_rate, channel=channel, start=start, end=end, backend=backend, raw=raw
+    ) as sound:
+        parts = list(sound.blocks())
     samples = np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
-    if resampled.frames_in == 0:
-        _check_empty(name, size, start or 0.0, resampled.truncated)
-    return Audio(samples, sample_rate, resampled.frames_in / decoder.sample_rate, resampled.truncated)
+    return Audio(samples, sample_rate, sound.seconds, sound.truncated)
 
 
 def audio_seconds(file: AudioFile) -> float:
@@ -93,17 +187,13 @@ def audio_seconds(file: AudioFile) -> float:
     Raises:
         InputError: when the file cannot be read or decoded.
     """
-    name = _name(file)
-    opened, _ = _openable(file, name)
-    with closing(open_decoder(opened, name, "auto", None)) as decoder:
+    with _header(file) as decoder:
         frames = decoder.frames
         if frames is None:
             frames = 0
-            try:
+            with suppress(CutShort):
                 for block in decoder.blocks(0):
                     frames += len(block)
-            except CutShort:
-                pass
         return frames / decoder.sample_rate
 
 
@@ -113,31 +203,16 @@ def audio_rate(file: AudioFile) -> int:
     Raises:
         InputError: when the file cannot be read or decoded.
     """
-    name = _name(file)
-    with closing(open_decoder(_openable(file, name)[0], name, "auto", None)) as decoder:
+    with _header(file) as decoder:
         return decoder.sample_rate
 
 
-class _Resampled:
-    """Iterate over mono blocks at another rate; afterwards know how many frames came in and if they were cut short."""
-
-    def __init__(self, blocks: Iterator[np.ndarray], source_rate: int, target_rate: int) -> None:
-        self._blocks = blocks
-        self._stream = None
-        if source_rate != target_rate:
-            self._stream = soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32")
-        self.frames_in = 0
-        self.truncated = False
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        try:
-            for block in self._blocks:
-                self.frames_in += len(block)
-                yield block if self._stream is None else self._stream.resample_chunk(block)
-        except CutShort:
-            self.truncated = True
-        if self._stream is not None and self.frames_in:
-            yield self._stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+@contextmanager
+def _header(file: AudioFile) -> Iterator[Decoder]:
+    name = _name(file)
+    with ExitStack() as stack:
+        opened, _ = _openable(file, name, stack)
+        yield stack.enter_context(closing(open_decoder(opened, name, "auto", None)))
 
 
 def _one_channel(decoder: Decoder, name: str, channel: str, start: float, end: float | None) -> Iterator[np.ndarray]:
@@ -191,8 +266,8 @@ def _name(source: AudioFile | BinaryIO) -> str:
     return name if isinstance(name, str) and name != "<stdin>" else "standard input"
 
 
-def _openable(source: AudioFile | BinaryIO, name: str) -> tuple[Path | BinaryIO, int]:
-    """Return a regular file or a seekable stream, and its size in bytes."""
+def _openable(source: AudioFile | BinaryIO, name: str, stack: ExitStack) -> tuple[Path | BinaryIO, int]:
+    """Return a regular file or a seekable stream, and its size in bytes; the stack closes what was made for it."""
     if isinstance(source, FileSlice | TableCell):
         source = source.open()
     try:
@@ -205,9 +280,9 @@ def _openable(source: AudioFile | BinaryIO, name: str) -> tuple[Path | BinaryIO,
                     return source, _not_empty(file.seek(0, io.SEEK_END), name)
                 if not stat.S_ISFIFO(mode):
                     raise InputError(f"`{name}` must be an audio file or a pipe, but is a device or a socket.")
-                return _spooled(file, name)
+                return _spooled(file, name, stack)
         if not source.seekable():
-            return _spooled(source, name)
+            return _spooled(source, name, stack)
         size = source.seek(0, io.SEEK_END)
         source.seek(0)
         return source, _not_empty(size, name)
@@ -220,9 +295,13 @@ def _openable(source: AudioFile | BinaryIO, name: str) -> tuple[Path | BinaryIO,
         raise InputError(f"`{name}` cannot be read: {getattr(error, 'strerror', None) or error}.") from error
 
 
-def _spooled(stream: BinaryIO, name: str) -> tuple[BinaryIO, int]:
-    data = stream.read()
-    return io.BytesIO(data), _not_empty(len(data), name)
+def _spooled(stream: BinaryIO, name: str, stack: ExitStack) -> tuple[BinaryIO, int]:
+    # On disk, for hours of sound through a pipe should not cost memory.
+    file = stack.enter_context(tempfile.TemporaryFile())
+    shutil.copyfileobj(stream, file)
+    size = _not_empty(file.tell(), name)
+    file.seek(0)
+    return cast(BinaryIO, file), size
 
 
 def _not_empty(size: int, name: str) -> int:

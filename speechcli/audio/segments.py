@@ -1,61 +1,168 @@
-"""Long audio as stretches that a model can take: cut where it is quietest, nothing lost, nothing doubled."""
+"""Recordings of any length as stretches that a model can take: cut in pauses, no speech lost, none doubled."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-FRAME_SECONDS = 0.02
+from speechcli.audio.activity import Detector, frame_power
+
+# A pause this long ends a stretch: what comes next is another sentence.
+PAUSE_SECONDS = 1.0
+# What is kept of a pause on each side of the speech: a detector wakes up late at soft consonants.
+MARGIN_SECONDS = 0.3
 # A pause between words lasts 0.1 to 0.3 s; the mean over this much sound keeps a cut out of the closure of a plosive.
-PAUSE_SECONDS = 0.2
+DIP_SECONDS = 0.2
+BLOCK_SAMPLES = 1 << 15
 
 
 class Stretch(NamedTuple):
-    """A stretch of samples, `start` counted in, `end` not."""
+    """Consecutive samples of a recording."""
 
     start: int
-    end: int
+    """Number of the first sample in the recording."""
+    samples: NDArray[np.float32]
+    """(samples,)"""
+
+    @property
+    def end(self) -> int:
+        """Number of the sample after the last."""
+        return self.start + len(self.samples)
 
 
-def cut(samples: NDArray[np.float32], sample_rate: int, *, max_seconds: float = 30.0) -> list[Stretch]:
-    """Cut audio into stretches of at most `max_seconds`, at the quietest points.
+def cut(
+    blocks: Iterable[NDArray[np.float32]],
+    sample_rate: int,
+    *,
+    detector: Detector,
+    max_seconds: float = 30.0,
+    whole_if_short: bool = False,
+) -> Iterator[Stretch]:
+    """Cut a recording into stretches of at most `max_seconds`, holding no more of it than one of them and a block.
 
-    The stretches follow each other without a gap or an overlap. Each cut lies in the second half of the longest
-    stretch possible; audio that is short enough is one stretch, and empty audio is none.
+    Every frame of speech is in exactly one stretch. A pause of a second ends a stretch and is left out but for 0.3 s
+    on each side. Speech without such a pause is cut where it is quietest in the second half of the longest stretch
+    possible, in a pause if there is one.
 
     Args:
-        samples: mono audio, (samples,).
+        blocks: of mono audio, each (samples,).
         sample_rate: in Hz.
+        detector: tells speech from pauses.
         max_seconds: the longest stretch.
+        whole_if_short: take a recording that fits into one stretch as it is, pauses and all.
 
     Raises:
-        ValueError: if `max_seconds` holds fewer than two frames of 20 ms.
+        ValueError: if `max_seconds` holds fewer than two frames.
     """
-    frame = max(1, round(FRAME_SECONDS * sample_rate))
-    longest = int(max_seconds * sample_rate)
-    if longest < 2 * frame:
-        raise ValueError(f"`max_seconds` must be at least {2 * FRAME_SECONDS}, but is {max_seconds}.")
-    stretches = []
-    start = 0
-    while len(samples) - start > longest:
-        end = start + _quietest(samples[start : start + longest], frame)
-        stretches.append(Stretch(start, end))
-        start = end
-    if len(samples) > start:
-        stretches.append(Stretch(start, len(samples)))
-    return stretches
+    buffer = _Buffer(blocks, detector)
+    longest = int(max_seconds * sample_rate) // detector.frame_samples
+    if longest < 2:
+        raise ValueError(f"`max_seconds` must hold at least two frames, but is {max_seconds}.")
+    if whole_if_short and buffer.fill(longest) and len(buffer.speech):
+        yield buffer.take(len(buffer.speech))
+        return
+    rule = _Rule(
+        pause=_frames(PAUSE_SECONDS, sample_rate, detector),
+        margin=_frames(MARGIN_SECONDS, sample_rate, detector),
+        dip=_frames(DIP_SECONDS, sample_rate, detector),
+    )
+    complete = False
+    while not (complete and len(buffer.speech) == 0):
+        complete = buffer.fill(longest)
+        skipped, length = rule.next_stretch(buffer.speech[:longest], buffer, complete)
+        buffer.take(skipped)
+        if length:
+            yield buffer.take(length)
 
 
-def _quietest(samples: NDArray[np.float32], frame: int) -> int:
-    """Return the sample in the second half around which the sound is weakest."""
-    first = len(samples) // 2
-    half = samples[first:].astype(np.float64)
-    frames = half[: len(half) // frame * frame].reshape(-1, frame)  # (samples,) -> (frames, samples in a frame)
-    if len(frames) == 0:
-        return len(samples)
-    power = np.square(frames).mean(axis=1)
-    around = min(len(power), round(PAUSE_SECONDS / FRAME_SECONDS))
-    smooth = np.convolve(power, np.ones(around) / around, mode="valid")
-    # Of equally quiet places the last: fewer, longer stretches.
-    best = len(smooth) - 1 - int(np.argmin(smooth[::-1]))
-    return first + (best + around // 2) * frame
+class _Buffer:
+    """The samples that were read and not yet taken, and which of their frames are speech."""
+
+    def __init__(self, blocks: Iterable[NDArray[np.float32]], detector: Detector) -> None:
+        self._blocks, self._detector = _gathered(blocks), detector
+        self._samples = np.zeros(0, dtype=np.float32)
+        self._start = 0
+        self.speech = np.zeros(0, dtype=bool)
+        """(frames,); the last frame of the recording may be short."""
+
+    def fill(self, frames: int) -> bool:
+        """Read until there are more than so many frames, or everything; return whether it is everything."""
+        size = self._detector.frame_samples
+        while len(self.speech) <= frames:
+            block = next(self._blocks, None)
+            if block is None:
+                rest = len(self._samples) - len(self.speech) * size
+                if rest > 0:
+                    last = np.pad(self._samples[-rest:], (0, size - rest))
+                    self.speech = np.concatenate([self.speech, self._detector(last)])
+                return len(self.speech) <= frames
+            self._samples = np.concatenate([self._samples, block])
+            known = len(self.speech) * size
+            whole = len(self._samples) // size * size
+            if whole > known:
+                self.speech = np.concatenate([self.speech, self._detector(self._samples[known:whole])])
+        return False
+
+    def power(self, frames: int) -> NDArray[np.float64]:
+        """Return the power of the first so many whole frames, (frames,)."""
+        size = self._detector.frame_samples
+        return frame_power(self._samples[: frames * size], size)
+
+    def take(self, frames: int) -> Stretch:
+        """Remove frames from the front."""
+        count = min(frames * self._detector.frame_samples, len(self._samples))
+        taken = Stretch(self._start, self._samples[:count].copy())
+        self._start += count
+        self._samples, self.speech = self._samples[count:], self.speech[frames:]
+        return taken
+
+
+class _Rule(NamedTuple):
+    """Where a stretch begins and ends; all in frames."""
+
+    pause: int
+    margin: int
+    dip: int
+
+    def next_stretch(self, speech: NDArray[np.bool_], buffer: _Buffer, complete: bool) -> tuple[int, int]:
+        """Return how many frames to leave out, and how many after them make a stretch, if any."""
+        sounding = np.flatnonzero(speech)
+        if len(sounding) == 0:
+            return len(speech) if complete else max(1, len(speech) - self.margin), 0
+        skipped = max(0, int(sounding[0]) - self.margin)
+        if skipped:
+            return skipped, 0
+        # Frames before each next frame of speech; the end of the recording counts as one.
+        follows = np.append(sounding[1:], len(speech) + (self.pause if complete else 0))
+        pauses = np.flatnonzero(follows - sounding > self.pause)
+        if len(pauses):
+            return 0, min(int(sounding[pauses[0]]) + 1 + self.margin, len(speech))
+        return 0, self._quietest(buffer.power(len(speech)), speech)
+
+    def _quietest(self, power: NDArray[np.float64], speech: NDArray[np.bool_]) -> int:
+        """Return the frame in the second half around which the sound is weakest, of pauses if there are any."""
+        first = len(power) // 2
+        kernel = np.ones(min(len(power) - first, self.dip))
+        smooth = np.convolve(power[first:], kernel / len(kernel), mode="valid")
+        spoken = np.convolve(speech[first:], kernel, mode="valid")
+        smooth[spoken > spoken.min()] = np.inf
+        # Of equally quiet places the last: fewer, longer stretches.
+        best = len(smooth) - 1 - int(np.argmin(smooth[::-1]))
+        return first + best + len(kernel) // 2
+
+
+def _gathered(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """Join short blocks, such as the packets of a video, for each costs a copy of the buffer."""
+    waiting: list[NDArray[np.float32]] = []
+    for block in blocks:
+        waiting.append(block)
+        if sum(map(len, waiting)) >= BLOCK_SAMPLES:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _frames(seconds: float, sample_rate: int, detector: Detector) -> int:
+    return max(1, round(seconds * sample_rate / detector.frame_samples))

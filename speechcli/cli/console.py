@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from speechcli.errors import OutputError, SpeechCliError
 from speechcli.pipelines.outcome import Event, Failure, JobReport, Loaded, Progress, Warned
@@ -97,7 +97,7 @@ class Console:
     def report(self, event: Event) -> None:
         """Show an event."""
         if isinstance(event, Loaded):
-            self._began = self._clock()
+            self._began = self._told = self._clock()
         if isinstance(event, Progress):
             self._show_progress(event)
         elif self._kind == "json":
@@ -130,10 +130,12 @@ class Console:
         if self._bar is not None:
             self._bar.show(event, now - self._began)
         elif self._kind == "json":
-            self._say_json("progress", event)
+            pace = _Pace.of(event, now - self._began)
+            values = {name: value if value is None else round(value, 3) for name, value in pace._asdict().items()}
+            self._say(json.dumps({"event": "progress", **event._asdict(), **values}))
         elif self._kind == "plain" and now - self._told >= PLAIN_SECONDS:
             self._told = now
-            self._say(f"{event.done}/{event.total} inputs, {_speed(event, now - self._began)}")
+            self._say(f"{event.done}/{event.total} inputs, {_Pace.of(event, now - self._began).told(event)}")
 
     def _say_json(self, name: str, event: Any) -> None:
         self._say(json.dumps({"event": name, **event._asdict()}, ensure_ascii=True))
@@ -153,8 +155,7 @@ class _Bar:
 
         self._progress = rich.progress.Progress(
             rich.progress.BarColumn(),
-            rich.progress.MofNCompleteColumn(),
-            rich.progress.TimeElapsedColumn(),
+            rich.progress.TaskProgressColumn(),
             rich.progress.TextColumn("{task.description}", markup=False),
             console=rich.console.Console(stderr=True),
             transient=True,
@@ -166,7 +167,13 @@ class _Bar:
         if not self._shown:
             self._progress.start()
             self._shown = True
-        self._progress.update(self._task, completed=event.done, total=event.total, description=_speed(event, seconds))
+        told = _Pace.of(event, seconds).told(event)
+        done, total = float(event.done), float(event.total)
+        if event.expected_seconds:
+            done, total = event.audio_seconds, max(event.expected_seconds, event.audio_seconds)
+        self._progress.update(
+            self._task, completed=done, total=total, description=f"{event.done}/{event.total} inputs, {told}"
+        )
 
     def hide(self) -> None:
         if self._shown:
@@ -174,11 +181,38 @@ class _Bar:
             self._shown = False
 
 
-def _speed(event: Progress, seconds: float) -> str:
-    if event.audio_seconds == 0:
-        return f"{seconds:.0f} s"
-    rate = f" ({event.audio_seconds / seconds:.1f} × real time)" if seconds > 0 else ""
-    return f"{event.audio_seconds:.0f} s of audio{rate}"
+class _Pace(NamedTuple):
+    """How fast a job goes."""
+
+    seconds: float
+    """Since the model is loaded."""
+    speed: float | None
+    """Seconds of audio a second."""
+    seconds_left: float | None
+    """None: unknown."""
+
+    @classmethod
+    def of(cls, event: Progress, seconds: float) -> "_Pace":
+        speed = event.audio_seconds / seconds if seconds > 0 and event.audio_seconds > 0 else None
+        if speed is None or event.expected_seconds is None:
+            return cls(seconds, speed, None)
+        return cls(seconds, speed, max(0.0, event.expected_seconds - event.audio_seconds) / speed)
+
+    def told(self, event: Progress) -> str:
+        if self.speed is None:
+            return f"{self.seconds:.0f} s"
+        of = (
+            ""
+            if event.expected_seconds is None
+            else f" of about {max(event.expected_seconds, event.audio_seconds):.0f}"
+        )
+        left = "" if self.seconds_left is None else f", about {_clock(self.seconds_left)} left"
+        return f"{event.audio_seconds:.0f}{of} s of audio ({self.speed:.1f} × real time){left}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
 def _silence_stdout() -> None:

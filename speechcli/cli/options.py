@@ -193,9 +193,18 @@ MaxSegment = Annotated[
     _on(
         _DECODING,
         "--max-segment",
-        help="Longer audio is cut where it is quietest; seconds.",
+        help="Longer audio is cut in pauses; seconds.",
         metavar="SECONDS",
         min=1.0,
+    ),
+]
+Vad = Annotated[
+    Literal["auto", "none", "energy", "silero"],
+    _on(
+        _DECODING,
+        "--vad",
+        help="How speech is told from pauses, which are left out. auto: only in audio longer than --max-segment; "
+        "silero where the extra vad is installed, else energy.",
     ),
 ]
 BatchSeconds = Annotated[

@@ -41,6 +41,7 @@ def translate(
     max_new_tokens: o.MaxNewTokens = None,
     generation_set: o.GenerationSet = None,
     max_segment: o.MaxSegment = 30.0,
+    vad: o.Vad = "auto",
     batch_seconds: o.BatchSeconds = None,
     batch_size: o.BatchSize = 64,
     formats: o.Formats = ["txt"],  # noqa: B006 (typer reads the default, nobody changes it)

@@ -73,6 +73,16 @@ class SpeechEncoder(nn.Module):
         self.frame_width = width
         self.width = width if adapter is None else adapter.width
 
+    @property
+    def ignores_padding(self) -> bool:
+        """Whether a clip of a batch, given its length, becomes the same memory as alone.
+
+        A norm over time takes padding in; a norm or a second convolution makes something of the zeros behind a clip,
+        and the clip's last frames look at it.
+        """
+        positions = self.positions is None or isinstance(self.positions, ConvPositions | FramePositions)
+        return self.frontend.ignores_padding and positions and self.adapter is None
+
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Encode.
 

@@ -36,6 +36,21 @@ class Encoded(NamedTuple):
         lengths = self.frame_lengths[index.to(self.frame_lengths.device)]
         return Encoded(self.memory[index], mask, self.frames[index], lengths)
 
+    @classmethod
+    def join(cls, parts: Sequence["Encoded"]) -> "Encoded":
+        """Return the recordings of several batches as one, the shorter ones padded and masked."""
+        if len(parts) == 1:
+            return parts[0]
+        masks = [
+            torch.ones_like(part.memory[..., 0], dtype=torch.bool) if part.mask is None else part.mask for part in parts
+        ]
+        return cls(
+            _stacked([part.memory for part in parts]),
+            _stacked(masks),
+            _stacked([part.frames for part in parts]),
+            torch.cat([part.frame_lengths for part in parts]),
+        )
+
 
 class ModelOutput(NamedTuple):
     """What one pass returns."""
@@ -116,6 +131,12 @@ class SpeechEncoderDecoder(nn.Module):
     def step(self, ids: Tensor, cache: DecoderCache) -> Tensor:
         """Score what comes next: ids (rows, new tokens) -> logits (rows, vocabulary)."""
         return self.decoder.step(ids, cache)
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    """Put (batch, frames, …) tensors below each other, zeros behind the shorter ones."""
+    longest = max(part.size(1) for part in parts)
+    return torch.cat([F.pad(part, (0, 0) * (part.dim() - 2) + (0, longest - part.size(1))) for part in parts])
 
 
 def shift_right(labels: Tensor, *, start_id: int, pad_id: int) -> Tensor:

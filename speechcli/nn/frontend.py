@@ -66,6 +66,11 @@ class ConvFrontend(nn.Module):
             samples = (samples - 1) * size.stride + size.kernel
         return samples
 
+    @property
+    def ignores_padding(self) -> bool:
+        """Whether what stands behind a clip leaves its frames as they are."""
+        return not any(isinstance(layer.norm, nn.GroupNorm) for layer in self.layers)
+
     def forward(self, waveform: Tensor) -> Tensor:
         """(batch, samples) -> (batch, frames, width)."""
         x = F.pad(waveform, (0, max(0, self.min_samples - waveform.size(1))))[:, None]
@@ -94,6 +99,8 @@ class FilterbankFrontend(nn.Module):
         width: of a frame.
     """
 
+    ignores_padding = True
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
@@ -115,6 +122,8 @@ class WindowFrontend(nn.Module):
         width: of a frame that goes out.
         frames: that go out; the window has twice as many.
     """
+
+    ignores_padding = True
 
     def __init__(self, mels: int, width: int, frames: int) -> None:
         super().__init__()

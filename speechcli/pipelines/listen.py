@@ -1,50 +1,56 @@
-"""Recordings to transcripts: read, cut, batch across files, decode, put together again."""
+"""Recordings to transcripts: pieces of many recordings in batches, decoded, put together again."""
 
-import io
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from speechcli.audio.inside import AudioFile
-from speechcli.audio.read import Audio, RawFormat, read_audio
-from speechcli.audio.segments import Stretch, cut
-from speechcli.errors import OutOfMemory, SpeechCliError
+import numpy as np
+
+from speechcli.errors import OutOfMemory
 from speechcli.pipelines.backoff import BackOff
 from speechcli.pipelines.batches import batches
 from speechcli.pipelines.inputs import Source
-from speechcli.pipelines.options import InputOptions, SpeechOptions
+from speechcli.pipelines.options import SpeechOptions
 from speechcli.pipelines.outcome import Failure, Outcome, Progress, Report, Warned, silent
+from speechcli.pipelines.pieces import End, Piece, Reader
+from speechcli.pipelines.read_ahead import read_ahead
 from speechcli.pipelines.recognizer import Clip, Decoded, Recognizer
 from speechcli.transcript import Segment, Transcript
 
 # Audio decoded at once: what keeps the device busy and leaves room for the weights and the beams.
 BATCH_SECONDS = {"cpu": 60.0, "mps": 120.0, "cuda": 480.0}
-# Batches read ahead, so that clips of like length meet; bounds the audio in memory.
-WINDOW_BATCHES = 4
-WINDOW_RECORDINGS = 512
+# Audio read ahead, so that pieces of like length meet; bounds the audio in memory (64 kB a second).
+WINDOW_BATCHES, WINDOW_SECONDS = 4, 900.0
+WINDOW_ITEMS = 512
+
+NOTHING = np.zeros(0, dtype=np.float32)
 
 _UNSPACED = frozenset(("zh", "ja", "yue", "th", "lo", "my", "km", "bo"))
 
 
-@dataclass(frozen=True)
+class _Window(NamedTuple):
+    """What is batched together."""
+
+    items: list[Piece | End]
+    expected_seconds: float | None
+
+
+class _Heard(NamedTuple):
+    """A piece whose audio is no longer needed."""
+
+    start: float
+    end: float
+    decoded: tuple[Decoded, ...]
+    """One for each target language."""
+
+
+@dataclass
 class _Recording:
-    index: int
-    source: Source
-    audio: Audio
-    stretches: list[Stretch]
-    results: dict[int, tuple[Decoded, ...]]
-    """Stretch -> one result for each target language."""
+    """What is known of a recording so far."""
 
-
-class _Piece(NamedTuple):
-    recording: _Recording
-    number: int
-
-    @property
-    def samples(self) -> int:
-        start, end = self.recording.stretches[self.number]
-        return end - start
+    heard: dict[int, _Heard] = field(default_factory=dict)
+    end: End | None = None
 
 
 class Listener:
@@ -54,166 +60,155 @@ class Listener:
         recognizer: the model.
         options: what was asked for.
         report: told of progress and warnings.
+
+    Raises:
+        UsageError: the way to tell speech from pauses is not possible with this model.
     """
 
     def __init__(self, recognizer: Recognizer, options: SpeechOptions, report: Report = silent) -> None:
         self._recognizer = recognizer
         self._options = options
         self._report = report
+        self._reader = Reader(options, recognizer.sample_rate, recognizer.max_seconds)
         self._back_off = BackOff()
         self._batch_seconds = options.decoding.batch_seconds or BATCH_SECONDS[recognizer.device.type]
         self._chosen = options.chosen()
-        self._done = self._total = 0
+        self._sources: Sequence[Source] = ()
+        self._open: dict[int, _Recording] = {}
+        self._failed: set[int] = set()
+        self._done = 0
         self._audio_seconds = 0.0
+        self._expected_seconds: float | None = None
 
-    def listen(self, sources: Sequence[Source]) -> Iterator[Outcome]:
+    def listen(self, sources: Sequence[Source], stop: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
         """Yield what became of each recording, as soon as it is known and not always in order.
 
         A recording that cannot be read or does not fit into memory is a failure; the others go on.
+
+        Args:
+            sources: the recordings.
+            stop: asked between batches whether to leave it at that.
         """
-        self._total = len(sources)
-        for item in self._windows(sources):
-            for outcome in [item] if isinstance(item, Outcome) else self._decode(item):
-                self._done += 1
-                self._tell()
-                yield outcome
+        self._sources, self._open, self._failed = sources, {}, set()
+        self._done, self._audio_seconds = 0, 0.0
+        with closing(read_ahead(self._windows())) as windows:
+            for window in windows:
+                self._expected_seconds = window.expected_seconds
+                for outcome in self._decode(window.items, stop):
+                    self._done += 1
+                    self._tell()
+                    yield outcome
+                if stop():
+                    return
 
     def _tell(self) -> None:
-        self._report(Progress(self._done, self._total, self._audio_seconds))
+        self._report(Progress(self._done, len(self._sources), self._audio_seconds, self._expected_seconds))
 
-    def _windows(self, sources: Sequence[Source]) -> Iterator[Outcome | list[_Recording]]:
-        """Read recordings until there is enough to do; failures at once."""
-        window: list[_Recording] = []
-        seconds = 0.0
-        for index, source in enumerate(sources):
-            read = self._read(index, source)
-            if isinstance(read, Failure):
-                yield Outcome(index, (), read)
-                continue
-            window.append(read)
-            seconds += read.audio.seconds
-            if seconds >= WINDOW_BATCHES * self._batch_seconds or len(window) >= WINDOW_RECORDINGS:
-                yield window
-                window, seconds = [], 0.0
-        if window:
-            yield window
+    def _windows(self) -> Iterator[_Window]:
+        """Read until there is enough to do."""
+        limit = min(WINDOW_BATCHES * self._batch_seconds, WINDOW_SECONDS)
+        items: list[Piece | End] = []
+        samples = 0
+        for item in self._reader.read(self._sources):
+            items.append(item)
+            samples += len(item.samples) if isinstance(item, Piece) else 0
+            if samples >= limit * self._recognizer.sample_rate or len(items) >= WINDOW_ITEMS:
+                yield _Window(items, self._reader.expected_seconds)
+                items, samples = [], 0
+        if items:
+            yield _Window(items, self._reader.expected_seconds)
 
-    def _read(self, index: int, source: Source) -> _Recording | Failure:
-        try:
-            audio = read_source(source, self._options.inputs, self._recognizer.sample_rate)
-        except SpeechCliError as error:
-            return Failure.of(source.name, error)
-        except MemoryError:
-            return Failure(source.name, "The recording does not fit into memory.", None, OutOfMemory.exit_code)
-        if audio.truncated:
-            self._report(Warned(f"{source.name} is cut short: only the first {audio.seconds:.1f} s can be read."))
-        stretches = cut(audio.samples, audio.sample_rate, max_seconds=self._options.decoding.max_segment)
-        return _Recording(index, source, audio, stretches, {})
-
-    def _decode(self, window: Sequence[_Recording]) -> Iterator[Outcome]:
-        yield from (self._empty(recording) for recording in window if not recording.stretches)
-        pieces = [_Piece(recording, number) for recording in window for number in range(len(recording.stretches))]
+    def _decode(self, items: Sequence[Piece | End], stop: Callable[[], bool]) -> Iterator[Outcome]:
+        for item in items:
+            if isinstance(item, End):
+                yield from self._ended(item)
+        pieces = [item for item in items if isinstance(item, Piece) and item.index not in self._failed]
         groups = batches(
-            [piece.samples for piece in pieces],
+            [len(piece.samples) for piece in pieces],
             max_padded=self._batch_seconds * self._recognizer.sample_rate,
             max_items=self._options.decoding.batch_size,
-            equal=not self._recognizer.pads,
         )
-        failed: set[int] = set()
         for group in groups:
+            if stop():
+                return
             for part, results in self._back_off.run(self._decode_pieces, [pieces[index] for index in group]):
-                yield from self._taken(part, results, failed)
+                yield from self._taken(part, results)
 
-    def _taken(
-        self, part: Sequence[_Piece], results: Sequence[tuple[Decoded, ...]] | OutOfMemory, failed: set[int]
-    ) -> Iterator[Outcome]:
+    def _decode_pieces(self, pieces: Sequence[Piece]) -> list[tuple[Decoded, ...]]:
+        return self._recognizer.decode([Clip(each.samples, self._sources[each.index].language) for each in pieces])
+
+    def _taken(self, part: Sequence[Piece], results: Sequence[tuple[Decoded, ...]] | OutOfMemory) -> Iterator[Outcome]:
         """Hand results to their recordings, and yield the recordings that are complete."""
-        self._audio_seconds += sum(piece.samples for piece in part) / self._recognizer.sample_rate
+        self._audio_seconds += sum(piece.covers for piece in part)
         self._tell()
         if isinstance(results, OutOfMemory):
-            recording = part[0].recording
-            if recording.index not in failed:
-                failed.add(recording.index)
-                yield Outcome(recording.index, (), Failure.of(recording.source.name, results))
+            yield from self._fails(part[0].index, Failure.of(self._sources[part[0].index].name, results))
             return
-        for piece, result in zip(part, results, strict=True):
-            recording = piece.recording
-            recording.results[piece.number] = result
-            if len(recording.results) == len(recording.stretches) and recording.index not in failed:
-                yield self._finished(recording)
+        for piece, decoded in zip(part, results, strict=True):
+            if piece.index not in self._failed:
+                end = piece.start + len(piece.samples) / self._recognizer.sample_rate
+                self._recording(piece.index).heard[piece.number] = _Heard(piece.start, end, decoded)
+                yield from self._completed(piece.index)
 
-    def _decode_pieces(self, pieces: Sequence[_Piece]) -> list[tuple[Decoded, ...]]:
-        return self._recognizer.decode(
-            [
-                Clip(
-                    piece.recording.audio.samples[slice(*piece.recording.stretches[piece.number])],
-                    piece.recording.source.language,
-                )
-                for piece in pieces
-            ]
-        )
+    def _ended(self, end: End) -> Iterator[Outcome]:
+        self._audio_seconds += end.covers
+        if end.failure is not None:
+            yield from self._fails(end.index, end.failure)
+        elif end.index not in self._failed:
+            if end.truncated:
+                name = self._sources[end.index].name
+                self._report(Warned(f"{name} is cut short: only the first {end.seconds:.1f} s can be read."))
+            self._recording(end.index).end = end
+            yield from self._completed(end.index)
 
-    def _empty(self, recording: _Recording) -> Outcome:
-        clip = Clip(recording.audio.samples, recording.source.language)
-        recording.results[0] = self._recognizer.decode([clip])[0]
-        return self._finished(recording)
+    def _recording(self, index: int) -> _Recording:
+        return self._open.setdefault(index, _Recording())
 
-    def _finished(self, recording: _Recording) -> Outcome:
-        targets = range(len(self._recognizer.languages.targets))
-        return Outcome(recording.index, tuple(self._transcript(recording, target) for target in targets))
+    def _fails(self, index: int, failure: Failure) -> Iterator[Outcome]:
+        if index not in self._failed:
+            self._failed.add(index)
+            self._open.pop(index, None)
+            yield Outcome(index, (), failure)
 
-    def _transcript(self, recording: _Recording, target: int) -> Transcript:
-        rate = self._recognizer.sample_rate
-        offset = recording.source.start or self._options.inputs.start or 0.0
-        decoded = [results[target] for _, results in sorted(recording.results.items())]
+    def _completed(self, index: int) -> Iterator[Outcome]:
+        recording = self._open[index]
+        if recording.end is not None and len(recording.heard) == recording.end.pieces:
+            del self._open[index]
+            heard = [piece for _, piece in sorted(recording.heard.items())]
+            targets = range(len(self._recognizer.languages.targets))
+            seconds = recording.end.seconds
+            yield Outcome(index, tuple(self._transcript(index, heard, seconds, target) for target in targets))
+
+    def _transcript(self, index: int, heard: Sequence[_Heard], seconds: float, target: int) -> Transcript:
+        source = self._sources[index]
+        offset = source.start or self._options.inputs.start or 0.0
+        decoded = [piece.decoded[target] for piece in heard]
         segments = tuple(
             Segment(
                 id=number,
-                start=offset + start / rate,
-                end=offset + end / rate,
+                start=offset + piece.start,
+                end=offset + piece.end,
                 text=each.text,
                 tokens=each.tokens,
                 avg_logprob=each.avg_logprob,
                 compression_ratio=each.compression_ratio,
                 alternatives=each.alternatives,
             )
-            # an empty recording has a result that says the language, and no stretch
-            for number, ((start, end), each) in enumerate(zip(recording.stretches, decoded, strict=False))
+            for number, (piece, each) in enumerate(zip(heard, decoded, strict=True))
         )
-        written = _commonest([(each.target_language, len(each.tokens)) for each in decoded])
+        # Even nothing is in a language.
+        said = decoded or [self._recognizer.decode([Clip(NOTHING, source.language)])[0][target]]
+        written = _commonest([(each.target_language, len(each.tokens)) for each in said])
         return Transcript(
-            path=recording.source.name,
+            path=source.name,
             text=join([segment.text for segment in segments], written),
-            language=_commonest([(each.language, len(each.tokens)) for each in decoded]),
+            language=_commonest([(each.language, len(each.tokens)) for each in said]),
             target_language=written,
-            duration=recording.audio.seconds,
+            duration=seconds,
             segments=segments,
             model=self._options.model.shown,
             options=self._chosen,
         )
-
-
-def read_source(source: Source, options: InputOptions, sample_rate: int) -> Audio:
-    """Read a recording as the options say.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    raw = None if options.raw is None else RawFormat(options.raw, options.rate, options.channels)
-    start, end = options.start, options.end
-    if source.start is not None or source.end is not None:
-        start, end = source.start, source.end
-    # Standard input that is a file can be sought, but its start is where the caller left it.
-    stream: AudioFile | BinaryIO = io.BytesIO(sys.stdin.buffer.read()) if source.path is None else source.path
-    return read_audio(
-        stream,
-        sample_rate=sample_rate,
-        channel=options.channel,
-        start=start,
-        end=end,
-        backend=options.audio_backend,
-        raw=raw,
-    )
 
 
 def join(texts: Sequence[str], language: str | None) -> str:

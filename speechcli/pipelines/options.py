@@ -124,7 +124,9 @@ class DecodingOptions:
     generation_set: tuple[str, ...] = ()
     """`key=value` for any other key of `generation_config.json`."""
     max_segment: float = 30.0
-    """Longest stretch of audio decoded in one piece, in seconds; longer audio is cut where it is quietest."""
+    """Longest stretch of audio decoded in one piece, in seconds; longer audio is cut in pauses."""
+    vad: Literal["auto", "none", "energy", "silero"] = "auto"
+    """How speech is told from pauses, which are left out; `auto`: as well as possible, and only in longer audio."""
     batch_seconds: float | None = None
     """Seconds of audio decoded at once, padding counted; None: what suits the device."""
     batch_size: int = 64

@@ -46,7 +46,9 @@ class Progress(NamedTuple):
     total: int
     """Inputs in all."""
     audio_seconds: float
-    """Seconds of audio decoded so far."""
+    """Seconds of audio finished so far, pauses included."""
+    expected_seconds: float | None = None
+    """Seconds of audio in all inputs, as far as headers and sizes tell; None: unknown."""
 
 
 class Warned(NamedTuple):

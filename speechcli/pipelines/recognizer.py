@@ -91,9 +91,10 @@ class Recognizer:
         return self._features.sampling_rate
 
     @property
-    def pads(self) -> bool:
-        """Whether clips of different lengths may be decoded together."""
-        return self._features.pads
+    def max_seconds(self) -> float:
+        """Longest clip that is heard to its end."""
+        longest = self._features.longest
+        return math.inf if longest is None else longest / self.sample_rate
 
     @property
     def device(self) -> torch.device:
@@ -115,9 +116,7 @@ class Recognizer:
         return results
 
     def _decode_loud(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
-        batch = self._features([clip.samples for clip in clips])
-        lengths = None if batch.lengths is None else batch.lengths.to(self._device)
-        encoded = self._model.encode(batch.values.to(self._device, self._dtype), lengths)
+        encoded = self._encode([clip.samples for clip in clips])
         heard = self._heard(encoded)
         spoken = [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, heard, strict=True)]
         requests = [
@@ -136,6 +135,22 @@ class Recognizer:
         ]
         targets = len(self.languages.targets)
         return [tuple(decoded[first : first + targets]) for first in range(0, len(decoded), targets)]
+
+    def _encode(self, waveforms: Sequence[NDArray[np.float32]]) -> Encoded:
+        """Encode each clip as if it were alone: together only where padding cannot be heard."""
+        groups = [list(range(len(waveforms)))]
+        if not (self._features.pads and self._model.encoder.ignores_padding):
+            by_length: dict[int, list[int]] = {}
+            for row, waveform in enumerate(waveforms):
+                by_length.setdefault(len(waveform), []).append(row)
+            groups = list(by_length.values())
+        parts = []
+        for rows in groups:
+            batch = self._features([waveforms[row] for row in rows])
+            lengths = None if batch.lengths is None else batch.lengths.to(self._device)
+            parts.append(self._model.encode(batch.values.to(self._device, self._dtype), lengths))
+        order = [row for rows in groups for row in rows]
+        return Encoded.join(parts).take([order.index(row) for row in range(len(order))])
 
     def _heard(self, encoded: Encoded) -> list[str | None]:
         """Return the tag of the spoken language of each clip, None where the model cannot tell."""

@@ -100,7 +100,7 @@ def decode_utterances(
     plan = DurationBatches(
         utterances,
         max_seconds=max(options.max_seconds, longest),
-        max_items=options.max_items if bundle.features.pads else 1,
+        max_items=options.max_items if bundle.features.pads and bundle.model.encoder.ignores_padding else 1,
         buckets=1,
         shuffle=False,
     )

@@ -58,11 +58,25 @@ def test_plain_progress_is_a_line_every_ten_seconds(capsys):
     ]
 
 
+def test_progress_says_how_long_it_will_take(capsys):
+    clock = Clock()
+    event = Progress(1, 3, 30.0, 7230.0)
+    with Console("plain", clock=clock) as plain, Console("json", clock=clock) as as_json:
+        clock.now = 10.0
+        plain.report(event)
+        line = "1/3 inputs, 30 of about 7230 s of audio (3.0 × real time), about 40:00 left\n"
+        assert capsys.readouterr().err == line
+        as_json.report(event)
+        values = json.loads(capsys.readouterr().err)
+    assert (values["seconds"], values["speed"], values["seconds_left"]) == (10.0, 3.0, 2400.0)
+
+
 def test_json_progress_is_an_object_a_line(capsys):
     lines = [json.loads(line) for line in shown(capsys, "json").splitlines()]
     assert lines == [
         {"event": "loaded", "model": "m", "device": "cpu", "dtype": "float32"},
-        {"event": "progress", "done": 1, "total": 3, "audio_seconds": 12.0},
+        {"event": "progress", "done": 1, "total": 3, "audio_seconds": 12.0, "expected_seconds": None}
+        | {"seconds": 0.0, "speed": None, "seconds_left": None},
         {"event": "warning", "message": "careful [b]"},
         {"event": "failure", "path": "x[/red].wav", "message": "It is bad.", "hint": "mend it", "exit_code": 4},
     ]

@@ -1,12 +1,12 @@
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
 import torch
 
-from speechcli.audio.read import Audio
 from speechcli.errors import InputError
-from speechcli.pipelines import listen
+from speechcli.pipelines import pieces
 from speechcli.pipelines.inputs import Source
 from speechcli.pipelines.listen import Listener, join
 from speechcli.pipelines.options import DecodingOptions, InputOptions, ModelOptions, TranscribeOptions
@@ -20,8 +20,8 @@ class Ears:
     """Writes the length of each clip in samples; remembers its batches."""
 
     sample_rate = RATE
+    max_seconds = 40.0
     device = torch.device("cpu")
-    pads = True
 
     class languages:
         targets = (None,)
@@ -38,22 +38,48 @@ class Ears:
         return [(Decoded(f"{length}" if length else "", (1,) * length, -0.5, "de", "en"),) for length in lengths]
 
 
+class Sounds:
+    """Recordings of so many seconds, in blocks of one; None is a broken one, a list breaks after its seconds."""
+
+    def __init__(self, seconds, truncated):
+        self.lengths, self.truncated = seconds, truncated
+        self.opened = []
+
+    @contextmanager
+    def open(self, source, options, rate):
+        length = self.lengths[int(source.name)]
+        self.opened.append(source.name)
+        if length is None:
+            raise InputError("It is broken.", hint="mend it")
+        yield self
+        assert self.opened[-1] == source.name
+
+    @property
+    def seconds(self):
+        return self.lengths[int(self.opened[-1])]
+
+    @property
+    def expected_seconds(self):
+        return None if isinstance(self.seconds, list) else self.seconds
+
+    def blocks(self):
+        seconds = self.seconds[0] if isinstance(self.seconds, list) else self.seconds
+        samples = np.ones(round(seconds * RATE), dtype=np.float32)
+        yield from (samples[first : first + RATE] for first in range(0, len(samples), RATE))
+        if isinstance(self.seconds, list):
+            raise InputError("It breaks in the middle.")
+
+
 @pytest.fixture
 def job(monkeypatch):
-    """Return a function that listens to recordings of so many seconds; None is a broken one."""
+    """Return a function that listens to `Sounds`."""
 
-    def run(*seconds, ears=None, events=None, truncated=False, **decoding):
-        def read(source, options, rate):
-            length = seconds[int(source.name)]
-            if length is None:
-                raise InputError("It is broken.", hint="mend it")
-            return Audio(np.ones(round(length * rate), dtype=np.float32), rate, length, truncated)
-
-        monkeypatch.setattr(listen, "read_source", read)
+    def run(*seconds, ears=None, events=None, truncated=False, stop=lambda: False, **decoding):
+        monkeypatch.setattr(pieces, "open_source", Sounds(seconds, truncated).open)
         options = TranscribeOptions(model=ModelOptions("m"), decoding=DecodingOptions(**decoding))
         report = (lambda event: None) if events is None else events.append
         sources = [Source(Path(str(i)), str(i), PurePath(str(i))) for i in range(len(seconds))]
-        return list(Listener(ears or Ears(), options, report).listen(sources))
+        return list(Listener(ears or Ears(), options, report).listen(sources, stop))
 
     return run
 
@@ -71,13 +97,6 @@ def test_clips_of_many_files_share_a_batch_by_length(job):
     assert texts(outcomes) == ["100", "300", "110", "290"]
 
 
-def test_a_model_that_must_not_see_padding_gets_equal_lengths_only(job):
-    ears = Ears()
-    ears.pads = False
-    job(1.0, 2.0, 1.0, ears=ears)
-    assert ears.batches == [[200], [100, 100]]
-
-
 def test_long_recordings_are_cut_and_put_together_with_exact_times(job):
     (outcome,) = job(7.0, max_segment=3.0)
     (transcript,) = outcome.transcripts
@@ -87,6 +106,12 @@ def test_long_recordings_are_cut_and_put_together_with_exact_times(job):
     assert [segment.id for segment in transcript.segments] == list(range(len(ends)))
     assert transcript.text == " ".join(segment.text for segment in transcript.segments)
     assert sum(int(segment.text) for segment in transcript.segments) == 700
+
+
+def test_no_piece_is_longer_than_the_model_hears(job):
+    ears = Ears()
+    job(100.0, max_segment=60.0, ears=ears)
+    assert all(length <= 40 * RATE for batch in ears.batches for length in batch)
 
 
 def test_transcript_says_everything_about_its_recording(job):
@@ -147,7 +172,36 @@ def test_audio_in_memory_is_bounded(job):
 def test_progress_counts_inputs_and_seconds(job):
     events = []
     job(1.0, None, 2.0, events=events)
-    assert events[-1] == Progress(3, 3, 3.0)
+    assert events[-1] == Progress(3, 3, 3.0, None)  # files without a size tell nothing of the others
+
+
+def test_length_of_all_recordings_is_guessed_from_headers_and_sizes(job, monkeypatch):
+    monkeypatch.setattr(pieces, "_size", lambda source: 1000 * (1 + int(source.name)))
+    events = []
+    job(2.0, 3.0, events=events, batch_seconds=0.5)
+    assert {event.expected_seconds for event in events} == {2.0 * 3000 / 1000, 5.0}
+
+
+def test_a_long_recording_is_decoded_while_it_is_read(job):
+    ears = Ears()
+    (outcome,) = job(500.0, ears=ears, batch_seconds=10.0, max_segment=5.0)
+    assert sum(map(sum, ears.batches)) == 50_000 == sum(int(s.text) for s in outcome.transcripts[0].segments)
+    assert max(map(sum, ears.batches)) <= 1000
+
+
+def test_a_recording_that_breaks_in_the_middle_is_one_failure(job):
+    outcomes = job(1.0, [60.0], 2.0, batch_seconds=2.0, max_segment=1.0)
+    assert [outcome.failure and outcome.failure.message for outcome in in_order(iter(outcomes))] == [
+        None,
+        "It breaks in the middle.",
+        None,
+    ]
+
+
+def test_between_batches_it_stops_when_told(job):
+    ears = Ears()
+    outcomes = job(1.0, 1.0, 1.0, ears=ears, batch_seconds=1.0, stop=lambda: len(ears.batches) == 2)
+    assert [outcome.index for outcome in outcomes] == [0, 1]
 
 
 def test_a_recording_that_was_cut_short_is_a_warning(job):
@@ -170,9 +224,9 @@ def test_languages_without_spaces_are_joined_without():
 
 def test_options_reach_the_reader(monkeypatch):
     asked = {}
-    monkeypatch.setattr(listen, "read_audio", lambda source, **options: asked.update(source=source, **options))
+    monkeypatch.setattr(pieces, "open_audio", lambda source, **options: asked.update(source=source, **options))
     options = InputOptions(raw="s16le", rate=8000, channels=2, channel="1", start=1.0, end=2.0, audio_backend="av")
-    listen.read_source(Source(Path("x"), "x", PurePath("x")), options, 16_000)
+    pieces.open_source(Source(Path("x"), "x", PurePath("x")), options, 16_000)
     assert asked.pop("raw").rate == 8000
     assert asked == {
         "source": Path("x"),
@@ -182,5 +236,5 @@ def test_options_reach_the_reader(monkeypatch):
         "end": 2.0,
         "backend": "av",
     }
-    listen.read_source(Source(Path("x"), "x", PurePath("x"), None, 5.0, 6.0), options, 16_000)
+    pieces.open_source(Source(Path("x"), "x", PurePath("x"), None, 5.0, 6.0), options, 16_000)
     assert (asked["start"], asked["end"]) == (5.0, 6.0)

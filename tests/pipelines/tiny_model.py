@@ -10,7 +10,7 @@ import tokenizers
 import torch
 from tokenizers import decoders, models, pre_tokenizers
 
-from speechcli.audio.features import WaveformFeatures
+from speechcli.audio.features import FilterbankFeatures, WaveformFeatures
 from speechcli.checkpoints.bundle import Bundle, add_ctc_head, save
 from speechcli.decoding.options import GenerationOptions
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build
@@ -61,20 +61,28 @@ def make_tokenizer(folder: Path, languages: tuple[str, ...] = LANGUAGES) -> Toke
 
 
 def make_bundle(
-    folder: Path, *, languages: tuple[str, ...] = LANGUAGES, ctc: bool = True, mask: bool = True, **generation: Any
+    folder: Path,
+    *,
+    languages: tuple[str, ...] = LANGUAGES,
+    ctc: bool = True,
+    mask: bool = True,
+    encoder: dict[str, Any] = _ENCODER,
+    features: WaveformFeatures | FilterbankFeatures | None = None,
+    **generation: Any,
 ) -> Bundle:
     torch.manual_seed(1)
     tokenizer = make_tokenizer(folder, languages)
     ids = {"decoder_start_token_id": 2, "pad_token_id": 1, "eos_token_id": 2}
     decoder = _DECODER | {"vocab_size": tokenizer.vocabulary_size}
-    values = {"model_type": "speech-encoder-decoder", "encoder": _ENCODER, "decoder": decoder, **ids}
+    values = {"model_type": "speech-encoder-decoder", "encoder": encoder, "decoder": decoder, **ids}
     config = SpeechEncoderDecoderConfig.from_dict(values)
     model = build(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape) * 0.3)
     options = GenerationOptions(**{"bos_token_id": 0, "max_length": 12, **ids, **generation})
-    bundle = Bundle(model, config, WaveformFeatures(return_attention_mask=mask), tokenizer, options, "tiny")
+    features = features or WaveformFeatures(return_attention_mask=mask)
+    bundle = Bundle(model, config, features, tokenizer, options, "tiny")
     if ctc:
         add_ctc_head(bundle, vocabulary_size=tokenizer.vocabulary_size, blank_id=1)
     return bundle

@@ -1,0 +1,81 @@
+"""Voice activity: which frames of a recording hold speech, or at least sound."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from speechcli.audio import silero
+from speechcli.errors import UsageError
+
+# Quieter than this, and so much quieter than the loudest frame so far, is silence.
+QUIET_DB, BELOW_LOUDEST_DB = -60.0, 40.0
+FRAMES_PER_SECOND = 50
+
+
+class Detector(Protocol):
+    """Listens to one recording, piece after piece."""
+
+    frame_samples: int
+    """Samples that are judged together."""
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        """Say of each frame whether it is speech: samples (frames * frame_samples,) -> (frames,) bool."""
+        ...
+
+
+class EverythingIsSpeech:
+    """Judges nothing."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.frame_samples = sample_rate // FRAMES_PER_SECOND
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        """Return true for every frame."""
+        return np.ones(len(samples) // self.frame_samples, dtype=bool)
+
+
+class EnergyDetector:
+    """Takes for silence only what nobody could hear beside the rest, so that nothing said is lost."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.frame_samples = sample_rate // FRAMES_PER_SECOND
+        self._loudest = 0.0
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        """Compare the power of each frame with the loudest so far."""
+        power = frame_power(samples, self.frame_samples)
+        loudest = np.maximum.accumulate(np.concatenate([[self._loudest], power]))[1:]
+        self._loudest = float(loudest[-1]) if len(loudest) else self._loudest
+        silent: np.ndarray = (power <= 10 ** (QUIET_DB / 10)) & (power <= loudest * 10 ** (-BELOW_LOUDEST_DB / 10))
+        return ~silent
+
+
+def frame_power(samples: np.ndarray, frame_samples: int) -> np.ndarray:
+    """Return the mean square of each whole frame, (samples,) -> (frames,)."""
+    whole = len(samples) // frame_samples * frame_samples
+    power: np.ndarray = np.square(samples[:whole].reshape(-1, frame_samples), dtype=np.float64).mean(axis=1)
+    return power
+
+
+def make_detector(vad: str, sample_rate: int) -> Detector:
+    """Return a detector for one recording.
+
+    Args:
+        vad: `none`, `energy`, `silero`, or `auto`: silero where its package is installed, else energy.
+        sample_rate: of the recording, in Hz; silero knows 16 kHz only.
+
+    Raises:
+        UsageError: silero is asked for, but its package is not installed or the rate is another.
+    """
+    if vad == "auto":
+        vad = "silero" if sample_rate == silero.SAMPLE_RATE and silero.weights_path() is not None else "energy"
+    if vad == "silero":
+        if sample_rate != silero.SAMPLE_RATE:
+            raise UsageError(
+                f"`--vad silero` hears {silero.SAMPLE_RATE} Hz only, but the model takes {sample_rate} Hz.",
+                hint="--vad energy",
+            )
+        return silero.SileroDetector()
+    return EnergyDetector(sample_rate) if vad == "energy" else EverythingIsSpeech(sample_rate)

@@ -1,0 +1,155 @@
+"""Recordings to pieces of audio that are decoded one by one: opened, read in blocks, cut; never whole in memory."""
+
+import io
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechcli.audio.activity import make_detector
+from speechcli.audio.read import RawFormat, Sound, open_audio
+from speechcli.audio.segments import cut
+from speechcli.errors import OutOfMemory, SpeechCliError
+from speechcli.pipelines.inputs import Source
+from speechcli.pipelines.options import InputOptions, SpeechOptions
+from speechcli.pipelines.outcome import Failure
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a recording that is decoded in one go."""
+
+    index: int
+    """Number of the recording in the job, from 0."""
+    number: int
+    """Number of the piece in the recording, from 0."""
+    start: float
+    """Seconds from where the recording was begun to be read."""
+    samples: NDArray[np.float32]
+    """(samples,) at the model's rate."""
+    covers: float
+    """Seconds of the recording since the end of the piece before."""
+
+
+@dataclass(frozen=True)
+class End:
+    """A recording was read to its end, or could not be."""
+
+    index: int
+    """Number of the recording in the job, from 0."""
+    pieces: int
+    """How many pieces it had."""
+    seconds: float
+    """Length of the recording."""
+    covers: float
+    """Seconds of the recording since the end of the last piece."""
+    truncated: bool = False
+    """Whether the recording is shorter than it says."""
+    failure: Failure | None = None
+    """Why it could not be read; its pieces are worthless then."""
+
+
+class Reader:
+    """Reads recordings one after the other, and guesses how long all of them are.
+
+    Args:
+        options: how to read and to cut.
+        sample_rate: of the model, in Hz.
+        max_seconds: of a piece, if less than the options say.
+
+    Raises:
+        UsageError: the way to tell speech from pauses is not possible.
+    """
+
+    def __init__(self, options: SpeechOptions, sample_rate: int, max_seconds: float = math.inf) -> None:
+        self._options = options
+        self._sample_rate = sample_rate
+        self._max_seconds = min(max_seconds, options.decoding.max_segment)
+        self._sizes: list[int] = []
+        self._known_bytes = 0
+        self._known_seconds = 0.0
+        make_detector(options.decoding.vad, sample_rate)  # better here than once for each recording
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """Length of all recordings, from the headers of those opened and the sizes of the others; None: unknown."""
+        if self._known_bytes == 0:
+            return None
+        return self._known_seconds * sum(self._sizes) / self._known_bytes
+
+    def read(self, sources: Sequence[Source]) -> Iterator[Piece | End]:
+        """Yield the pieces of each recording, and its end."""
+        self._sizes = [_size(source) for source in sources]
+        for index, source in enumerate(sources):
+            try:
+                yield from self._read(index, source)
+            except SpeechCliError as error:
+                yield End(index, 0, 0.0, 0.0, failure=Failure.of(source.name, error))
+            except MemoryError:
+                failure = Failure(source.name, "The recording does not fit into memory.", None, OutOfMemory.exit_code)
+                yield End(index, 0, 0.0, 0.0, failure=failure)
+
+    def _read(self, index: int, source: Source) -> Iterator[Piece | End]:
+        decoding = self._options.decoding
+        with open_source(source, self._options.inputs, self._sample_rate) as sound:
+            if sound.expected_seconds is not None:
+                self._known_bytes += self._sizes[index]
+                self._known_seconds += sound.expected_seconds
+            stretches = cut(
+                sound.blocks(),
+                self._sample_rate,
+                detector=make_detector(decoding.vad, self._sample_rate),
+                max_seconds=self._max_seconds,
+                # Without being told so, nothing is left out of a recording that needs no cut.
+                whole_if_short=decoding.vad == "auto",
+            )
+            pieces, covered = 0, 0.0
+            for stretch in stretches:
+                end = stretch.end / self._sample_rate
+                yield Piece(index, pieces, stretch.start / self._sample_rate, stretch.samples, end - covered)
+                pieces, covered = pieces + 1, end
+            yield End(index, pieces, sound.seconds, max(0.0, sound.seconds - covered), sound.truncated)
+
+
+def open_source(source: Source, options: InputOptions, sample_rate: int) -> AbstractContextManager[Sound]:
+    """Open a recording as the options say.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    raw = None if options.raw is None else RawFormat(options.raw, options.rate, options.channels)
+    start, end = options.start, options.end
+    if source.start is not None or source.end is not None:
+        start, end = source.start, source.end
+    return open_audio(
+        cast(BinaryIO, _StandardInput()) if source.path is None else source.path,
+        sample_rate=sample_rate,
+        channel=options.channel,
+        start=start,
+        end=end,
+        backend=options.audio_backend,
+        raw=raw,
+    )
+
+
+class _StandardInput(io.RawIOBase):
+    """Standard input as a pipe, even if it is a file: its start is where the caller left it."""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return sys.stdin.buffer.read(size)
+
+
+def _size(source: Source) -> int:
+    try:
+        return 0 if source.path is None else os.stat(source.path).st_size
+    except OSError:
+        return 0

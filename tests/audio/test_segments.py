@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechcli.audio import segments
+from speechcli.audio.activity import EnergyDetector, EverythingIsSpeech, make_detector
+from speechcli.audio.segments import MARGIN_SECONDS, cut
+from speechcli.audio.silero import SileroDetector, weights_path
+from speechcli.errors import UsageError
+
+RATE = 1000
+
+
+class Marked:
+    """Takes for speech the frames whose first sample is above a half."""
+
+    frame_samples = 20
+
+    def __call__(self, samples):
+        return samples[:: self.frame_samples] > 0.5
+
+
+def everything(audio, max_seconds=30.0, **options):
+    return list(cut([audio], RATE, detector=EverythingIsSpeech(RATE), max_seconds=max_seconds, **options))
+
+
+def places(stretches):
+    return [(stretch.start, stretch.end) for stretch in stretches]
+
+
+def blocks(audio, sizes):
+    edges = np.minimum(np.cumsum(sizes), len(audio))
+    return np.split(audio, edges)
+
+
+audios = st.tuples(st.integers(0, 20_000), st.integers(0, 100)).map(
+    lambda drawn: np.random.default_rng(drawn[1]).normal(size=drawn[0]).astype(np.float32)
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(audios, st.floats(0.1, 5.0), st.lists(st.integers(0, 3_000), max_size=5))
+def test_stretches_cover_every_sample_once_and_none_is_too_long(audio, max_seconds, sizes):
+    stretches = list(cut(blocks(audio, sizes), RATE, detector=EverythingIsSpeech(RATE), max_seconds=max_seconds))
+    np.testing.assert_array_equal(np.concatenate([s.samples for s in stretches] or [audio]), audio)
+    assert [s.start for s in stretches] == [0, *(s.end for s in stretches[:-1])][: len(stretches)]
+    assert all(0 < len(s.samples) <= int(max_seconds * RATE) for s in stretches)
+    assert bool(stretches) == (len(audio) > 0)
+
+
+speech_and_pauses = st.lists(st.tuples(st.booleans(), st.integers(1, 150)), max_size=30).map(
+    lambda runs: np.repeat(
+        [float(spoken) for spoken, _ in runs], [frames * Marked.frame_samples for _, frames in runs]
+    ).astype(np.float32)
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(speech_and_pauses, st.floats(0.5, 5.0), st.integers(0, 19), st.lists(st.integers(0, 3_000), max_size=5))
+def test_all_speech_is_in_one_stretch_whatever_the_pauses_and_the_blocks(audio, max_seconds, rest, sizes):
+    audio = np.append(audio, np.ones(rest, dtype=np.float32))
+    stretches = list(cut(blocks(audio, sizes), RATE, detector=Marked(), max_seconds=max_seconds))
+    taken = np.zeros(len(audio), dtype=int)
+    for stretch in stretches:
+        np.testing.assert_array_equal(stretch.samples, audio[stretch.start : stretch.end])
+        assert len(stretch.samples) <= max_seconds * RATE and stretch.samples.max() == 1.0
+        taken[stretch.start : stretch.end] += 1
+    assert (taken[audio > 0.5] == 1).all() and taken.max(initial=0) <= 1
+    assert stretches == [] or places(stretches) == places(
+        cut([audio], RATE, detector=Marked(), max_seconds=max_seconds)
+    )
+
+
+def test_a_long_pause_ends_a_stretch_and_is_left_out_but_for_its_edges():
+    spoken = np.ones(2000, dtype=np.float32)
+    audio = np.concatenate([np.zeros(5000, dtype=np.float32), spoken, np.zeros(3000, dtype=np.float32), spoken])
+    margin = round(MARGIN_SECONDS * RATE)
+    stretches = list(cut([audio], RATE, detector=Marked()))
+    assert places(stretches) == [(5000 - margin, 7000 + margin), (10_000 - margin, 12_000)]
+
+
+def test_a_short_pause_is_kept():
+    spoken = np.ones(2000, dtype=np.float32)
+    audio = np.concatenate([spoken, np.zeros(800, dtype=np.float32), spoken])
+    assert places(cut([audio], RATE, detector=Marked())) == [(0, 4800)]
+
+
+def test_speech_too_long_is_cut_in_a_short_pause_although_music_is_quieter_elsewhere():
+    audio = np.ones(5000, dtype=np.float32)
+    audio[1800:2100] = 0.4  # a pause to the detector
+    audio[np.arange(2300, 2700)[np.arange(400) % 20 != 0]] = 0.0  # speech to the detector, but weaker
+    assert 1850 <= next(cut([audio], RATE, detector=Marked(), max_seconds=3.0)).end <= 2050
+
+
+def test_a_recording_that_fits_may_be_taken_as_it_is():
+    audio = np.zeros(3000, dtype=np.float32)
+    assert places(cut([audio], RATE, detector=Marked(), max_seconds=3.0, whole_if_short=True)) == [(0, 3000)]
+    assert places(cut([audio], RATE, detector=Marked(), max_seconds=3.0)) == []
+    longer = np.append(audio, np.zeros(20, dtype=np.float32))
+    assert places(cut([longer], RATE, detector=Marked(), max_seconds=3.0, whole_if_short=True)) == []
+
+
+def test_no_more_than_a_stretch_and_a_block_is_held(monkeypatch):
+    held = []
+    monkeypatch.setattr(segments, "BLOCK_SAMPLES", 100)
+    fill = segments._Buffer.fill
+    monkeypatch.setattr(
+        segments._Buffer, "fill", lambda self, frames: (fill(self, frames), held.append(len(self._samples)))[0]
+    )
+    endless = (np.ones(100, dtype=np.float32) for _ in range(1000))
+    assert len(list(cut(endless, RATE, detector=EverythingIsSpeech(RATE), max_seconds=3.0))) > 30
+    assert max(held) <= 3000 + 100 + 20
+
+
+def test_cut_lies_in_the_pause():
+    audio = np.ones(4000, dtype=np.float32)
+    audio[2300:2600] = 0.001
+    (first, second) = everything(audio, max_seconds=3.0)
+    assert 2350 <= first.end <= 2550 and places([second]) == [(first.end, 4000)]
+
+
+def test_short_audio_is_one_stretch_and_none_is_none():
+    assert places(everything(np.zeros(3000, dtype=np.float32), max_seconds=3.0)) == [(0, 3000)]
+    assert everything(np.zeros(0, dtype=np.float32)) == []
+
+
+def test_a_pause_is_preferred_to_a_short_dip():
+    audio = np.ones(4000, dtype=np.float32)
+    audio[1700:1720] = 0.0  # the closure of a plosive
+    audio[2200:2500] = 0.05
+    assert 2200 <= everything(audio, max_seconds=3.0)[0].end <= 2500
+
+
+def test_stretches_too_short_to_measure_are_refused():
+    with pytest.raises(ValueError, match="max_seconds"):
+        everything(np.zeros(10, dtype=np.float32), max_seconds=0.01)
+
+
+def test_energy_takes_for_silence_only_what_is_far_below_everything_else():
+    def judged(*levels):
+        frames = [np.full(20, 10 ** (level / 20), dtype=np.float32) for level in levels]
+        return EnergyDetector(RATE)(np.concatenate(frames)).tolist()
+
+    assert judged(-20, -55, -65) == [True, True, False]  # a room is no silence, the zeros of a file are
+    assert judged(-62, -65) == [True, True]  # a quiet recording has all its speech
+    assert judged(-65, -20, -65) == [True, True, False]  # nothing louder was heard before the first
+    assert EnergyDetector(RATE)(np.zeros(40, dtype=np.float32)).tolist() == [False, False]
+
+
+def test_energy_remembers_the_loudest_frame_between_pieces():
+    detector = EnergyDetector(RATE)
+    assert detector(np.full(20, 0.5, dtype=np.float32)).tolist() == [True]
+    assert detector(np.full(20, 0.0005, dtype=np.float32)).tolist() == [False]
+
+
+def test_the_detector_is_chosen_by_name_rate_and_what_is_installed():
+    best = SileroDetector if weights_path() is not None else EnergyDetector
+    assert isinstance(make_detector("auto", 16_000), best)
+    assert isinstance(make_detector("auto", 8_000), EnergyDetector)
+    assert isinstance(make_detector("energy", 16_000), EnergyDetector)
+    assert isinstance(make_detector("none", 16_000), EverythingIsSpeech)
+    with pytest.raises(UsageError, match="hears 16000 Hz only, but the model takes 8000 Hz"):
+        make_detector("silero", 8_000)
