@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechcli.audio.activity import make_detector
+from speechcli.audio.inside import outer_file
 from speechcli.audio.read import RawFormat, Sound, open_audio
 from speechcli.audio.segments import cut
 from speechcli.errors import OutOfMemory, SpeechCliError
@@ -150,6 +151,6 @@ class _StandardInput(io.RawIOBase):
 
 def _size(source: Source) -> int:
     try:
-        return 0 if source.path is None else os.stat(source.path).st_size
+        return 0 if source.path is None else os.stat(outer_file(source.path)).st_size
     except OSError:
         return 0
