@@ -1,6 +1,6 @@
 """A model with everything that belongs to it, from a folder and back."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,15 @@ from speechcli.audio.extractor import Extractor
 from speechcli.audio.features import FilterbankFeatures, WaveformFeatures, features_from_dict
 from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
-from speechcli.checkpoints.convert import check_numbers, to_ours, to_theirs
+from speechcli.checkpoints.convert import check_numbers, to_ours, to_theirs, unread
 from speechcli.checkpoints.tensors import read_tensors
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build
 from speechcli.families.config import FamilyConfig
-from speechcli.families.family import Drop, Rule, Same
+from speechcli.families.family import Copy, tie
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
+from speechcli.nn.positions import CountedSinusoidTable, SinusoidalPositions
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
 
@@ -71,14 +72,15 @@ def load(
             model = build(config)
         expected = {key: tensor.shape for key, tensor in model.state_dict().items()}
         theirs = files.read_weights(folder)
-        tensors, _ = to_ours(key_rules(config, theirs), theirs, expected, tied=config.tied)
+        tensors, _ = to_ours(config.keys, theirs, expected, tied=config.tied)
         check_numbers(model.state_dict(), tensors)
     except ModelError as error:
         sentence = error.message if str(folder) in error.message else f"{folder} cannot be loaded. {error.message}"
         raise ModelError(sentence, hint=error.hint) from error
     untie_if_different(config, tensors)
-    tensors |= _optional(expected, tensors)
-    assign(model, {key: _ready(tensor, dtype) for key, tensor in tensors.items()}, tied=config.tied)
+    filled = _optional(expected, tensors)
+    assign(model, {key: _ready(tensor, dtype) for key, tensor in (tensors | filled).items()}, tied=config.tied)
+    _compute(model, filled)
     settings = files.read_optional_json(folder / files.OURS) or {}
     if "ctc" in settings:
         model.ctc_head = _read_ctc_head(folder, model.encoder.frame_width, dtype)
@@ -90,7 +92,7 @@ def load(
         generation=GenerationOptions.from_files(values, files.read_optional_json(folder / files.GENERATION)),
         name=name or folder.resolve().name,
         settings=settings,
-        unread=_unread(config, theirs),
+        unread=unread(config.keys, theirs),
     )
 
 
@@ -105,9 +107,9 @@ def save(bundle: Bundle, folder: Path) -> None:
     head = {key.removeprefix("ctc_head."): state.pop(key) for key in list(state) if key.startswith("ctc_head.")}
     config = replace(bundle.config, extra=dict(bundle.config.extra))
     untie_if_different(config, state)
-    theirs = to_theirs(key_rules(config), state, tied=config.tied)
-    for own, shared in _biases(config).items():
-        theirs[shared] = bundle.unread.get(shared, theirs[own].clone())
+    theirs = to_theirs(config.keys, state, tied=config.tied)
+    copies = [rule.copies(state) for rule in config.keys if isinstance(rule, Copy) and rule.written]
+    theirs |= {key: bundle.unread.get(key, tensor) for copy in copies for key, tensor in copy.items()}
     _state_dtype(config, theirs)
     settings = {key: value for key, value in bundle.settings.items() if key != "ctc"}
     if head:
@@ -143,35 +145,6 @@ def add_ctc_head(bundle: Bundle, *, vocabulary_size: int, blank_id: int, seed: i
     bundle.settings["ctc"] = {"vocabulary_size": vocabulary_size, "blank_id": blank_id}
 
 
-def key_rules(config: SpeechEncoderDecoderConfig, theirs: Container[str] | None = None) -> tuple[Rule, ...]:
-    """The rules of a model's keys, where a head of its own also has a bias of its own.
-
-    Args:
-        config: of the model.
-        theirs: the keys of a checkpoint; None: of one to be written.
-    """
-    head = config.decoder_family.tied
-    rules: list[Rule] = []
-    for own, shared in _biases(config).items():
-        if head is not None and (theirs is None or own in theirs):
-            rules += [Same(own, "decoder." + head[0].removesuffix("weight") + "bias"), Drop(shared, "never read")]
-    return (*rules, *config.keys)
-
-
-def _biases(config: SpeechEncoderDecoderConfig) -> dict[str, str]:
-    # BERT's and RoBERTa's heads name their bias twice. Tied to the embeddings, both are one tensor; in a head of its
-    # own they are two, of which transformers reads only the one at the matrix, and wants to find both.
-    if config.tied is not None:
-        return {}
-    twice = [rule.theirs for rule in config.keys if isinstance(rule, Drop) and rule.theirs.endswith(".decoder.bias")]
-    return {own: own.removesuffix("decoder.bias") + "bias" for own in twice}
-
-
-def _unread(config: SpeechEncoderDecoderConfig, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    both = [(own, shared) for own, shared in _biases(config).items() if own in theirs and shared in theirs]
-    return {shared: theirs[shared] for _, shared in both}
-
-
 def assign(model: nn.Module, tensors: Mapping[str, Tensor], *, tied: tuple[str, str] | None) -> None:
     """Make tensors the weights of a model, without copying them.
 
@@ -181,9 +154,7 @@ def assign(model: nn.Module, tensors: Mapping[str, Tensor], *, tied: tuple[str, 
         tied: names of the head's matrix and of the embeddings, which become one parameter.
     """
     model.load_state_dict(dict(tensors), assign=True)
-    if tied is not None:
-        (head, head_leaf), (tokens, tokens_leaf) = (name.rpartition(".")[::2] for name in tied)
-        setattr(model.get_submodule(head), head_leaf, getattr(model.get_submodule(tokens), tokens_leaf))
+    tie(model, tied)
 
 
 def untie_if_different(config: SpeechEncoderDecoderConfig, tensors: Mapping[str, Tensor]) -> None:
@@ -251,6 +222,13 @@ def _optional(expected: Mapping[str, torch.Size], tensors: Mapping[str, Tensor])
         else torch.rand(expected[key], generator=generator)
         for key in absent
     }
+
+
+def _compute(model: nn.Module, names: Iterable[str]) -> None:
+    # Tables that follow from the configuration, where the checkpoint lacks them.
+    for owner in (model.get_submodule(name.rpartition(".")[0]) for name in names):
+        if isinstance(owner, SinusoidalPositions | CountedSinusoidTable):
+            owner.reset()
 
 
 def _ready(tensor: Tensor, dtype: torch.dtype) -> Tensor:

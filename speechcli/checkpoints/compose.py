@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from speechcli.checkpoints import folder as files
-from speechcli.checkpoints.bundle import Bundle, assign, default_features, key_rules, read_features, untie_if_different
+from speechcli.checkpoints.bundle import Bundle, assign, default_features, read_features, untie_if_different
 from speechcli.checkpoints.convert import check_numbers, modern_name, to_ours, to_theirs
 from speechcli.checkpoints.special_ids import SpecialIds, find_ids, generation_defaults
 from speechcli.errors import ModelError
@@ -223,11 +223,10 @@ def _warm(
     state = model.state_dict()
     expected = {key: tensor.shape for key, tensor in state.items()}
     tensors = {key: source.tensor for key, source in sources.items()}
-    rules = key_rules(config, tensors)
     # Where the new head is not to be tied but the checkpoint has none of its own, it begins as the embeddings.
     names = config.decoder_family.tied
     twins = None if names is None else ("decoder." + names[0], "decoder." + names[1])
-    loaded, left = to_ours(rules, tensors, expected, tied=twins, strict=False)
+    loaded, left = to_ours(config.keys, tensors, expected, tied=twins, strict=False)
     check_numbers(state, loaded)
     fresh = {key for key in expected if key not in loaded}
     _refuse_gaps(config, state, fresh)
@@ -250,13 +249,13 @@ def _warm(
 
 
 def _theirs(config: SpeechEncoderDecoderConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return to_theirs(key_rules(config), tensors, tied=config.tied)
+    return to_theirs(config.keys, tensors, tied=config.tied)
 
 
 def _ours_in(
     config: SpeechEncoderDecoderConfig, key: str, tensor: Tensor, expected: Mapping[str, torch.Size]
 ) -> set[str]:
-    return set(to_ours(key_rules(config), {key: tensor}, expected, strict=False)[0])
+    return set(to_ours(config.keys, {key: tensor}, expected, strict=False)[0])
 
 
 def _refuse_gaps(config: SpeechEncoderDecoderConfig, state: Mapping[str, Tensor], fresh: set[str]) -> None:

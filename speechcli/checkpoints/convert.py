@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from speechcli.errors import ModelError
-from speechcli.families.family import Rule
+from speechcli.families.family import Copy, Rule
 
 OLD_SPELLINGS = (
     (".weight_g", ".parametrizations.weight.original0"),
@@ -39,7 +39,7 @@ def to_ours(
     """Rename and reshape a checkpoint's tensors into a model's.
 
     Args:
-        rules: each key must match exactly one.
+        rules: each key must match one; the first counts.
         tensors: theirs by key.
         expected: our keys and shapes.
         tied: our name of the head and of the embeddings, one of which may be missing.
@@ -53,6 +53,7 @@ def to_ours(
         ModelError: keys missing, unexpected or misshapen, all in one message.
     """
     ours: dict[str, Tensor] = {}
+    copies: dict[str, Tensor] = {}
     unexpected: list[str] = []
     misshapen: list[str] = []
     for key, tensor in tensors.items():
@@ -64,7 +65,8 @@ def to_ours(
         for name, part in loaded[1].items():
             if part.shape != expected[name]:
                 misshapen.append(f"{key} is {_shape(part.shape)} where {_shape(expected[name])} is needed")
-            ours[name] = part
+            (copies if isinstance(loaded[0], Copy) else ours)[name] = part
+    ours = copies | ours
     if tied is not None:
         for name, twin in (tied, tied[::-1]):
             if name not in ours and twin in ours:
@@ -128,6 +130,16 @@ def to_theirs(
         if tensor is not None:
             theirs[name] = tensor
     return theirs
+
+
+def unread(rules: Sequence[Rule], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Find tensors of a checkpoint that nothing reads, because another has their place, but transformers expects."""
+    found = {key: loaded for key, tensor in tensors.items() if (loaded := _load(rules, key, tensor)) is not None}
+    return {
+        key: tensors[key]
+        for key, (rule, parts) in found.items()
+        if isinstance(rule, Copy) and rule.written and all(_writer(rules, name)[1] in tensors for name in parts)
+    }
 
 
 def _load(rules: Sequence[Rule], key: str, tensor: Tensor) -> tuple[Rule, dict[str, Tensor]] | None:

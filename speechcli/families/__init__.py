@@ -1,17 +1,22 @@
 """Facts about the outside world, a file a family; here, which `model_type` is which."""
 
 from speechcli.families.bart import BART, MBART, MVP, PLBART
-from speechcli.families.bert import BERT, CAMEMBERT, DATA2VEC_TEXT, ERNIE, ROBERTA, XLM_ROBERTA
+from speechcli.families.bert import BERT, BERT_GENERATION, CAMEMBERT, DATA2VEC_TEXT, ERNIE, ROBERTA, XLM_ROBERTA
 from speechcli.families.data2vec_audio import DATA2VEC_AUDIO
+from speechcli.families.electra import ELECTRA, REMBERT
 from speechcli.families.family import Family
 from speechcli.families.gpt2 import GPT2
-from speechcli.families.pegasus import BLENDERBOT, BLENDERBOT_SMALL, MARIAN, PEGASUS
+from speechcli.families.pegasus import BIGBIRD_PEGASUS, BLENDERBOT, BLENDERBOT_SMALL, MARIAN, PEGASUS
+from speechcli.families.prenorm_bert import MEGATRON_BERT, ROBERTA_PRELAYERNORM, XLM_ROBERTA_XL
 from speechcli.families.sew import SEW, SEW_D
+from speechcli.families.trocr import SPEECH2TEXT2, TROCR
 from speechcli.families.wav2vec2 import HUBERT, UNISPEECH, UNISPEECH_SAT, WAV2VEC2
 from speechcli.families.wav2vec2_bert import WAV2VEC2_BERT
 from speechcli.families.wav2vec2_conformer import WAV2VEC2_CONFORMER
 from speechcli.families.wavlm import WAVLM
 from speechcli.families.whisper import WHISPER_DECODER, WHISPER_ENCODER
+from speechcli.families.xglm import XGLM
+from speechcli.families.xmod import XMOD
 
 SPEECH_ENCODERS: dict[str, Family] = {
     "wav2vec2": WAV2VEC2,
@@ -43,6 +48,17 @@ TEXT_DECODERS: dict[str, Family] = {
     "marian": MARIAN,
     "blenderbot": BLENDERBOT,
     "blenderbot-small": BLENDERBOT_SMALL,
+    "bert-generation": BERT_GENERATION,
+    "electra": ELECTRA,
+    "rembert": REMBERT,
+    "xlm-roberta-xl": XLM_ROBERTA_XL,
+    "roberta-prelayernorm": ROBERTA_PRELAYERNORM,
+    "megatron-bert": MEGATRON_BERT,
+    "xmod": XMOD,
+    "bigbird_pegasus": BIGBIRD_PEGASUS,
+    "xglm": XGLM,
+    "trocr": TROCR,
+    "speech_to_text_2": SPEECH2TEXT2,
     "whisper": WHISPER_DECODER,
 }
 

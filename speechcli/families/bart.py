@@ -1,5 +1,6 @@
 """The decoders of BART, mBART and their kin: one builder, the norm last or first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation
 from speechcli.nn.initialize import initialize as initialize_module
 from speechcli.nn.layer import TransformerLayer
-from speechcli.nn.positions import LearnedPositions, SinusoidalPositions
+from speechcli.nn.positions import CountedSinusoidTable, LearnedPositions, Positions, SinusoidalPositions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +86,7 @@ class PLBartConfig(BartConfig):
     decoder_start_token_id: int | None = None
 
 
-KEYS = (
-    Same("model.decoder.embed_tokens",                             "tokens"),
-    Same("model.decoder.embed_positions",                          "positions"),
-    Same("model.decoder.layernorm_embedding",                      "embedding_norm"),
+LAYER_KEYS = (
     Same("model.decoder.layers.{}.self_attn.q_proj",               "layers.{}.self_attn.query"),
     Same("model.decoder.layers.{}.self_attn.k_proj",               "layers.{}.self_attn.key"),
     Same("model.decoder.layers.{}.self_attn.v_proj",               "layers.{}.self_attn.value"),
@@ -102,6 +100,12 @@ KEYS = (
     Same("model.decoder.layers.{}.fc1",                            "layers.{}.ffn.up"),
     Same("model.decoder.layers.{}.fc2",                            "layers.{}.ffn.down"),
     Same("model.decoder.layers.{}.final_layer_norm",               "layers.{}.ffn_norm"),
+)  # fmt: skip
+KEYS = (
+    Same("model.decoder.embed_tokens",                             "tokens"),
+    Same("model.decoder.embed_positions",                          "positions"),
+    Same("model.decoder.layernorm_embedding",                      "embedding_norm"),
+    *LAYER_KEYS,
     Same("model.decoder.layer_norm",                               "norm"),
     Same("lm_head",                                                "head"),
 )  # fmt: skip
@@ -109,62 +113,74 @@ KEYS = (
 
 def build_bart(config: BartConfig) -> TextDecoder:
     """Build a BART decoder."""
-    return _build(config, norm_first=False)
+    return build_text_decoder(
+        config, bart_positions(config), layers(config, norm_first=False), embedding_norm=nn.LayerNorm(config.d_model)
+    )
 
 
 def build_mbart(config: MBartConfig) -> TextDecoder:
     """Build an mBART decoder."""
-    return _build(config, norm_first=True)
-
-
-def _build(config: BartConfig, *, norm_first: bool) -> TextDecoder:
     return build_text_decoder(
         config,
-        LearnedPositions(config.max_position_embeddings, config.d_model, offset=2),
-        norm_first=norm_first,
+        bart_positions(config),
+        layers(config, norm_first=True),
         embedding_norm=nn.LayerNorm(config.d_model),
+        norm=nn.LayerNorm(config.d_model),
     )
+
+
+def bart_positions(config: BartConfig) -> LearnedPositions:
+    """BART's positions, from row 2."""
+    return LearnedPositions(config.max_position_embeddings, config.d_model, offset=2)
+
+
+def layers(
+    config: BartConfig, *, norm_first: bool, bias: bool = True, memory_width: int | None = None
+) -> list[TransformerLayer]:
+    """BART's layers.
+
+    Args:
+        config: of the decoder.
+        norm_first: whether the norms come first.
+        bias: of the attentions' linear maps.
+        memory_width: of what the decoder reads; None: its own.
+    """
+    width, heads, dropout = config.d_model, config.decoder_attention_heads, config.attention_dropout
+    act = activation(config.activation_function)
+    return [
+        TransformerLayer(
+            MultiHeadAttention(width, heads, dropout=dropout, bias=bias),
+            FeedForward(width, config.decoder_ffn_dim, act, dropout=config.activation_dropout),
+            norm=lambda: nn.LayerNorm(width),
+            norm_first=norm_first,
+            cross_attn=CrossAttention(width, heads, memory_width=memory_width, dropout=dropout, bias=bias),
+            dropout=config.dropout,
+        )
+        for _ in range(config.decoder_layers)
+    ]
 
 
 def build_text_decoder(
     config: BartConfig,
-    positions: LearnedPositions,
+    positions: Positions,
+    layers: Sequence[TransformerLayer],
     *,
-    norm_first: bool,
     token_norm: nn.Module | None = None,
     embedding_norm: nn.Module | None = None,
+    norm: nn.Module | None = None,
 ) -> TextDecoder:
-    """Build what BART, Pegasus, Marian and Blenderbot share; what differs comes in built."""
-    width = config.d_model
-    tokens = nn.Embedding(config.vocab_size, width)
-    head = nn.Linear(width, config.vocab_size, bias=False)
-    if config.tie_word_embeddings:
-        head.weight = tokens.weight
+    """Build what BART and its kin share; what differs comes in built."""
     return TextDecoder(
-        tokens,
+        nn.Embedding(config.vocab_size, config.d_model),
         positions,
-        [_layer(config, norm_first) for _ in range(config.decoder_layers)],
-        head,
+        layers,
+        nn.Linear(config.d_model, config.vocab_size, bias=False),
         token_norm=token_norm,
         embedding_norm=embedding_norm,
-        norm=nn.LayerNorm(width) if norm_first else None,
-        scale=width**0.5 if config.scale_embedding else 1.0,
+        norm=norm,
+        scale=config.d_model**0.5 if config.scale_embedding else 1.0,
         dropout=config.dropout,
         layer_dropout=config.decoder_layerdrop,
-    )
-
-
-def _layer(config: BartConfig, norm_first: bool) -> TransformerLayer:
-    width, heads, dropout = config.d_model, config.decoder_attention_heads, config.attention_dropout
-    return TransformerLayer(
-        MultiHeadAttention(width, heads, dropout=dropout),
-        FeedForward(
-            width, config.decoder_ffn_dim, activation(config.activation_function), dropout=config.activation_dropout
-        ),
-        norm=lambda: nn.LayerNorm(width),
-        norm_first=norm_first,
-        cross_attn=CrossAttention(width, heads, dropout=dropout),
-        dropout=config.dropout,
     )
 
 
@@ -172,7 +188,7 @@ def initialize(decoder: nn.Module, config: BartConfig) -> None:
     """Fill a decoder with random weights."""
     for module in decoder.modules():
         initialize_module(module, config.init_std)
-        if isinstance(module, SinusoidalPositions):
+        if isinstance(module, SinusoidalPositions | CountedSinusoidTable):
             module.reset()
 
 

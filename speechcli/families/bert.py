@@ -1,6 +1,6 @@
 """BERT, RoBERTa and their kin as decoders: norms last, a head with a transform."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 from torch import nn
 
 from speechcli.families.config import FamilyConfig
-from speechcli.families.family import Drop, Family, Rule, Same
+from speechcli.families.family import Copy, Drop, Family, Rule, Same
 from speechcli.models.decoder import TextDecoder, TransformHead
 from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation
 from speechcli.nn.initialize import initialize as initialize_module
 from speechcli.nn.layer import TransformerLayer
-from speechcli.nn.positions import CountedPositions, LearnedPositions
+from speechcli.nn.positions import CountedPositions, LearnedPositions, Positions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class BertConfig(FamilyConfig):
     attention_probs_dropout_prob: float = 0.1
     max_position_embeddings: int = 512
     type_vocab_size: int = 2
+    """Token types, of which a decoder uses the first."""
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int | None = 0
@@ -46,6 +47,21 @@ class BertConfig(FamilyConfig):
             self.hidden_size % self.num_attention_heads == 0,
             f"`num_attention_heads` ({self.num_attention_heads}) must divide `hidden_size` ({self.hidden_size}).",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertGenerationConfig(BertConfig):
+    """BERT for generation (Rothe et al. 2020), without token types."""
+
+    model_type: ClassVar[str] = "bert-generation"
+    vocab_size: int = 50358
+    hidden_size: int = 1024
+    num_hidden_layers: int = 24
+    num_attention_heads: int = 16
+    intermediate_size: int = 4096
+    type_vocab_size: int = 0
+    bos_token_id: int | None = 2
+    eos_token_id: int | None = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +111,8 @@ class ErnieConfig(BertConfig):
         self.require(not self.use_task_id, "embeddings of tasks (`use_task_id`) are not supported.")
 
 
-def _keys(base: str, *head: Rule) -> tuple[Rule, ...]:
+def body_keys(base: str) -> tuple[Rule, ...]:
+    """The keys that all kin of BERT share: everything but norms and head."""
     attention = "encoder.layer.{}.attention"
     cross = "encoder.layer.{}.crossattention"
     return (
@@ -104,21 +121,26 @@ def _keys(base: str, *head: Rule) -> tuple[Rule, ...]:
         Same(base + "embeddings.word_embeddings",                  "tokens"),
         Same(base + "embeddings.position_embeddings",              "positions"),
         Same(base + "embeddings.token_type_embeddings",            "types"),
-        Same(base + "embeddings.LayerNorm",                        "embedding_norm"),
         Same(base + attention + ".self.query",                     "layers.{}.self_attn.query"),
         Same(base + attention + ".self.key",                       "layers.{}.self_attn.key"),
         Same(base + attention + ".self.value",                     "layers.{}.self_attn.value"),
         Same(base + attention + ".output.dense",                   "layers.{}.self_attn.output"),
-        Same(base + attention + ".output.LayerNorm",               "layers.{}.self_attn_norm"),
         Same(base + cross + ".self.query",                         "layers.{}.cross_attn.query"),
         Same(base + cross + ".self.key",                           "layers.{}.cross_attn.key"),
         Same(base + cross + ".self.value",                         "layers.{}.cross_attn.value"),
         Same(base + cross + ".output.dense",                       "layers.{}.cross_attn.output"),
-        Same(base + cross + ".output.LayerNorm",                   "layers.{}.cross_attn_norm"),
         Same(base + "encoder.layer.{}.intermediate.dense",         "layers.{}.ffn.up"),
         Same(base + "encoder.layer.{}.output.dense",               "layers.{}.ffn.down"),
+    )  # fmt: skip
+
+
+def norm_keys(base: str) -> tuple[Rule, ...]:
+    """The keys of norms that come last."""
+    return (
+        Same(base + "embeddings.LayerNorm",                        "embedding_norm"),
+        Same(base + "encoder.layer.{}.attention.output.LayerNorm",       "layers.{}.self_attn_norm"),
+        Same(base + "encoder.layer.{}.crossattention.output.LayerNorm",  "layers.{}.cross_attn_norm"),
         Same(base + "encoder.layer.{}.output.LayerNorm",           "layers.{}.ffn_norm"),
-        *head,
     )  # fmt: skip
 
 
@@ -127,55 +149,97 @@ BERT_HEAD = (
     Same("cls.predictions.transform.LayerNorm",                    "head.norm"),
     Same("cls.predictions.decoder.weight",                         "head.scores.weight"),
     Same("cls.predictions.bias",                                   "head.scores.bias"),
-    Drop("cls.predictions.decoder.bias", "the same tensor as cls.predictions.bias"),
+    Copy("cls.predictions.decoder.bias",                           "head.scores.bias"),
 )  # fmt: skip
 ROBERTA_HEAD = (
     Same("lm_head.dense",                                          "head.dense"),
     Same("lm_head.layer_norm",                                     "head.norm"),
     Same("lm_head.decoder.weight",                                 "head.scores.weight"),
     Same("lm_head.bias",                                           "head.scores.bias"),
-    Drop("lm_head.decoder.bias", "the same tensor as lm_head.bias"),
+    Copy("lm_head.decoder.bias",                                   "head.scores.bias"),
 )  # fmt: skip
+LINEAR_HEAD = (
+    Same("lm_head.decoder.weight",                                 "head.weight"),
+    Same("lm_head.bias",                                           "head.bias"),
+    Copy("lm_head.decoder.bias",                                   "head.bias"),
+)  # fmt: skip
+
+
+def _untied(head: Sequence[Same]) -> tuple[Rule, ...]:
+    # These heads name their bias twice. Tied to the embeddings, both are one tensor; in a head of its own they are two,
+    # of which transformers reads only the one at the matrix, and wants to find both.
+    copy = next(rule for rule in head if isinstance(rule, Copy))
+    shared = copy.theirs.replace(".decoder.bias", ".bias")
+    return Same(copy.theirs, copy.ours), Copy(shared, copy.ours, written=True)
 
 
 def build_bert(config: BertConfig) -> TextDecoder:
     """Build a BERT decoder."""
-    return _build(config, LearnedPositions(config.max_position_embeddings, config.hidden_size), config.hidden_act)
+    positions = LearnedPositions(config.max_position_embeddings, config.hidden_size)
+    return build_text_decoder(config, positions, transform_head(config, config.hidden_act), layers(config))
+
+
+def build_bert_generation(config: BertGenerationConfig) -> TextDecoder:
+    """Build a BERT decoder with a linear head."""
+    positions = LearnedPositions(config.max_position_embeddings, config.hidden_size)
+    return build_text_decoder(config, positions, nn.Linear(config.hidden_size, config.vocab_size), layers(config))
 
 
 def build_roberta(config: RobertaConfig) -> TextDecoder:
-    """Build a RoBERTa decoder; its head always uses GELU."""
+    """Build a RoBERTa decoder."""
+    return build_text_decoder(config, counted_positions(config), transform_head(config, "gelu"), layers(config))
+
+
+def counted_positions(config: BertConfig) -> CountedPositions:
+    """RoBERTa's positions."""
     padding_id = 1 if config.pad_token_id is None else config.pad_token_id
-    positions = CountedPositions(config.max_position_embeddings, config.hidden_size, padding_id=padding_id)
-    return _build(config, positions, "gelu")
+    return CountedPositions(config.max_position_embeddings, config.hidden_size, padding_id=padding_id)
 
 
-def _build(config: BertConfig, positions: LearnedPositions | CountedPositions, head_act: str) -> TextDecoder:
+def transform_head(config: BertConfig, act: str) -> TransformHead:
+    """BERT's head, which uses `hidden_act`, and RoBERTa's, which always uses GELU."""
     width = config.hidden_size
-    norm = partial(nn.LayerNorm, width, eps=config.layer_norm_eps)
-    tokens = nn.Embedding(config.vocab_size, width)
-    head = TransformHead(width, config.vocab_size, activation(head_act), norm())
-    if config.tie_word_embeddings:
-        head.scores.weight = tokens.weight
-    return TextDecoder(
-        tokens,
-        positions,
-        [_layer(config, norm) for _ in range(config.num_hidden_layers)],
-        head,
-        types=nn.Embedding(config.type_vocab_size, width),
-        embedding_norm=norm(),
-        dropout=config.hidden_dropout_prob,
-    )
+    norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+    return TransformHead(nn.Linear(width, width), activation(act), norm, nn.Linear(width, config.vocab_size))
 
 
-def _layer(config: BertConfig, norm: Callable[[], nn.Module]) -> TransformerLayer:
+def layers(config: BertConfig, *, norm_first: bool = False) -> list[TransformerLayer]:
+    """BERT's layers."""
     width, heads, dropout = config.hidden_size, config.num_attention_heads, config.attention_probs_dropout_prob
-    return TransformerLayer(
-        MultiHeadAttention(width, heads, dropout=dropout),
-        FeedForward(width, config.intermediate_size, activation(config.hidden_act)),
+    return [
+        TransformerLayer(
+            MultiHeadAttention(width, heads, dropout=dropout),
+            FeedForward(width, config.intermediate_size, activation(config.hidden_act)),
+            norm=partial(nn.LayerNorm, width, eps=config.layer_norm_eps),
+            norm_first=norm_first,
+            cross_attn=CrossAttention(width, heads, dropout=dropout),
+            dropout=config.hidden_dropout_prob,
+        )
+        for _ in range(config.num_hidden_layers)
+    ]
+
+
+def build_text_decoder(
+    config: BertConfig,
+    positions: Positions,
+    head: nn.Linear | TransformHead,
+    layers: Sequence[TransformerLayer],
+    *,
+    embedding_norm: bool = True,
+    widen: nn.Linear | None = None,
+    norm: nn.Module | None = None,
+) -> TextDecoder:
+    """Build what BERT and its kin share; what differs comes in built."""
+    width = config.hidden_size if widen is None else widen.in_features
+    return TextDecoder(
+        nn.Embedding(config.vocab_size, width),
+        positions,
+        layers,
+        head,
+        types=nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None,
+        embedding_norm=nn.LayerNorm(width, eps=config.layer_norm_eps) if embedding_norm else None,
+        widen=widen,
         norm=norm,
-        norm_first=False,
-        cross_attn=CrossAttention(width, heads, dropout=dropout),
         dropout=config.hidden_dropout_prob,
     )
 
@@ -186,16 +250,24 @@ def initialize(decoder: nn.Module, config: BertConfig) -> None:
         initialize_module(module, config.initializer_range)
 
 
-TIED = ("head.scores.weight", "tokens.weight")
+def family(
+    config: type[BertConfig],
+    base: str,
+    head: tuple[Same, ...],
+    build: Callable[[Any], TextDecoder],
+    *,
+    norms: tuple[Rule, ...] = (),
+) -> Family:
+    """A kin of BERT whose head may be tied; its norms come last unless they have keys of their own."""
+    keys = (*body_keys(base), *(norms or norm_keys(base)), *head)
+    scores = next(rule.ours for rule in head if rule.theirs.endswith(".decoder.weight"))
+    return Family(config, keys, build, initialize, base=base, tied=(scores, "tokens.weight"), untied=_untied(head))
 
 
-def _family(config: type[BertConfig], base: str, head: tuple[Rule, ...], build: Callable[[Any], Any]) -> Family:
-    return Family(config, _keys(base, *head), build, initialize, base=base, tied=TIED)
-
-
-BERT = _family(BertConfig, "bert.", BERT_HEAD, build_bert)
-ERNIE = _family(ErnieConfig, "ernie.", BERT_HEAD, build_bert)
-ROBERTA = _family(RobertaConfig, "roberta.", ROBERTA_HEAD, build_roberta)
-CAMEMBERT = _family(CamembertConfig, "roberta.", ROBERTA_HEAD, build_roberta)
-XLM_ROBERTA = _family(XLMRobertaConfig, "roberta.", ROBERTA_HEAD, build_roberta)
-DATA2VEC_TEXT = _family(Data2VecTextConfig, "data2vec_text.", ROBERTA_HEAD, build_roberta)
+BERT = family(BertConfig, "bert.", BERT_HEAD, build_bert)
+BERT_GENERATION = family(BertGenerationConfig, "bert.", LINEAR_HEAD, build_bert_generation)
+ERNIE = family(ErnieConfig, "ernie.", BERT_HEAD, build_bert)
+ROBERTA = family(RobertaConfig, "roberta.", ROBERTA_HEAD, build_roberta)
+CAMEMBERT = family(CamembertConfig, "roberta.", ROBERTA_HEAD, build_roberta)
+XLM_ROBERTA = family(XLMRobertaConfig, "roberta.", ROBERTA_HEAD, build_roberta)
+DATA2VEC_TEXT = family(Data2VecTextConfig, "data2vec_text.", ROBERTA_HEAD, build_roberta)

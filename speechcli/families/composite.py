@@ -9,7 +9,7 @@ from torch import nn
 from speechcli.errors import ModelError
 from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS, WHOLE_MODELS
 from speechcli.families.config import FamilyConfig
-from speechcli.families.family import Family, Rule, Same, under
+from speechcli.families.family import Family, Rule, Same, tie, under
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.encoder import SpeechEncoder
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
@@ -122,9 +122,11 @@ class SpeechEncoderDecoderConfig:
                 *under(self.encoder_family.base, "encoder.", self.encoder_family.keys),
                 *under("", "decoder.", self.decoder_family.keys),
             )
+        decoder = self.decoder_family
         return (
             *under("encoder.", "encoder.", self.encoder_family.keys),
-            *under("decoder.", "decoder.", self.decoder_family.keys),
+            *under("decoder.", "decoder.", decoder.untied if self.tied is None else ()),
+            *under("decoder.", "decoder.", decoder.keys),
             Same("enc_to_dec_proj", "projection"),
         )
 
@@ -172,15 +174,17 @@ def build(config: SpeechEncoderDecoderConfig) -> SpeechEncoderDecoder:
     except (ValueError, RuntimeError) as error:  # torch refuses sizes that no check of ours knows
         raise ModelError(f"The configuration cannot be built: {error}.") from error
     stated = getattr(config.encoder, "output_hidden_size", None) or encoder.frame_width
-    asked = config.decoder.extra.get("cross_attention_hidden_size")
-    if asked is not None and not asked == encoder.width == decoder.width:
+    asked = config.decoder.to_dict().get("cross_attention_hidden_size")
+    if asked is not None and not asked == encoder.width == decoder.memory_width:
         raise ModelError(
-            f"`cross_attention_hidden_size` must be the width of the encoder ({encoder.width}) and of the decoder "
-            f"({decoder.width}), but is {asked}."
+            f"`cross_attention_hidden_size` must be the width of the encoder ({encoder.width}) and of what the decoder "
+            f"reads ({decoder.memory_width}), but is {asked}."
         )
     needed = asked is None and (stated != decoder.width or encoder.width != decoder.width)
     projection = nn.Linear(encoder.width, decoder.width) if needed else None
-    return SpeechEncoderDecoder(encoder, decoder, projection=projection)
+    model = SpeechEncoderDecoder(encoder, decoder, projection=projection)
+    tie(model, config.tied)
+    return model
 
 
 def initialize(model: SpeechEncoderDecoder, config: SpeechEncoderDecoderConfig) -> None:

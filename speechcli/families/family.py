@@ -14,8 +14,9 @@ from speechcli.families.config import FamilyConfig
 
 @cache
 def _pattern(key: str) -> re.Pattern[str]:
-    # "{}" stands for a layer number; other digits are literal. What may follow is the parameter's own name.
-    return re.compile(re.escape(key).replace(r"\{\}", r"(\d+)") + r"((?:\.\w+)*)")
+    # "{}" stands for a layer number, "{!s}" for a name; other digits are literal. What may follow is the parameter's.
+    known = re.escape(key).replace(r"\{\}", r"(\d+)").replace(r"\{!s\}", r"([^.]+)")
+    return re.compile(known + r"((?:\.\w+)*)")
 
 
 def _fill(key: str, found: re.Match[str]) -> str:
@@ -54,6 +55,24 @@ class Same:
 
     def _turn(self, tensor: Tensor) -> Tensor:
         return tensor.T if self.transpose and tensor.ndim == 2 else tensor
+
+
+@dataclass(frozen=True)
+class Copy(Same):
+    """Another name of a tensor that a `Same` names first: read only where the first is missing."""
+
+    optional: bool = True
+    written: bool = False
+    """Whether transformers expects to find it, although nothing reads it."""
+
+    def their_name(self, key: str) -> str | None:
+        """None: the first rule writes the tensor."""
+        return None
+
+    def copies(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Ours under this name."""
+        found = {key: match for key in tensors if (match := _pattern(self.ours).fullmatch(key)) is not None}
+        return {_fill(self.theirs, match): tensors[key].clone() for key, match in found.items()}
 
 
 @dataclass(frozen=True)
@@ -135,6 +154,18 @@ class Drop:
 Rule = Same | Fused | Drop
 
 
+def tie(model: nn.Module, names: tuple[str, str] | None) -> None:
+    """Make the head's matrix and the embeddings one parameter, in place.
+
+    Args:
+        model: of the two.
+        names: of the head's matrix and of the embeddings; None: they are two.
+    """
+    if names is not None:
+        (head, head_leaf), (tokens, tokens_leaf) = (name.rpartition(".")[::2] for name in names)
+        setattr(model.get_submodule(head), head_leaf, getattr(model.get_submodule(tokens), tokens_leaf))
+
+
 def under(theirs: str, ours: str, rules: Sequence[Rule]) -> tuple[Rule, ...]:
     """Rules of a part, as they hold inside a larger model: both prefixes end in a dot or are empty."""
     return tuple(rule.under(theirs, ours) for rule in rules)
@@ -146,7 +177,7 @@ class Family:
 
     config: type[FamilyConfig]
     keys: tuple[Rule, ...]
-    """Each of their keys matches one rule, and each of ours."""
+    """The first rule that matches a key counts, theirs and ours."""
     build: Callable[[Any], Any]
     """A configuration -> the encoder or decoder, with weights of torch's own making."""
     initialize: Callable[[nn.Module, Any], None]
@@ -155,5 +186,7 @@ class Family:
     """What their keys begin with where a head stands on top ("wav2vec2."); a bare model's keys lack it."""
     tied: tuple[str, str] | None = None
     """Our names of the head's matrix and of the embeddings that it shares when `tie_word_embeddings`."""
+    untied: tuple[Rule, ...] = ()
+    """Rules that come before `keys` where the head has a matrix of its own."""
     sources: Mapping[str, str] | None = None
     """Their keys in other kinds of checkpoint -> the key to read them as (`shared.weight` of a BART)."""

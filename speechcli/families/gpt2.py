@@ -38,7 +38,9 @@ class GPT2Config(FamilyConfig):
     layer_norm_epsilon: float = 1e-5
     initializer_range: float = 0.02
     scale_attn_weights: bool = True
+    """Divide the attention scores by the square root of the head width."""
     scale_attn_by_inverse_layer_idx: bool = False
+    """Divide them by the layer's number, counted from 1, too."""
     bos_token_id: int | None = 50256
     eos_token_id: int | None = 50256
     pad_token_id: int | None = None
@@ -56,8 +58,6 @@ class GPT2Config(FamilyConfig):
 
     def __post_init__(self) -> None:
         self.require(self.n_embd % self.n_head == 0, f"`n_head` ({self.n_head}) must divide `n_embd` ({self.n_embd}).")
-        plain = self.scale_attn_weights and not self.scale_attn_by_inverse_layer_idx
-        self.require(plain, "only attention scaled by the square root of the head width is supported.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -96,23 +96,24 @@ def build(config: GPT2Config) -> TextDecoder:
     norm = partial(nn.LayerNorm, width, eps=config.layer_norm_epsilon)
     tokens = nn.Embedding(config.vocab_size, width)
     head = nn.Linear(width, config.vocab_size, bias=False)
-    if config.tie_word_embeddings:
-        head.weight = tokens.weight
 
-    def layer() -> TransformerLayer:
+    def layer(index: int) -> TransformerLayer:
+        scale = (width // config.n_head) ** -0.5 if config.scale_attn_weights else 1.0
+        if config.scale_attn_by_inverse_layer_idx:
+            scale /= index + 1
         return TransformerLayer(
-            MultiHeadAttention(width, config.n_head, dropout=config.attn_pdrop),
+            MultiHeadAttention(width, config.n_head, dropout=config.attn_pdrop, scale=scale),
             FeedForward(width, config.n_inner or 4 * width, activation(config.activation_function)),
             norm=norm,
             norm_first=True,
-            cross_attn=CrossAttention(width, config.n_head, dropout=config.attn_pdrop),
+            cross_attn=CrossAttention(width, config.n_head, dropout=config.attn_pdrop, scale=scale),
             dropout=config.resid_pdrop,
         )
 
     return TextDecoder(
         tokens,
         LearnedPositions(config.n_positions, width),
-        [layer() for _ in range(config.n_layer)],
+        [layer(index) for index in range(config.n_layer)],
         head,
         norm=norm(),
         dropout=config.embd_pdrop,

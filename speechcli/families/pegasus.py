@@ -1,14 +1,16 @@
-"""The decoders of Pegasus, Marian and Blenderbot: BART's layers, positions from row 0, other norms."""
+"""The decoders of Pegasus, BigBird, Marian and Blenderbot: BART's layers, positions from row 0, other norms."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from torch import nn
 
-from speechcli.families.bart import KEYS, SHARED, TIED, BartConfig, build_text_decoder, initialize
+from speechcli.families.bart import KEYS, SHARED, TIED, BartConfig, build_text_decoder, initialize, layers
 from speechcli.families.family import Family, Same
 from speechcli.models.decoder import TextDecoder
-from speechcli.nn.positions import LearnedPositions, SinusoidalPositions
+from speechcli.nn.layer import TransformerLayer
+from speechcli.nn.positions import LearnedPositions, Positions, SinusoidalPositions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,44 +73,83 @@ class BlenderbotSmallConfig(BartConfig):
     decoder_start_token_id: int | None = 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class BigBirdPegasusConfig(BartConfig):
+    """BigBird on Pegasus (Zaheer et al. 2020); only its encoder's attention is sparse.
+
+    The current reference never ties its head, whatever `tie_word_embeddings` says.
+    """
+
+    model_type: ClassVar[str] = "bigbird_pegasus"
+    vocab_size: int = 96103
+    max_position_embeddings: int = 4096
+    decoder_layers: int = 16
+    activation_function: str = "gelu_new"
+    scale_embedding: bool = True
+    use_bias: bool = False
+    """Whether the attentions' linear maps have a bias."""
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 2
+    eos_token_id: int | None = 1
+
+
+SINUSOID_KEYS = tuple(replace(rule, optional=True) if rule.ours == "positions" else rule for rule in KEYS)
+"""Marian's and Pegasus' own classes leave the table of positions out of their files."""
 BLENDERBOT_SMALL_KEYS = tuple(
-    Same(rule.theirs, "token_norm") if rule.ours == "embedding_norm" else rule for rule in KEYS
+    replace(rule, ours="token_norm") if rule.ours == "embedding_norm" else rule for rule in KEYS
 )
+BIGBIRD_KEYS = tuple(replace(rule, ours="norm") if rule.ours == "embedding_norm" else rule for rule in KEYS)
+"""The norm after the layers bears another name."""
 
 
 def build_pegasus(config: PegasusConfig) -> TextDecoder:
     """Build a Pegasus decoder."""
     positions = SinusoidalPositions(config.max_position_embeddings, config.d_model)
-    return build_text_decoder(config, positions, norm_first=True)
+    return _norm_first(config, positions, layers(config, norm_first=True))
+
+
+def build_bigbird_pegasus(config: BigBirdPegasusConfig) -> TextDecoder:
+    """Build a BigBird-Pegasus decoder."""
+    return _norm_first(config, _learned(config), layers(config, norm_first=True, bias=config.use_bias))
+
+
+def build_blenderbot(config: BlenderbotConfig) -> TextDecoder:
+    """Build a Blenderbot decoder."""
+    return _norm_first(config, _learned(config), layers(config, norm_first=True))
 
 
 def build_marian(config: MarianConfig) -> TextDecoder:
     """Build a Marian decoder."""
     positions = SinusoidalPositions(config.max_position_embeddings, config.d_model)
-    return build_text_decoder(config, positions, norm_first=False)
-
-
-def build_blenderbot(config: BlenderbotConfig) -> TextDecoder:
-    """Build a Blenderbot decoder."""
-    positions = LearnedPositions(config.max_position_embeddings, config.d_model)
-    return build_text_decoder(config, positions, norm_first=True)
+    return build_text_decoder(config, positions, layers(config, norm_first=False))
 
 
 def build_blenderbot_small(config: BlenderbotSmallConfig) -> TextDecoder:
     """Build a small Blenderbot's decoder."""
-    positions = LearnedPositions(config.max_position_embeddings, config.d_model)
-    return build_text_decoder(config, positions, norm_first=False, token_norm=nn.LayerNorm(config.d_model))
+    norm = nn.LayerNorm(config.d_model)
+    return build_text_decoder(config, _learned(config), layers(config, norm_first=False), token_norm=norm)
 
 
-PEGASUS = Family(PegasusConfig, KEYS, build_pegasus, initialize, base="model.", tied=TIED, sources=SHARED)
-MARIAN = Family(MarianConfig, KEYS, build_marian, initialize, base="model.", tied=TIED, sources=SHARED)
-BLENDERBOT = Family(BlenderbotConfig, KEYS, build_blenderbot, initialize, base="model.", tied=TIED, sources=SHARED)
-BLENDERBOT_SMALL = Family(
-    BlenderbotSmallConfig,
-    BLENDERBOT_SMALL_KEYS,
-    build_blenderbot_small,
-    initialize,
-    base="model.",
-    tied=TIED,
-    sources=SHARED,
-)
+def _learned(config: BartConfig) -> LearnedPositions:
+    return LearnedPositions(config.max_position_embeddings, config.d_model)
+
+
+def _norm_first(config: BartConfig, positions: Positions, layers: Sequence[TransformerLayer]) -> TextDecoder:
+    return build_text_decoder(config, positions, layers, norm=nn.LayerNorm(config.d_model))
+
+
+def _family(
+    config: type[BartConfig],
+    build: Callable[[Any], TextDecoder],
+    keys: tuple[Same, ...] = KEYS,
+    *,
+    tied: tuple[str, str] | None = TIED,
+) -> Family:
+    return Family(config, keys, build, initialize, base="model.", tied=tied, sources=SHARED)
+
+
+PEGASUS = _family(PegasusConfig, build_pegasus, SINUSOID_KEYS)
+BIGBIRD_PEGASUS = _family(BigBirdPegasusConfig, build_bigbird_pegasus, BIGBIRD_KEYS, tied=None)
+MARIAN = _family(MarianConfig, build_marian, SINUSOID_KEYS)
+BLENDERBOT = _family(BlenderbotConfig, build_blenderbot)
+BLENDERBOT_SMALL = _family(BlenderbotSmallConfig, build_blenderbot_small, BLENDERBOT_SMALL_KEYS)

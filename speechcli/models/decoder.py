@@ -8,17 +8,22 @@ from torch import Tensor, nn
 
 from speechcli.nn.cache import DecoderCache
 from speechcli.nn.layer import TransformerLayer
-from speechcli.nn.positions import CountedPositions, LearnedPositions
+from speechcli.nn.positions import Positions
 
 
 class TransformHead(nn.Module):
-    """BERT's and RoBERTa's head: a linear map, an activation and a norm before the vocabulary scores."""
+    """BERT's and RoBERTa's head: a linear map, an activation and a norm before the vocabulary scores.
 
-    def __init__(self, width: int, vocabulary: int, activation: nn.Module, norm: nn.Module) -> None:
+    Args:
+        dense: of the decoder's width.
+        activation: after it.
+        norm: after the activation.
+        scores: to the vocabulary.
+    """
+
+    def __init__(self, dense: nn.Linear, activation: nn.Module, norm: nn.Module, scores: nn.Linear) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, width)
-        self.activation, self.norm = activation, norm
-        self.scores = nn.Linear(width, vocabulary)
+        self.dense, self.activation, self.norm, self.scores = dense, activation, norm, scores
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, tokens, width) -> (rows, tokens, vocabulary)."""
@@ -28,7 +33,8 @@ class TransformHead(nn.Module):
 class TextDecoder(nn.Module):
     """A causal stack of layers that reads a memory.
 
-        ids -> tokens * scale (-> norm) + positions + types -> norm -> layers (reading the memory) -> norm -> head
+        ids -> tokens * scale (-> norm) + positions + types -> norm -> widen
+            -> layers (reading the memory) -> norm -> head
 
     Args:
         tokens: embeddings of the vocabulary.
@@ -38,6 +44,7 @@ class TextDecoder(nn.Module):
         types: embeddings of token types, of which the first is added everywhere.
         token_norm: of the token embeddings alone.
         embedding_norm: after the sum of the embeddings.
+        widen: from the width of the embeddings to that of the layers, where they differ.
         norm: after the layers.
         scale: of the token embeddings.
         dropout: on the input of the layers, in training.
@@ -47,13 +54,14 @@ class TextDecoder(nn.Module):
     def __init__(
         self,
         tokens: nn.Embedding,
-        positions: LearnedPositions | CountedPositions,
+        positions: Positions,
         layers: Sequence[TransformerLayer],
         head: nn.Linear | TransformHead,
         *,
         types: nn.Embedding | None = None,
         token_norm: nn.Module | None = None,
         embedding_norm: nn.Module | None = None,
+        widen: nn.Linear | None = None,
         norm: nn.Module | None = None,
         scale: float = 1.0,
         dropout: float = 0.0,
@@ -61,12 +69,12 @@ class TextDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.tokens, self.positions, self.types = tokens, positions, types
-        self.token_norm, self.embedding_norm = token_norm, embedding_norm
+        self.token_norm, self.embedding_norm, self.widen = token_norm, embedding_norm, widen
         self.layers, self.norm, self.head = nn.ModuleList(layers), norm, head
         self.scale = scale
         self.dropout = nn.Dropout(dropout)
         self.layer_dropout = layer_dropout
-        self.width = tokens.embedding_dim
+        self.width = tokens.embedding_dim if widen is None else widen.out_features
         self.vocabulary = tokens.num_embeddings
         self.max_tokens = positions.max_tokens
 
@@ -77,7 +85,7 @@ class TextDecoder(nn.Module):
 
         Args:
             ids: (batch, tokens).
-            memory: (batch, frames, width).
+            memory: (batch, frames, memory width).
             memory_mask: bool, true where the memory is real, (batch, frames).
             mask: bool, true where a token is real, (batch, tokens); padding on the right needs none.
 
@@ -88,7 +96,7 @@ class TextDecoder(nn.Module):
         return logits
 
     def start(self, memory: Tensor, memory_mask: Tensor | None = None) -> DecoderCache:
-        """Project a memory (batch, frames, width) for every layer, once."""
+        """Project a memory (batch, frames, memory width) for every layer, once."""
         return DecoderCache([layer.project(memory) for layer in self._layers()], memory_mask)
 
     def step(self, ids: Tensor, cache: DecoderCache) -> Tensor:
@@ -114,12 +122,20 @@ class TextDecoder(nn.Module):
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
         x = self.dropout(x)
+        if self.widen is not None:
+            x = self.widen(x)
         for layer, kept in zip(self._layers(), cache.layers, strict=True):
             if self.training and torch.rand(()).item() < self.layer_dropout:
                 continue
             x = layer.decode(x, kept, mask=mask, memory_mask=cache.memory_mask)
         y: Tensor = x if self.norm is None else self.norm(x)
         return y
+
+    @property
+    def memory_width(self) -> int:
+        """Width of the memory that the layers read."""
+        readers = [layer.cross_attn for layer in self._layers() if layer.cross_attn is not None]
+        return readers[0].key.in_features if readers else self.width
 
     def _layers(self) -> list[TransformerLayer]:
         return cast(list[TransformerLayer], list(self.layers))

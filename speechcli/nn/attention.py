@@ -8,22 +8,27 @@ from speechcli.nn.cache import KeyValues
 
 
 class MultiHeadAttention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017), scaled by the square root of the head width.
+    """Multi-head self-attention (Vaswani et al. 2017).
 
     Args:
         width: of the input and the output.
         heads: must divide `width`.
         dropout: probability of dropping an attention weight, in training.
+        bias: whether the four linear maps have one.
+        scale: of the scores; None: one by the square root of the head width.
     """
 
-    def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self, width: int, heads: int, *, dropout: float = 0.0, bias: bool = True, scale: float | None = None
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.dropout = dropout
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.output = nn.Linear(width, width)
+        self.scale = scale
+        self.query = nn.Linear(width, width, bias=bias)
+        self.key = nn.Linear(width, width, bias=bias)
+        self.value = nn.Linear(width, width, bias=bias)
+        self.output = nn.Linear(width, width, bias=bias)
 
     def forward(
         self,
@@ -83,16 +88,41 @@ class MultiHeadAttention(nn.Module):
             attn_mask=mask if bias is None else bias.to(query.dtype),
             dropout_p=self.dropout if self.training else 0.0,
             is_causal=causal,
+            scale=self.scale,
         )
         # (batch, heads, tokens, head width) -> (batch, tokens, width)
         return self.output(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 class CrossAttention(MultiHeadAttention):
-    """Attention of tokens to a memory, whose keys and values can be projected once and used at every step."""
+    """Attention of tokens to a memory, whose keys and values can be projected once and used at every step.
+
+    Args:
+        width: of the tokens.
+        heads: must divide `width`.
+        memory_width: of the memory; None: `width`.
+        dropout: probability of dropping an attention weight, in training.
+        bias: whether the four linear maps have one.
+        scale: of the scores; None: one by the square root of the head width.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        memory_width: int | None = None,
+        dropout: float = 0.0,
+        bias: bool = True,
+        scale: float | None = None,
+    ) -> None:
+        super().__init__(width, heads, dropout=dropout, bias=bias, scale=scale)
+        if memory_width is not None:
+            self.key = nn.Linear(memory_width, width, bias=bias)
+            self.value = nn.Linear(memory_width, width, bias=bias)
 
     def project(self, memory: Tensor) -> KeyValues:
-        """Project a memory (batch, frames, width) to its keys and values."""
+        """Project a memory (batch, frames, memory width) to its keys and values."""
         return KeyValues(self._split(self.key(memory)), self._split(self.value(memory)))
 
     def attend(self, x: Tensor, memory: KeyValues, *, mask: Tensor | None = None) -> Tensor:

@@ -1,15 +1,54 @@
 """The position-wise network, and activations by Hugging Face's names."""
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from speechcli.errors import ModelError
 
+
+class QuickGELU(nn.Module):
+    """GELU with a sigmoid in the place of the normal distribution."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, kept."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+class ClippedGELU(nn.Module):
+    """GELU, at most 10."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, kept."""
+        return F.gelu(x).clamp(-10, 10)
+
+
+class SquaredReLU(nn.Module):
+    """The square of ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, kept."""
+        return F.relu(x).square()
+
+
 ACTIVATIONS: dict[str, nn.Module] = {
     "gelu": nn.GELU(),
-    "gelu_python": nn.GELU(),
+    "gelu_10": ClippedGELU(),
+    "gelu_accurate": nn.GELU("tanh"),
+    "gelu_fast": nn.GELU("tanh"),
     "gelu_new": nn.GELU("tanh"),
+    "gelu_python": nn.GELU(),
+    "gelu_python_tanh": nn.GELU("tanh"),
     "gelu_pytorch_tanh": nn.GELU("tanh"),
+    "hardswish": nn.Hardswish(),
+    "leaky_relu": nn.LeakyReLU(),
+    "linear": nn.Identity(),
+    "mish": nn.Mish(),
+    "quick_gelu": QuickGELU(),
     "relu": nn.ReLU(),
+    "relu2": SquaredReLU(),
+    "relu6": nn.ReLU6(),
+    "sigmoid": nn.Sigmoid(),
     "silu": nn.SiLU(),
     "swish": nn.SiLU(),
     "tanh": nn.Tanh(),

@@ -57,7 +57,7 @@ class TransformerLayer(nn.Module):
         """
         seen = None if mask is None else mask[:, None, None]
         x = self._residual(x, self.self_attn_norm, partial(self.self_attn, mask=seen, positions=positions))
-        x = self._residual(x, self.ffn_norm, self.ffn)
+        x = self._feed_forward(x)
         return x if self.bottleneck is None else self.bottleneck(x)
 
     def project(self, memory: Tensor) -> LayerCache:
@@ -83,6 +83,9 @@ class TransformerLayer(nn.Module):
         if self.cross_attn is not None and self.cross_attn_norm is not None:
             attend = partial(self.cross_attn.attend, memory=cache.memory, mask=memory_mask)
             x = self._residual(x, self.cross_attn_norm, attend)
+        return self._feed_forward(x)
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
         return self._residual(x, self.ffn_norm, self.ffn)
 
     def _residual(self, x: Tensor, norm: nn.Module, sublayer: Callable[[Tensor], Tensor]) -> Tensor:

@@ -56,11 +56,44 @@ class FramePositions(SinusoidalPositions):
         return torch.exp(torch.arange(width // 2) * (-math.log(10000.0) / (width // 2 - 1)))
 
 
-class CountedPositions(nn.Embedding):
-    """Learned vectors for tokens counted from `padding_id + 1`, as RoBERTa does: padding is not counted.
+def counted(ids: Tensor, start: int, padding_id: int) -> Tensor:
+    """Number the tokens from `padding_id + 1`, as fairseq does: padding is not counted and stands at `padding_id`.
 
     A cached step counts anew from its first token and adds the tokens before it; where the prompt holds padding, that
     differs from one full pass. Hugging Face generates with the cached count, and so do we.
+
+    Args:
+        ids: (rows, tokens).
+        start: tokens before them.
+        padding_id: the id that is not counted.
+
+    Returns:
+        (rows, tokens)
+    """
+    real = ids.ne(padding_id)
+    return (real.cumsum(1) + start) * real + padding_id
+
+
+def sinusoids(position: Tensor, width: int, padding_id: int | None) -> Tensor:
+    """Sines in the first half of a vector, cosines in the second, with fairseq's rates; zeros for padding.
+
+    Args:
+        position: (…) of whole numbers.
+        width: of a vector.
+        padding_id: the position of padding; None: there is none.
+
+    Returns:
+        (…, width)
+    """
+    half = width // 2
+    rate = torch.exp(torch.arange(half, device=position.device) * -(math.log(10000.0) / (half - 1)))
+    angle = position[..., None] * rate
+    table = F.pad(torch.cat([angle.sin(), angle.cos()], dim=-1), (0, width - 2 * half))
+    return table if padding_id is None else table.masked_fill(position[..., None] == padding_id, 0.0)
+
+
+class CountedPositions(nn.Embedding):
+    """Learned vectors for tokens counted from `padding_id + 1`, as RoBERTa does.
 
     Args:
         count: rows of the table.
@@ -75,9 +108,65 @@ class CountedPositions(nn.Embedding):
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
         """Ids (rows, tokens) that begin at position `start` -> (rows, tokens, width)."""
-        real = ids.ne(self.padding_id)
-        position = (real.cumsum(1) + start) * real + self.padding_id
-        return F.embedding(position, self.weight)
+        return F.embedding(counted(ids, start, self.padding_id), self.weight)
+
+
+class CountedSinusoidTable(CountedPositions):
+    """The same with sinusoids that do not learn, in a table that checkpoints hold."""
+
+    def __init__(self, count: int, width: int, *, padding_id: int) -> None:
+        super().__init__(count, width, padding_id=padding_id)
+        self.weight.requires_grad_(False)
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Fill the table."""
+        rows, width = self.weight.shape
+        self.weight.copy_(sinusoids(torch.arange(rows), width, self.padding_id))
+
+
+class CountedSinusoids(nn.Module):
+    """The same without a table.
+
+    Args:
+        count: of tokens that a text may have.
+        width: of a vector.
+        padding_id: the id that is not counted.
+    """
+
+    def __init__(self, count: int, width: int, *, padding_id: int) -> None:
+        super().__init__()
+        self.width, self.padding_id = width, padding_id
+        self.max_tokens = count
+
+    def forward(self, ids: Tensor, start: int = 0) -> Tensor:
+        """Ids (rows, tokens) that begin at position `start` -> (rows, tokens, width)."""
+        return sinusoids(counted(ids, start, self.padding_id), self.width, self.padding_id)
+
+
+class OffsetSinusoids(nn.Module):
+    """Sinusoids for tokens numbered from 2 on, padding or not, as XGLM has them; no table.
+
+    Args:
+        count: of tokens that a text may have.
+        width: of a vector.
+        padding_id: the position whose vector is zero.
+    """
+
+    def __init__(self, count: int, width: int, *, padding_id: int | None) -> None:
+        super().__init__()
+        self.width, self.padding_id = width, padding_id
+        self.max_tokens = count
+
+    def forward(self, ids: Tensor, start: int = 0) -> Tensor:
+        """Ids (rows, tokens) that begin at position `start` -> (tokens, width)."""
+        position = torch.arange(2 + start, 2 + start + ids.size(1), device=ids.device)
+        return sinusoids(position, self.width, self.padding_id)
+
+
+Positions = LearnedPositions | CountedPositions | CountedSinusoids | OffsetSinusoids
+"""What a decoder may count its tokens with."""
 
 
 class ConvPositions(nn.Module):

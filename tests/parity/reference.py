@@ -78,11 +78,13 @@ BART = {
     "decoder_ffn_dim": 40,
     "max_position_embeddings": 64,
 }
+GPT2 = {"vocab_size": 60, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+XMOD = {"languages": ["en_XX", "de_DE"], "default_language": "de_DE"}
 DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("BertConfig", BERT),
     "bert relu untied": ("BertConfig", BERT | {"hidden_act": "relu", "tie_word_embeddings": False}),
     "roberta": ("RobertaConfig", BERT),
-    "gpt2": ("GPT2Config", {"vocab_size": 60, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
+    "gpt2": ("GPT2Config", GPT2),
     "bart": ("BartConfig", BART),
     "bart scaled": ("BartConfig", BART | {"scale_embedding": True, "activation_function": "relu"}),
     "mbart": ("MBartConfig", BART | {"scale_embedding": True}),
@@ -144,6 +146,24 @@ OTHER_DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "marian": ("MarianConfig", BART | {"scale_embedding": True}),
     "blenderbot": ("BlenderbotConfig", BART),
     "blenderbot-small": ("BlenderbotSmallConfig", BART),
+    "bert-generation": ("BertGenerationConfig", BERT),
+    "bert-generation untied": ("BertGenerationConfig", BERT | {"tie_word_embeddings": False}),
+    "electra": ("ElectraConfig", BERT | {"embedding_size": 24}),
+    "electra of one width": ("ElectraConfig", BERT | {"embedding_size": 32, "tie_word_embeddings": False}),
+    "rembert": ("RemBertConfig", BERT | {"input_embedding_size": 20, "output_embedding_size": 28}),
+    "roberta untied": ("RobertaConfig", BERT | {"tie_word_embeddings": False}),
+    "xlm-roberta-xl": ("XLMRobertaXLConfig", BERT),
+    "roberta-prelayernorm": ("RobertaPreLayerNormConfig", BERT),
+    "xmod": ("XmodConfig", BERT | XMOD),
+    "xmod norm first": ("XmodConfig", BERT | XMOD | {"pre_norm": True, "adapter_layer_norm": True}),
+    "bigbird_pegasus": ("BigBirdPegasusConfig", BART),
+    "xglm": (
+        "XGLMConfig",
+        {"vocab_size": 60, "d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 40},
+    ),
+    "trocr": ("TrOCRConfig", BART),
+    "trocr reads the encoder": ("TrOCRConfig", BART | {"cross_attention_hidden_size": 24}),
+    "gpt2 scaled": ("GPT2Config", GPT2 | {"scale_attn_weights": False, "scale_attn_by_inverse_layer_idx": True}),
 }
 # the reference's GPT-2 takes no memory that an adapter hands on as it is (a view of a transposed tensor)
 PAIRS = [pair for pair in itertools.product(ENCODERS, DECODERS) if pair != ("wav2vec2 adapter projected", "gpt2")]

@@ -8,7 +8,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from speechcli.checkpoints.bundle import Bundle, key_rules, load, save
+from speechcli.checkpoints.bundle import Bundle, load, save
 from speechcli.checkpoints.convert import to_theirs
 from speechcli.decoding.generate import generate, start_prompt
 from speechcli.decoding.hypothesis import padded_sequences
@@ -56,7 +56,7 @@ def test_the_gradient_of_every_parameter_is_theirs(pair: tuple[Reference, Bundle
         name: torch.zeros_like(bundle.model.get_parameter(name)) if grad is None else grad
         for name, grad in ours.items()
     }
-    converted = to_theirs(key_rules(bundle.config), with_values, tied=None)
+    converted = to_theirs(bundle.config.keys, with_values, tied=None)
     theirs = dict(reference.model.named_parameters(remove_duplicate=False))
     largest = max(float(value.grad.abs().max()) for value in theirs.values() if value.grad is not None)
     for name, gradient in converted.items():

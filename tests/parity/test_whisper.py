@@ -8,7 +8,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from speechcli.checkpoints.bundle import Bundle, key_rules, load, save
+from speechcli.checkpoints.bundle import Bundle, load, save
 from speechcli.checkpoints.convert import to_theirs
 from speechcli.decoding.generate import generate
 from speechcli.decoding.hypothesis import padded_sequences
@@ -66,7 +66,7 @@ def test_the_gradient_of_every_parameter_is_theirs(whisper: Pair) -> None:
     sequence_loss(bundle.model(reference.features, None, ids).logits, reference.labels).backward()
     ours = {name: value.grad for name, value in bundle.model.named_parameters() if value.grad is not None}
     theirs = {name: value.grad for name, value in reference.model.named_parameters() if value.grad is not None}
-    converted = to_theirs(key_rules(bundle.config), ours, tied=None)
+    converted = to_theirs(bundle.config.keys, ours, tied=None)
     assert set(converted) == set(theirs)
     for name, gradient in converted.items():
         torch.testing.assert_close(
