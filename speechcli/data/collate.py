@@ -15,6 +15,7 @@ from speechcli.data.teacher import read_teacher
 from speechcli.errors import InputError, SpeechCliError, UsageError
 from speechcli.models.speech_encoder_decoder import IGNORED_LABEL, shift_right
 from speechcli.text.languages import resolve_language
+from speechcli.text.prompts import Prompts
 from speechcli.text.tokenizer import Tokenizer
 
 Waveform = NDArray[np.float32]
@@ -28,6 +29,10 @@ class Features(Protocol):
     @property
     def sampling_rate(self) -> int:
         """In Hz."""
+
+    @property
+    def longest(self) -> int | None:
+        """Samples of the longest recording that is taken whole; None: there is no limit."""
 
     def __call__(self, waveforms: Sequence[Waveform], /) -> tuple[Tensor, Tensor | None]:
         """Return values (batch, samples) or (batch, frames, mels), and lengths (batch,) or None."""
@@ -98,8 +103,8 @@ class Collate:
 
     features: Features
     tokenizer: Tokenizer
-    start_id: int
-    """The decoder's start token."""
+    prompts: Prompts
+    """How texts begin."""
     pad_id: int | None = None
     """What pads decoder inputs; None for the tokenizer's, or its end token if it has none."""
     ctc: bool = False
@@ -129,10 +134,8 @@ class Collate:
         Raises:
             UsageError: naming the first such language.
         """
-        if self.tokenizer.languages:
-            for name in dict.fromkeys(target.language for u in utterances for target in u.targets):
-                if name is not None:
-                    resolve_language(name, self.tokenizer.languages)
+        for spoken, written in dict.fromkeys((u.language, target.language) for u in utterances for target in u.targets):
+            self.prompts.between(spoken, written)
 
     def __call__(self, utterances: Sequence[Utterance]) -> Batch:
         """Make a batch; recordings that cannot be read are left out and reported.
@@ -177,7 +180,7 @@ class Collate:
             inputs=inputs,
             lengths=lengths,
             rows=torch.tensor(rows, dtype=torch.long),
-            decoder_input_ids=shift_right(padded, start_id=self.start_id, pad_id=self._pad_id()),
+            decoder_input_ids=shift_right(padded, start_id=self.prompts.start, pad_id=self._pad_id()),
             labels=padded,
             ctc_labels=pad_rows([self._ctc_labels(u) for u in kept], IGNORED_LABEL) if self.ctc else None,
             teacher=read_teacher(kept) if self.teacher else None,
@@ -193,13 +196,21 @@ class Collate:
 
     def _waveform(self, utterance: Utterance, generator: np.random.Generator) -> Waveform:
         waveform = read_waveform(utterance, self.features.sampling_rate) if self.read is None else self.read(utterance)
-        return waveform if self.augment is None else self.augment(waveform, generator)
+        waveform = waveform if self.augment is None else self.augment(waveform, generator)
+        longest, rate = self.features.longest, self.features.sampling_rate
+        if longest is not None and len(waveform) > longest:
+            raise InputError(
+                f"A recording must be at most {longest / rate:g} s long, because the model takes no more at once, "
+                f"but `{utterance.audio}` has {len(waveform) / rate:.1f} s."
+            )
+        return waveform
 
     def _labels(self, utterance: Utterance, generator: np.random.Generator, failed: list[Failed]) -> list[list[int]]:
         """Return the labels of the chosen targets; those that are too long are reported."""
         labels: list[list[int]] = []
         for target in self._chosen(utterance.targets, generator):
-            ids = self.tokenizer.label_ids(target.text, start_id=self.start_id, language=target.language)
+            begin = self.prompts.between(utterance.language, target.language).given
+            ids = [*begin, *self.tokenizer.encode(target.text), self.tokenizer.end_id]
             if self.max_tokens is not None and len(ids) > self.max_tokens:
                 reason = f"A text must have at most {self.max_tokens} tokens, but has {len(ids)}: {target.text[:60]!r}."
                 failed.append(Failed(utterance, reason))

@@ -10,7 +10,7 @@ from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.decoding.options import GenerationOptions
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
 from speechcli.pipelines.decoding import with_limit
-from speechcli.pipelines.prompts import Prompt
+from speechcli.text.prompts import Prompt
 
 
 class Request(NamedTuple):

@@ -6,57 +6,84 @@ import torch
 from torch import Tensor
 
 from speechcli.errors import UsageError
-from speechcli.text.languages import resolve_language
+from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
+from speechcli.text.languages import language_name, resolve_language
+from speechcli.text.prompts import Prompts, Task, translation_tag
 
 
 class Languages:
-    """The language tags of one model, and what was asked for.
+    """The languages of one model, and what was asked for.
 
     Args:
-        ids: the model's own tags and their token ids.
+        prompts: how the model is told a language.
         task: `transcribe` writes what is spoken; `translate` writes other languages.
         spoken: the spoken language as the user named it.
         targets: the languages to write, as the user named them.
-        forced: the token that the model says first if nobody chooses.
 
     Raises:
         UsageError: a language is unknown, or cannot be chosen, or must be.
     """
 
-    def __init__(
-        self, ids: Mapping[str, int], *, task: str, spoken: str | None, targets: Sequence[str], forced: int | None
-    ) -> None:
-        self.ids = dict(ids)
+    def __init__(self, prompts: Prompts, *, task: Task, spoken: str | None, targets: Sequence[str]) -> None:
+        self._prompts = prompts
         self.writes_spoken = task == "transcribe"
-        if task == "translate":
-            self.spoken = _hint(spoken, self.ids)
-            self.targets: tuple[str | None, ...] = tuple(self._target(name) for name in targets) or (None,)
-            if not targets and self.ids and forced is None:
-                raise UsageError(
-                    "The language to translate into must be named.", hint=f"Give --to, one of {', '.join(self.ids)}."
-                )
+        if self.writes_spoken or prompts.asks:
+            self.spoken = None if spoken is None else resolve_language(spoken, prompts.tags)
         else:
-            self.spoken = None if spoken is None else resolve_language(spoken, self.ids)
-            self.targets = (None,)
+            self.spoken = _hint(spoken, prompts.tags)
+        self.targets: tuple[str | None, ...] = (None,) if self.writes_spoken else self._targets(targets)
 
     @property
     def identifies(self) -> bool:
         """Whether the spoken language is worth finding out."""
-        return bool(self.ids) and self.spoken is None
+        return bool(self._prompts.tags) and self.spoken is None
 
     def spoken_in(self, name: str | None, found: str | None) -> str | None:
-        """Return the tag or name of the spoken language: the user's word, the manifest's, then what was heard."""
+        """Return the tag or name of the spoken language: the user's word, the manifest's, then what was heard.
+
+        A name for which the model has no tag gives way to what was heard where the model must be told.
+        """
         if self.spoken is not None:
             return self.spoken
-        return found if name is None else _hint(name, self.ids)
+        hint = _hint(name, self._prompts.tags)
+        return found if hint is None or (self._prompts.asks and hint not in self._prompts.tags) else hint
 
-    def _target(self, name: str) -> str:
-        if not self.ids:
+    def _targets(self, names: Sequence[str]) -> tuple[str | None, ...]:
+        prompts = self._prompts
+        if prompts.tags and not prompts.into:
+            raise UsageError(f"This model only writes what is spoken, in {language_name(next(iter(prompts.tags)))}.")
+        if names and not prompts.into:
             raise UsageError(
-                f"`--to {name}` chooses a language, but this model has no language tags: it writes only one.",
+                f"`--to {names[0]}` chooses a language, but this model has no language tags: it writes only one.",
                 hint="Leave out --to.",
             )
-        return resolve_language(name, self.ids)
+        if not names and len(prompts.into) > 1 and prompts.forced is None:
+            raise UsageError(
+                "The language to translate into must be named.", hint=f"Give --to, one of {', '.join(prompts.into)}."
+            )
+        if not names and prompts.asks:
+            return prompts.into
+        return tuple(translation_tag(name, prompts.into) for name in names) or (None,)
+
+
+def hear(model: SpeechEncoderDecoder, encoded: Encoded, prompts: Prompts) -> list[str | None]:
+    """Find the tags of the spoken languages.
+
+    A decoder that is told the language says it when it has only read its start token (Radford et al. 2022); other
+    models may have a CTC head that learned tags.
+
+    Returns:
+        For each recording a tag; None where the model cannot tell.
+    """
+    names = {number: tag for tag, number in prompts.tags.items()}
+    ids, batch, head = sorted(names), encoded.memory.size(0), model.ctc_head
+    if prompts.asks:
+        start = torch.full((batch, 1), prompts.start, device=encoded.memory.device)
+        logits = model.step(start, model.start(encoded))
+        return [names[ids[index]] for index in logits[:, ids].argmax(dim=-1).tolist()]
+    if head is None or max(ids, default=0) >= head.out_features:
+        return [None] * batch
+    return [names[number] for number in identify(head(encoded.frames), encoded.frame_lengths, ids)]
 
 
 def identify(logits: Tensor, lengths: Tensor, ids: Sequence[int]) -> list[int]:

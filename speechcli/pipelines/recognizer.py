@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError
-from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.decoding import effective_options
 from speechcli.pipelines.generation import Request, write_texts
-from speechcli.pipelines.languages import Languages, identify
+from speechcli.pipelines.languages import Languages, hear
 from speechcli.pipelines.options import SpeechOptions
-from speechcli.pipelines.prompts import Prompts, Task
 from speechcli.text.languages import language_code
+from speechcli.text.prompts import Task, prompts_for
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.transcript import Alternative
 
@@ -76,14 +75,10 @@ class Recognizer:
         self._device, self._dtype = parameter.device, parameter.dtype
         self._generator = torch.Generator(self._device).manual_seed(options.model.seed)
         self._task: Task = options.task
-        self._prompts = Prompts(self._tokenizer.languages, self._options)
-        self.languages = Languages(
-            self._tokenizer.languages,
-            task=options.task,
-            spoken=options.language,
-            targets=options.targets,
-            forced=self._options.forced_bos_token_id,
+        self._prompts = prompts_for(
+            self._tokenizer, start=self._options.start_token_id, forced=self._options.forced_bos_token_id
         )
+        self.languages = Languages(self._prompts, task=options.task, spoken=options.language, targets=options.targets)
 
     @property
     def sample_rate(self) -> int:
@@ -117,7 +112,7 @@ class Recognizer:
 
     def _decode_loud(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
         encoded = self._encode([clip.samples for clip in clips])
-        heard = self._heard(encoded)
+        heard = hear(self._model, encoded, self._prompts) if self.languages.identifies else [None] * len(clips)
         spoken = [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, heard, strict=True)]
         requests = [
             Request(
@@ -151,15 +146,6 @@ class Recognizer:
             parts.append(self._model.encode(batch.values.to(self._device, self._dtype), lengths))
         order = [row for rows in groups for row in rows]
         return Encoded.join(parts).take([order.index(row) for row in range(len(order))])
-
-    def _heard(self, encoded: Encoded) -> list[str | None]:
-        """Return the tag of the spoken language of each clip, None where the model cannot tell."""
-        batch = encoded.memory.size(0)
-        head, tags = self._model.ctc_head, self.languages.ids
-        if head is None or not self.languages.identifies or max(tags.values()) >= head.out_features:
-            return [None] * batch
-        names = {number: tag for tag, number in tags.items()}
-        return [names[number] for number in identify(head(encoded.frames), encoded.frame_lengths, sorted(names))]
 
     def _decoded(self, hypotheses: Sequence[Hypothesis], spoken: str | None, written: str | None) -> Decoded:
         texts = [self._tokenizer.decode(hypothesis.tokens).strip() for hypothesis in hypotheses]

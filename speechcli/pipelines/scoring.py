@@ -10,13 +10,12 @@ from speechcli.checkpoints.bundle import Bundle
 from speechcli.data.batching import DurationBatches
 from speechcli.data.collate import Batch, Collate, Read
 from speechcli.data.loading import load_epoch
-from speechcli.data.manifest import Target, Utterance
+from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
 from speechcli.pipelines.generation import Request, write_texts
-from speechcli.pipelines.prompts import Prompt, Prompts
-from speechcli.text.languages import language_code, resolve_language
+from speechcli.text.prompts import prompts_for
 from speechcli.training.metrics import Pair
 from speechcli.training.objective import PARTS, Objective, detached, means
 from speechcli.training.precision import autocast
@@ -60,11 +59,15 @@ def make_collate(bundle: Bundle, *, ctc: bool, read: Read | None = None) -> Coll
             f"Texts need a tokenizer, but the model {bundle.name} has none.",
             hint="put tokenizer.json of its decoder into the folder",
         )
-    start = bundle.config.decoder_start_token_id
+    start, generation = bundle.config.decoder_start_token_id, bundle.generation
     return Collate(
         features=bundle.features,
         tokenizer=bundle.tokenizer,
-        start_id=bundle.generation.start_token_id if start is None else start,
+        prompts=prompts_for(
+            bundle.tokenizer,
+            start=generation.start_token_id if start is None else start,
+            forced=generation.forced_bos_token_id,
+        ),
         pad_id=bundle.config.pad_token_id,
         ctc=ctc,
         max_tokens=bundle.model.decoder.max_tokens,
@@ -133,29 +136,21 @@ def _pairs(
     model: SpeechEncoderDecoder, encoded: Encoded, batch: Batch, collate: Collate, generation: GenerationOptions
 ) -> list[Pair]:
     """Decode all targets; where a target was left out of the labels it is decoded all the same."""
-    prompts, tokenizer = Prompts(collate.tokenizer.languages, generation), collate.tokenizer
-    targets = [(row, target) for row, utterance in enumerate(batch.utterances) for target in utterance.targets]
+    tokenizer = collate.tokenizer
+    prompts = prompts_for(tokenizer, start=generation.start_token_id, forced=generation.forced_bos_token_id)
+    targets = [(row, each, target) for row, each in enumerate(batch.utterances) for target in each.targets]
     requests = [
-        Request(row, _prompt(prompts, batch.utterances[row], target), batch.utterances[row].seconds)
-        for row, target in targets
+        Request(row, prompts.between(utterance.language, target.language), utterance.seconds)
+        for row, utterance, target in targets
     ]
     texts = write_texts(model, encoded, requests, generation)
     return [
         Pair(
-            batch.utterances[row].id,
-            batch.utterances[row].language,
+            utterance.id,
+            utterance.language,
             target.language,
             target.text,
             tokenizer.decode(found[0].tokens).strip(),
         )
-        for (row, target), found in zip(targets, texts, strict=True)
+        for (_, utterance, target), found in zip(targets, texts, strict=True)
     ]
-
-
-def _prompt(prompts: Prompts, utterance: Utterance, target: Target) -> Prompt:
-    if target.language is None or not prompts.tags:
-        return prompts.of("transcribe", spoken=None, target=None)
-    written = resolve_language(target.language, prompts.tags)
-    if utterance.language is None or language_code(utterance.language) == language_code(target.language):
-        return prompts.of("transcribe", spoken=written, target=None)
-    return prompts.of("translate", spoken=utterance.language, target=written)

@@ -17,6 +17,7 @@ from speechcli.pipelines.run_log import RunLog
 from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
 from speechcli.pipelines.training_data import Share, count_languages, make_feed, read_manifests, spread
 from speechcli.pipelines.training_model import NO_ACCESS, HubAccess, add_teacher_head, load_or_compose, prepare_model
+from speechcli.text.prompts import Prompts
 from speechcli.training.events import Report, Sample, Started, Warned
 from speechcli.training.freezing import freeze
 from speechcli.training.loop import Evaluation, Trainer, TrainReport
@@ -98,9 +99,9 @@ def _trainer(
     folder: Path,
     report: Report,
 ) -> Trainer:
-    objective = _objective(bundle, options.objective)
-    _check_languages(objective, [utterance for _, utterance in read])
     collate = make_collate(bundle, ctc=options.objective.ctc_weight > 0)
+    objective = _objective(bundle, options.objective, collate.prompts)
+    _check_languages(objective, [utterance for _, utterance in read])
     dev = read_manifests(options.data.dev, options, report, learn=False) if options.data.dev else []
     heard = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
     frozen = (*options.model.freeze, *(["ctc_head"] if bundle.model.ctc_head and not collate.ctc else []))
@@ -153,13 +154,12 @@ def _teller(folder: Path, report: Report, state: TrainState | None) -> Report:
     return log
 
 
-def _objective(bundle: Bundle, options: ObjectiveSection) -> Objective:
-    tagged = bundle.tokenizer is not None and bool(bundle.tokenizer.languages)
+def _objective(bundle: Bundle, options: ObjectiveSection, prompts: Prompts) -> Objective:
     return Objective(
         options.label_smoothing,
         options.ctc_weight,
         blank_id=_blank(bundle),
-        given_labels=int(tagged and not options.learn_language),
+        given_labels=0 if options.learn_language else prompts.given,
         teacher_weight=options.teacher_weight,
     )
 

@@ -12,7 +12,6 @@ import tokenizers
 
 from speechcli.errors import ModelError
 from speechcli.text.characters import characters
-from speechcli.text.languages import resolve_language
 from speechcli.text.vocabulary import TokenizerFiles, rebuild
 
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
@@ -31,6 +30,12 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
 
 LANGUAGE_TAG = re.compile(r"[a-z]{2,3}_([A-Z]{2}|[A-Z][a-z]{3})")
 """mBART-50 writes ``de_DE``, NLLB writes ``deu_Latn``."""
+
+TRANSCRIPT_START = "<|startoftranscript|>"
+"""Whisper's vocabularies have it. There ``<|de|>`` is the tag ``de``."""
+TRANSCRIPT_TAG = re.compile(r"<\|([a-z]{2,3})\|>")
+ENGLISH_ONLY_START = 50_257
+"""Id of the start in Whisper's English vocabulary, which begins with all of GPT-2's. It has tags and tasks, unused."""
 
 # Detokenisation of the first BERT releases, in their order.
 CLEAN_UPS = (
@@ -57,6 +62,9 @@ class Tokenizer:
     Attributes:
         vocabulary_size: one more than the largest token id.
         languages: the model's own language tags and their ids, in id order; empty for models without tags.
+        tasks: ids of the tokens for `transcribe` and `translate`; empty for models that are not told the task.
+        no_timestamps_id: the token that asks for text without times; larger ids are times. None: there is none.
+        start_id: the token that a decoder of this vocabulary begins with, where there is one for that alone.
         bos_id, eos_id, unk_id, sep_id, pad_id, cls_id, mask_id: ids by role; None where the model has no such token.
 
     Raises:
@@ -76,6 +84,16 @@ class Tokenizer:
         _add_extra_special_tokens(backend, files)
         added = sorted(backend.get_added_tokens_decoder().items())
         self.languages = {t.content: i for i, t in added if t.special and LANGUAGE_TAG.fullmatch(t.content)}
+        self.start_id: int | None = backend.token_to_id(TRANSCRIPT_START)
+        self.no_timestamps_id: int | None = None
+        self.tasks: dict[str, int] = {}
+        if self.start_id is not None:
+            tags = {found[1]: i for i, t in added if (found := TRANSCRIPT_TAG.fullmatch(t.content))}
+            tasks = {task: backend.token_to_id(f"<|{task}|>") for task in ("transcribe", "translate")}
+            self.no_timestamps_id = backend.token_to_id("<|notimestamps|>")
+            if self.start_id == ENGLISH_ONLY_START:
+                tags, tasks = {tag: i for tag, i in tags.items() if tag == "en"}, {}
+            self.languages, self.tasks = tags, {task: i for task, i in tasks.items() if i is not None}
         self.vocabulary_size = max(backend.get_vocab().values(), default=-1) + 1
         self._capitals = files.of_characters and bool(files.config.get("do_lower_case", False))
         # Years of releases wrote the key for every tokenizer; byte-pair vocabularies keep their spaces themselves.
@@ -136,10 +154,12 @@ class Tokenizer:
         return list(self.backend.encode(text, add_special_tokens=special).ids)
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
-        """Turn token ids into text; ids beyond the vocabulary say nothing.
+        """Turn token ids into text; ids beyond the vocabulary say nothing, and times only with `skip_special` false.
 
         The ids of a character vocabulary are those of a CTC path: equal neighbours are one, padding separates them.
         """
+        if skip_special and self.no_timestamps_id is not None:
+            ids = [i for i in ids if i <= self.no_timestamps_id]
         text: str = self.backend.decode(self._known(ids), skip_special_tokens=skip_special)
         text = text.lower() if self._capitals else text
         if self._clean_up:
@@ -151,23 +171,6 @@ class Tokenizer:
         if not self.files.of_characters or self.unk_id is None:
             return list(ids)
         return [id_ if self.backend.id_to_token(id_) is not None else self.unk_id for id_ in ids]
-
-    def label_ids(self, text: str, *, start_id: int, language: str | None = None) -> list[int]:
-        """Say what the decoder learns to write after its start token: the language tag, the text, the end token.
-
-        Args:
-            text: the text to learn.
-            start_id: the decoder's start token, which is not learnt (and so not repeated).
-            language: the language of the text, in any spelling; without effect if the model has no language tags.
-
-        Raises:
-            UsageError: if the model has language tags, but none for this language.
-            ModelError: if the vocabulary has no token that ends a text.
-        """
-        tag: list[int] = []
-        if language is not None and self.languages:
-            tag = [self.languages[resolve_language(language, self.languages)]]
-        return [i for i in tag if i != start_id] + self.encode(text) + [self.end_id]
 
 
 def _add_listed_tokens(backend: tokenizers.Tokenizer, files: TokenizerFiles) -> None:

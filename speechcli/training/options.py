@@ -115,7 +115,8 @@ class ObjectiveSection:
     """Weight of telling, frame by frame, the classes that a larger encoder sees in the recordings (column `teacher` of
     the manifests); added to the rest."""
     learn_language: bool = True
-    """Whether the decoder learns to say the language tag; not needed where the language is always given."""
+    """Whether the decoder learns to say the language tag, Whisper's also the task; not needed where both are always
+    given."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from speechcli.data.collate import Collate, Waveform, read_waveform
 from speechcli.data.loading import load_epoch
 from speechcli.data.manifest import Target, Utterance
 from speechcli.errors import InputError, UsageError
+from speechcli.text.prompts import Prompts
 from speechcli.text.tokenizer import Tokenizer
 
 START, PAD, END, EN, DE, YES, NO, JA = 0, 1, 2, 4, 5, 6, 7, 8
@@ -27,6 +28,7 @@ class ZeroPadded:
     """Waveforms as they are, at ten samples a second."""
 
     sampling_rate: int = 10
+    longest: int | None = None
 
     def __call__(self, waveforms: Sequence[Waveform], /) -> tuple[Tensor, Tensor | None]:
         values = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waveforms], batch_first=True)
@@ -58,7 +60,8 @@ def make_tokenizer(folder: Path, *, tags: list[str], pad: bool = True) -> Tokeni
 
 
 def collate(tokenizer: Tokenizer, **options: Any) -> Collate:
-    return Collate(ZeroPadded(), tokenizer, **({"start_id": START, "read": read_ramp} | options))
+    usual = {"prompts": Prompts(tokenizer.languages, start=START), "read": read_ramp}
+    return Collate(ZeroPadded(), tokenizer, **(usual | options))
 
 
 def utterance(name: str, seconds: float, **texts: str) -> Utterance:
@@ -234,3 +237,11 @@ def test_load_epoch_gives_the_epochs_one_after_the_other_and_resumes(tokenizer: 
     rest = [batch.inputs for batch in load_epoch(resumed, collate(tokenizer, augment=add_noise))]
     assert len(rest) > 1
     assert all(torch.equal(one, other) for one, other in zip(rest, straight[-len(rest) :], strict=True))
+
+
+def test_a_recording_longer_than_the_model_takes_is_left_out_and_reported(tokenizer: Tokenizer) -> None:
+    batch = replace(collate(tokenizer), features=ZeroPadded(longest=20))(
+        [utterance("short", 2.0, en="yes"), utterance("long", 2.1, en="no")]
+    )
+    assert [each.id for each in batch.utterances] == ["short"]
+    assert "at most 2 s long, because the model takes no more at once, but" in batch.failed[0].reason

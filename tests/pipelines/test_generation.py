@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from speechcli.pipelines.generation import Request, write_texts
-from speechcli.pipelines.prompts import Prompt
+from speechcli.text.prompts import Prompt
 
 from .tiny_model import make_bundle, tone
 

@@ -3,12 +3,13 @@ import torch
 
 from speechcli.errors import UsageError
 from speechcli.pipelines.languages import Languages, identify
+from speechcli.text.prompts import Prompts, ToldPrompts
 
 IDS = {"de_DE": 10, "en_XX": 11, "es_XX": 12}
 
 
 def make(task="transcribe", *, ids=IDS, spoken=None, targets=(), forced=None):
-    return Languages(ids, task=task, spoken=spoken, targets=targets, forced=forced)
+    return Languages(Prompts(ids, start=2, forced=forced), task=task, spoken=spoken, targets=targets)
 
 
 def test_transcribing_in_a_language_that_the_user_names_needs_no_identification():
@@ -62,3 +63,31 @@ def test_language_is_the_one_with_the_highest_probability_in_any_real_frame():
     logits[0, 3, 10] = 9.0  # padding
     logits[1, 3, 10] = 9.0
     assert identify(logits, torch.tensor([3, 4]), [10, 11, 12]) == [12, 10]
+
+
+TOLD = ToldPrompts({"en": 52, "de": 53}, start=50, tasks={"transcribe": 61, "translate": 60})
+ENGLISH_ONLY = ToldPrompts({"en": 52}, start=50, tasks={})
+
+
+def told(task, *, spoken=None, targets=(), prompts=TOLD):
+    return Languages(prompts, task=task, spoken=spoken, targets=targets)
+
+
+def test_a_told_model_translates_into_english_whether_or_not_the_user_says_so():
+    assert told("translate").targets == told("translate", targets=("eng",)).targets == ("en",)
+    with pytest.raises(UsageError, match="translates into English only, but the language to write is `es`"):
+        told("translate", targets=("es",))
+
+
+def test_a_told_model_takes_only_spoken_languages_that_it_has_tags_for():
+    for task in ("transcribe", "translate"):
+        with pytest.raises(UsageError, match="must be one that the model knows, but is `fr`"):
+            told(task, spoken="fr")
+        assert told(task).spoken_in("fr", "de") == "de"
+        assert told(task).spoken_in("English", "de") == "en"
+
+
+def test_a_model_that_only_writes_english_does_not_translate():
+    assert told("transcribe", spoken="English", prompts=ENGLISH_ONLY).spoken == "en"
+    with pytest.raises(UsageError, match="only writes what is spoken, in English"):
+        told("translate", prompts=ENGLISH_ONLY)

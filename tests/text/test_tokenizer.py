@@ -7,11 +7,11 @@ import pytest
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
-from speechcli.errors import ModelError, UsageError
+from speechcli.errors import ModelError
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
 
-from .vocabularies import NASTY, write_bart, write_bert, write_gpt2, write_json
+from .vocabularies import NASTY, write_bart, write_bert, write_gpt2, write_json, write_whisper
 
 TAGS = ["en_XX", "de_DE", "zh_CN"]
 
@@ -95,6 +95,18 @@ def test_tokenizer_json_is_saved_byte_for_byte(tmp_path: Path) -> None:
         assert (tmp_path / "new" / name).read_bytes() == (folder / name).read_bytes()
 
 
+def test_whispers_vocabulary_has_tags_tasks_and_times(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.load(write_whisper(tmp_path))
+    assert (tokenizer.languages, tokenizer.tasks) == ({"en": 8, "de": 9}, {"translate": 10, "transcribe": 11})
+    assert (tokenizer.start_id, tokenizer.no_timestamps_id, tokenizer.end_id) == (7, 12, 6)
+    assert tokenizer.decode([7, 9, 11, 13, *tokenizer.encode("ab"), 14, 6]) == "ab"
+
+
+def test_whispers_english_vocabulary_only_writes_english(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.load(write_whisper(tmp_path, words=50_256))
+    assert (tokenizer.start_id, tokenizer.languages, tokenizer.tasks) == (50_257, {"en": 50_258}, {})
+
+
 def test_truncation_and_padding_left_in_the_file_are_switched_off(tmp_path: Path) -> None:
     assert Tokenizer.load(write_mbart(tmp_path)).encode("ab ab ab") == [5, 6, 5, 6, 5, 6]
 
@@ -113,37 +125,22 @@ def test_nllb_tags_from_the_config_are_languages_and_are_skipped_in_decoding(tmp
     assert tokenizer.decode([11, 5, 6, 2], skip_special=False) == "deu_Latn ab</s>"
 
 
-def test_labels_of_mbart_are_tag_text_end(tmp_path: Path) -> None:
-    tokenizer = Tokenizer.load(write_mbart(tmp_path))
-    assert tokenizer.label_ids("ab", start_id=2, language="German") == [8, 5, 6, 2]
-    assert tokenizer.label_ids("ab", start_id=2) == [5, 6, 2]
-
-
-def test_a_decoder_that_starts_with_the_tag_does_not_learn_it_again(tmp_path: Path) -> None:
-    assert Tokenizer.load(write_mbart(tmp_path)).label_ids("ab", start_id=8, language="de") == [5, 6, 2]
-
-
-def test_a_language_without_a_tag_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="must be one that the model knows, but is `fr`"):
-        Tokenizer.load(write_mbart(tmp_path)).label_ids("ab", start_id=2, language="fr")
-
-
 def test_labels_of_bert_end_with_sep(tmp_path: Path) -> None:
     tokenizer = Tokenizer.load(write_bert(tmp_path))
-    assert tokenizer.label_ids("Hello world", start_id=2, language="en") == [5, 6, 3]
+    assert tokenizer.encode("Hello world") == [5, 6]
     assert (tokenizer.eos_id, tokenizer.end_id) == (None, 3)
 
 
 def test_labels_of_gpt2_end_with_endoftext(tmp_path: Path) -> None:
     tokenizer = Tokenizer.load(write_gpt2(tmp_path))
     end = tokenizer.eos_id
-    assert tokenizer.label_ids("hello", start_id=1) == [*tokenizer.encode("hello"), end]
+    assert tokenizer.end_id == end
     assert (tokenizer.bos_id, tokenizer.unk_id, tokenizer.pad_id) == (end, end, None)
 
 
 def test_labels_of_bart_lose_the_start(tmp_path: Path) -> None:
     tokenizer = Tokenizer.load(write_bart(tmp_path))
-    assert tokenizer.label_ids("hello", start_id=0) == tokenizer.encode("hello", special=True)[1:]
+    assert [*tokenizer.encode("hello"), tokenizer.end_id] == tokenizer.encode("hello", special=True)[1:]
 
 
 def test_ordinary_entries_can_take_the_roles_of_special_tokens(tmp_path: Path) -> None:
@@ -197,7 +194,7 @@ def test_without_a_class_the_vocabulary_tells_bart_from_gpt2(tmp_path: Path) -> 
 def test_a_tokenizer_can_be_sent_to_another_process(tmp_path: Path) -> None:
     tokenizer = Tokenizer.load(write_mbart(tmp_path))
     copy = pickle.loads(pickle.dumps(tokenizer))
-    assert copy.label_ids("ab", start_id=2, language="de") == [8, 5, 6, 2]
+    assert (copy.encode("ab"), copy.languages) == ([5, 6], tokenizer.languages)
 
 
 def test_ids_beyond_the_vocabulary_say_nothing(tmp_path: Path) -> None:
@@ -207,7 +204,7 @@ def test_ids_beyond_the_vocabulary_say_nothing(tmp_path: Path) -> None:
 def test_a_tokenizer_without_an_end_is_refused_when_labels_are_made(tmp_path: Path) -> None:
     tokenizer = Tokenizer.load(write_mbart(tmp_path, eos_token=None, sep_token=None))
     with pytest.raises(ModelError, match="neither eos nor sep"):
-        tokenizer.label_ids("ab", start_id=2)
+        _ = tokenizer.end_id
 
 
 @pytest.mark.parametrize(

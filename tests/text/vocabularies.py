@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import tokenizers
+from tokenizers import decoders, models
 from tokenizers.pre_tokenizers import ByteLevel
 
 NASTY = [
@@ -83,3 +85,19 @@ def write_bart(folder: Path, **config: Any) -> Path:
 
 def write_gpt2(folder: Path, **config: Any) -> Path:
     return write_byte_level(folder, first=[], last=["<|endoftext|>"], **config)
+
+
+def write_whisper(folder: Path, *, words: int = 6, times: int = 51) -> Path:
+    """A tokenizer.json with `words` ordinary tokens, then Whisper's special tokens, then times from 0 s."""
+    letters = ["a", "b", "c", "Ġ", "ab", "Ġab"]
+    vocabulary = letters + [f"w{number}" for number in range(len(letters), words)]
+    merges = [("a", "b"), ("Ġ", "ab")]
+    backend = tokenizers.Tokenizer(models.BPE({token: i for i, token in enumerate(vocabulary)}, merges))
+    backend.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    names = ("endoftext", "startoftranscript", "en", "de", "translate", "transcribe", "notimestamps")
+    backend.add_special_tokens([f"<|{name}|>" for name in names])
+    backend.add_tokens([f"<|{number * 0.02:.2f}|>" for number in range(times)])
+    folder.mkdir(parents=True, exist_ok=True)
+    backend.save(str(folder / "tokenizer.json"))
+    return folder

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from speechcli.data.batching import DurationBatches
 from speechcli.data.collate import Collate
 from speechcli.data.manifest import Target, Utterance
+from speechcli.text.prompts import Prompts
 from speechcli.training.feed import Feed
 
 VOCABULARY = 8
@@ -48,9 +49,6 @@ class Letters:
     def encode(self, text):
         return [4 + "abcd".index(letter) for letter in text]
 
-    def label_ids(self, text, *, start_id, language=None):
-        return [*self.encode(text), self.end_id]
-
 
 def features(waveforms):
     lengths = torch.tensor([len(waveform) // 4 for waveform in waveforms])
@@ -68,6 +66,7 @@ def sound(utterance):
 
 class Extractor:
     sampling_rate = 40
+    longest = None
 
     def __call__(self, waveforms):
         return features(waveforms)
@@ -79,5 +78,5 @@ def make_feed(count=12, *, read=sound, seconds=1.0, workers=0, max_seconds=3.0, 
         for i in range(count)
     ]
     batches = DurationBatches(utterances, max_seconds=max_seconds, max_items=max_items, buckets=1, seed=3, **plan)
-    collate = Collate(Extractor(), Letters(), start_id=2, ctc=True, read=read)
+    collate = Collate(Extractor(), Letters(), Prompts({}, start=2), ctc=True, read=read)
     return Feed(batches, collate, workers=workers)

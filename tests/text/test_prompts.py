@@ -1,0 +1,85 @@
+import pytest
+
+from speechcli.errors import UsageError
+from speechcli.text.prompts import Prompt, Prompts, ToldPrompts, translation_tag
+
+TAGS = {"de_DE": 10, "en_XX": 11, "es_XX": 12}
+
+
+def prompts(tags=TAGS, forced=None):
+    return Prompts(tags, start=2, forced=forced)
+
+
+def test_a_transcript_must_begin_with_the_tag_of_the_spoken_language():
+    assert prompts().of("transcribe", spoken="de_DE", target=None) == Prompt((2,), 10, "de")
+
+
+def test_a_translation_must_begin_with_the_tag_of_the_target_whatever_is_spoken():
+    for spoken in ("en_XX", "French", None):
+        assert prompts(forced=10).of("translate", spoken=spoken, target="es_XX") == Prompt((2,), 12, "es")
+
+
+def test_where_nobody_chooses_the_model_says_its_own_first_token():
+    for task in ("transcribe", "translate"):
+        assert prompts(forced=11).of(task, spoken=None, target=None) == Prompt((2,), 11, "en")
+        assert prompts().of(task, spoken=None, target=None) == Prompt((2,))
+    assert prompts(forced=11).of("transcribe", spoken="fr", target=None) == Prompt((2,), 11, "en")
+
+
+def test_a_model_without_tags_may_force_a_token_that_is_no_language():
+    assert prompts({}, forced=0).of("transcribe", spoken="fr", target=None) == Prompt((2,), 0)
+
+
+def test_the_first_labels_are_what_the_model_is_told():
+    assert prompts().between("English", "German").given == (10,)
+    assert prompts().between(None, None).given == ()
+    assert prompts(forced=11).between(None, None).given == (11,)
+    assert Prompts(TAGS, start=10).between("de", "de").given == ()  # the start token is that tag
+
+
+def test_a_text_in_a_language_without_a_tag_is_refused():
+    with pytest.raises(UsageError, match="must be one that the model knows, but is `fr`"):
+        prompts().between("de", "fr")
+
+
+def test_a_model_without_tags_takes_texts_in_any_language():
+    assert prompts({}).between("de", "fr") == Prompt((2,))
+    assert prompts({}).given == 0 and prompts().given == 1
+
+
+TOLD = ToldPrompts({"en": 52, "de": 53}, start=50, tasks={"transcribe": 61, "translate": 60}, ending=(63,))
+ENGLISH_ONLY = ToldPrompts({"en": 52}, start=50, tasks={}, ending=(63,))
+
+
+def test_a_told_model_reads_language_task_and_that_no_times_are_wanted():
+    assert TOLD.of("transcribe", spoken="de", target=None) == Prompt((50, 53, 61, 63), None, "de")
+    assert TOLD.of("translate", spoken="de", target="en") == Prompt((50, 53, 60, 63), None, "en")
+    assert TOLD.given == 3
+
+
+def test_a_model_that_only_writes_english_is_told_nothing_else():
+    for task, spoken in (("transcribe", "en"), ("transcribe", None), ("translate", "de")):
+        assert ENGLISH_ONLY.of(task, spoken=spoken, target=None) == Prompt((50, 63), None, "en")
+    assert (ENGLISH_ONLY.into, ENGLISH_ONLY.asks, ENGLISH_ONLY.given) == ((), False, 1)
+
+
+def test_a_told_model_must_know_the_spoken_language():
+    with pytest.raises(UsageError, match="must be told which language is spoken, but it is not known"):
+        TOLD.of("transcribe", spoken=None, target=None)
+    with pytest.raises(UsageError, match="but it is French, for which it has no tag"):
+        TOLD.of("transcribe", spoken="fr", target=None)
+
+
+def test_a_told_model_learns_transcripts_and_translations_into_english():
+    assert TOLD.between("German", "German").given == (53, 61, 63)
+    assert TOLD.between("de", None).given == TOLD.between(None, "de").given == (53, 61, 63)
+    assert TOLD.between("de", "en").given == (53, 60, 63)
+    with pytest.raises(UsageError, match="translates into English only, but the language to write is `de`"):
+        TOLD.between("en", "de")
+
+
+def test_a_target_is_one_of_those_that_the_model_writes():
+    assert translation_tag("German", ("en_XX", "de_DE")) == "de_DE"
+    assert translation_tag("eng", ("en",)) == "en"
+    with pytest.raises(UsageError, match="English only"):
+        translation_tag("Spanish", ("en",))
