@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError
+from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.decoding import effective_options
 from speechcli.pipelines.generation import Request, write_texts
 from speechcli.pipelines.languages import Languages, hear
