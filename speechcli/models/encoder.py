@@ -1,9 +1,11 @@
 """The speech encoder: input to frames, frames through layers, layers to memory."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from speechcli.nn.adapter import LengthAdapter
 from speechcli.nn.conformer import ConformerLayer
@@ -35,6 +37,10 @@ class SpeechEncoder(nn.Module):
         adapter: shortens the output.
         dropout: on the input of the layers, in training.
         layer_dropout: probability of skipping a layer, in training.
+
+    Attributes:
+        recompute: whether layers are computed again in the backward pass instead of keeping what they made (Chen et al.
+            2016); False at first.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class SpeechEncoder(nn.Module):
         self.adapter = adapter
         self.dropout = nn.Dropout(dropout)
         self.layer_dropout = layer_dropout
+        self.recompute = False
         self.frame_width = width
         self.width = width if adapter is None else adapter.width
 
@@ -121,7 +128,9 @@ class SpeechEncoder(nn.Module):
         for layer in self.layers:
             if self.training and torch.rand(()).item() < self.layer_dropout:
                 continue
-            x = layer(x, mask=mask, positions=positions)
+            again = self.recompute and torch.is_grad_enabled()
+            run = partial(checkpoint, layer, use_reentrant=False) if again else layer
+            x = run(x, mask=mask, positions=positions)
         return self.norm(x) if self.norm is not None and self.norm_first else x
 
     def adapt(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:

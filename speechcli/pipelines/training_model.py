@@ -76,6 +76,7 @@ def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device) -
     bundle.model.to(device)
     for parameter in bundle.model.parameters():
         parameter.data = parameter.data.clone()  # loaded weights are a view of the file
+    bundle.model.encoder.recompute = options.run.gradient_checkpointing
     _mask(bundle, options.augment)
 
 

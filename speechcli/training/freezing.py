@@ -1,6 +1,8 @@
 """Which parts of a model learn, and from when."""
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Literal
 
 from torch import nn
 
@@ -12,37 +14,77 @@ PARTS = {
     "encoder": "encoder.",
     "decoder": "decoder.",
     "embeddings": "decoder.tokens.",
+    "adapter": "encoder.adapter.",
     "projection": "projection.",
     "ctc_head": "ctc_head.",
 }
+"""What a user calls a part, and how the names of its parameters begin."""
+
+BRIDGE = ("encoder.adapter.*", "projection.*", "ctc_head.*", "teacher_head.*")
+"""Parameters between the encoder and the decoder, which no pretraining has seen."""
+
+LEARNERS = {
+    "all": ("*",),
+    "lna": ("encoder.layers.*attn*", "encoder*norm.*", "decoder*attn*", "decoder*norm.*", *BRIDGE),
+    "lora": ("*.lora_A.*", "*.lora_B.*", *BRIDGE),
+}
+"""What learns, by the name of a choice: everything; layer norms and attention (Li et al. 2021); low-rank additions."""
 
 
-def freeze(model: nn.Module, parts: Sequence[str], *, encoder_frozen: bool = False) -> int:
-    """Let everything learn but the named parts, and return how many numbers learn.
+def freeze(
+    model: nn.Module,
+    parts: Sequence[str],
+    *,
+    learn: Literal["all", "lna", "lora"] = "all",
+    encoder_frozen: bool = False,
+) -> int:
+    """Let a choice of parameters learn but those of the named parts, and return how many numbers learn.
 
     Args:
         model: the model; parameters keep their `requires_grad` only by this function.
-        parts: names in `PARTS`, or what a parameter's name starts with.
+        parts: names in `PARTS`, what a parameter's name starts with, or a pattern with `*` for parameters' names.
+        learn: a choice in `LEARNERS`; the convolutions that read the waveform learn with `all` only.
         encoder_frozen: whether the encoder is frozen besides, as in the first steps of a run.
 
     Raises:
         UsageError: if a part is not in the model, or nothing is left to learn.
     """
-    prefixes = {part: PARTS.get(part, part) for part in parts}
     names = [name for name, _ in model.named_parameters()]
-    for part, prefix in prefixes.items():
-        if not any(name.startswith(prefix) for name in names):
+    patterns = {part: _pattern(part) for part in parts}
+    for part, pattern in patterns.items():
+        if not _matching(names, pattern):
             raise UsageError(
                 f"`model.freeze` names parts of the model, but this one has no '{part}'.",
-                hint=f"parts: {', '.join(PARTS)}, or the start of a parameter's name such as '{names[0]}'",
+                hint=f"parts: {', '.join(PARTS)}, or parameters, such as '{names[0]}' or '*{names[-1][-10:]}'",
             )
-    if encoder_frozen:
-        prefixes["encoder"] = PARTS["encoder"]
+    frozen = [*patterns.values(), *([_pattern("encoder")] if encoder_frozen else [])]
+    if learn != "all":
+        frozen.append(_pattern("feature_encoder"))
     learning = 0
     tables = {module.weight for module in model.modules() if isinstance(module, SinusoidalPositions)}
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not name.startswith(tuple(prefixes.values())) and parameter not in tables)
+        chosen = _matches(name, LEARNERS[learn]) and not _matches(name, frozen)
+        parameter.requires_grad_(chosen and parameter not in tables)
         learning += parameter.numel() * parameter.requires_grad
     if learning == 0:
-        raise UsageError(f"Something must learn, but `model.freeze` names everything: {', '.join(prefixes)}.")
+        raise UsageError(f"Something must learn, but `model.freeze` names everything: {', '.join(parts)}.")
     return learning
+
+
+def region(name: str) -> Literal["encoder", "bridge", "decoder"]:
+    """Return where a parameter belongs, by its name."""
+    if _matches(name, BRIDGE) or not name.startswith(("encoder.", "decoder.")):
+        return "bridge"
+    return "encoder" if name.startswith("encoder.") else "decoder"
+
+
+def _pattern(part: str) -> str:
+    return part if "*" in part else PARTS.get(part, part) + "*"
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _matching(names: Sequence[str], pattern: str) -> list[str]:
+    return [name for name in names if fnmatchcase(name, pattern)]

@@ -151,7 +151,8 @@ class Trainer:
     def _thaw(self) -> None:
         steps = self.options.model.freeze_encoder_steps
         if steps and (self.progress.step in (0, steps) or self.progress.step == self.saved):
-            freeze(self.model, self.frozen, encoder_frozen=self.progress.step < steps)
+            learn = self.options.model.learn
+            freeze(self.model, self.frozen, learn=learn, encoder_frozen=self.progress.step < steps)
 
     def _log(self) -> None:
         for name in list(self.feed.failures)[self.failures_told :]:

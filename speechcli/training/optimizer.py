@@ -5,20 +5,21 @@ import math
 import torch
 from torch import nn
 
+from speechcli.training.freezing import region
 from speechcli.training.options import OptimizerSection
 
 
 def build_optimizer(model: nn.Module, options: OptimizerSection) -> torch.optim.AdamW:
     """Make AdamW over the parameters that learn.
 
-    Vectors (norms, biases, scales) get no weight decay; parameters under `encoder.` have the learning rate times
-    `encoder_scale`, kept in the group's `scale`.
+    Vectors (norms, biases, scales) get no weight decay; encoder, bridge and decoder have the learning rate times their
+    scale, kept in the group's `scale`.
     """
+    scales = {"encoder": options.encoder_scale, "bridge": options.bridge_scale, "decoder": options.decoder_scale}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         decay = options.weight_decay if parameter.ndim > 1 else 0.0
-        scale = options.encoder_scale if name.startswith("encoder.") else 1.0
-        groups.setdefault((decay, scale), []).append(parameter)
+        groups.setdefault((decay, scales[region(name)]), []).append(parameter)
     return torch.optim.AdamW(
         [
             {"params": parameters, "weight_decay": decay, "scale": scale}

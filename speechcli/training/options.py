@@ -20,7 +20,11 @@ class ModelSection:
     revision: str | None = None
     """Revision of the hub id in `path`."""
     freeze: tuple[str, ...] = ()
-    """Parts that do not learn: `feature_encoder`, `encoder`, `decoder`, `embeddings`, or a parameter name's start."""
+    """Parts that do not learn: `feature_encoder`, `encoder`, `decoder`, `embeddings`, `adapter`, `projection`,
+    `ctc_head`, what a parameter's name starts with, or a pattern such as `*.ffn.*`."""
+    learn: Literal["all", "lna"] = "all"
+    """What learns of the rest: `all`; `lna`: layer norms, attention and what joins encoder and decoder, as in the
+    multilingual fine-tuning of Li et al. 2021."""
     freeze_encoder_steps: int = 0
     """Steps during which the whole encoder stays as it is; afterwards it learns."""
 
@@ -127,6 +131,10 @@ class OptimizerSection:
     """Highest learning rate."""
     encoder_scale: float = 1.0
     """Factor of the learning rate for the encoder."""
+    bridge_scale: float = 1.0
+    """Factor for what stands between encoder and decoder: adapter, projection, CTC head."""
+    decoder_scale: float = 1.0
+    """Factor for the decoder."""
     betas: tuple[float, float] = (0.9, 0.98)
     """AdamW's decay rates of the moments."""
     weight_decay: float = 0.01
@@ -174,6 +182,9 @@ class RunSection:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Numbers of the matrix products; weights and losses stay float32. `auto`: bfloat16 where it is multiplied
     natively. float16 scales the loss."""
+    gradient_checkpointing: bool = False
+    """Compute the encoder's layers a second time in the backward pass instead of keeping what they made: about a third
+    slower, with room for much longer batches."""
     ema_decay: float = 0.0
     """Evaluate and save a running mean of the weights with this decay, such as 0.999; 0: the weights themselves."""
     max_nonfinite: int = 10

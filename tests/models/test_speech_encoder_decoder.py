@@ -121,3 +121,25 @@ def test_evaluation_hides_and_drops_nothing() -> None:
     torch.testing.assert_close(model(inputs, None, ids).logits, model(inputs, None, ids).logits, atol=0, rtol=0)
     model.train()
     assert not torch.equal(model(inputs, None, ids).logits, model(inputs, None, ids).logits)
+
+
+def test_recomputed_layers_have_the_same_gradients_with_dropout() -> None:
+    model = make(Wav2Vec2Config(**SIZES | {"hidden_dropout": 0.3, "layerdrop": 0.0})).train()
+    inputs, ids = torch.randn(2, 300), torch.randint(20, (2, 5))
+    passes = []
+    model.encoder.layers[0].register_forward_pre_hook(lambda *_: passes.append(1))
+
+    def gradients(recompute: bool) -> list[torch.Tensor | None]:
+        model.encoder.recompute = recompute
+        model.zero_grad()
+        torch.manual_seed(1)
+        model(inputs, torch.tensor([300, 200]), ids).logits.logsumexp(-1).sum().backward()
+        return [parameter.grad for parameter in model.parameters()]
+
+    kept = gradients(False)
+    assert len(passes) == 1
+    again = gradients(True)
+    assert len(passes) == 3
+    for one, other in zip(kept, again, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or torch.equal(one, other)

@@ -1,9 +1,13 @@
+import re
+
 import pytest
 import torch
 from tiny_run import TinyModel
+from tiny_speech import save_tiny_model
 
+from speechcli.checkpoints.bundle import load
 from speechcli.errors import UsageError
-from speechcli.training.freezing import freeze
+from speechcli.training.freezing import freeze, region
 from speechcli.training.optimizer import build_optimizer, clip_gradients, learning_rate, set_learning_rate
 from speechcli.training.options import OptimizerSection
 
@@ -28,9 +32,10 @@ def test_without_a_warm_up_the_first_step_has_the_highest_rate():
     assert learning_rate(OptimizerSection(learning_rate=2.0, warmup_steps=0), 0, 0.0) == 2.0
 
 
-def test_norms_and_biases_have_no_weight_decay_and_the_encoder_its_own_rate():
+def test_norms_and_biases_have_no_weight_decay_and_each_part_its_own_rate():
     model = TinyModel()
-    optimizer = build_optimizer(model, OptimizerSection(weight_decay=0.1, encoder_scale=0.5))
+    options = OptimizerSection(weight_decay=0.1, encoder_scale=0.5, bridge_scale=3.0, decoder_scale=2.0)
+    optimizer = build_optimizer(model, options)
     set_learning_rate(optimizer, 1.0)
     found = {}
     for group in optimizer.param_groups:
@@ -39,8 +44,8 @@ def test_norms_and_biases_have_no_weight_decay_and_the_encoder_its_own_rate():
             found[name] = (group["weight_decay"], group["lr"])
     assert found["encoder.0.weight"] == (0.1, 0.5)
     assert found["encoder.0.bias"] == found["encoder.1.weight"] == (0.0, 0.5)
-    assert found["decoder.weight"] == (0.1, 1.0)
-    assert found["ctc_head.bias"] == (0.0, 1.0)
+    assert found["decoder.weight"] == (0.1, 2.0)
+    assert found["ctc_head.bias"] == (0.0, 3.0)
 
 
 def test_gradients_are_clipped_to_a_norm_that_is_told():
@@ -61,7 +66,46 @@ def test_frozen_parts_do_not_learn_and_thaw_again():
 
 
 def test_a_part_that_the_model_lacks_is_refused():
-    with pytest.raises(UsageError, match="no 'adapter'"):
-        freeze(TinyModel(), ("adapter",))
+    with pytest.raises(UsageError, match="no 'projection'"):
+        freeze(TinyModel(), ("projection",))
     with pytest.raises(UsageError, match="Something must learn"):
         freeze(TinyModel(), ("encoder", "decoder", "ctc_head"))
+
+
+def test_a_pattern_freezes_what_it_matches():
+    model = TinyModel()
+    freeze(model, ("*.bias",))
+    learning = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert learning == ["encoder.0.weight", "encoder.1.weight", "decoder.weight", "ctc_head.weight"]
+    with pytest.raises(UsageError, match="no '\\*.ffn.\\*'"):
+        freeze(model, ("*.ffn.*",))
+
+
+def test_lna_learns_norms_attention_and_the_bridge_only(tmp_path):
+    save_tiny_model(tmp_path / "model")
+    model = load(tmp_path / "model").model
+    freeze(model, (), learn="lna")
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    kinds = {re.sub(r"(encoder|decoder)\.|layers\.\d+\.|\.(weight|bias)$", "", name) for name in learning}
+    assert kinds == {
+        *(f"self_attn.{name}" for name in ("query", "key", "value", "output", "distances")),
+        *(f"cross_attn.{name}" for name in ("query", "key", "value", "output")),
+        *(f"{name}_norm" for name in ("self_attn", "cross_attn", "ffn", "ffn1", "ffn2", "embedding")),
+        *("norm", "projection.norm", "conv.norm", "conv.depthwise_norm"),
+    }
+    freeze(model, ("decoder",), learn="lna")
+    assert not any(parameter.requires_grad for parameter in model.decoder.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("encoder.layers.0.ffn.up.weight", "encoder"),
+        ("encoder.adapter.layers.0.weight", "bridge"),
+        ("projection.weight", "bridge"),
+        ("ctc_head.bias", "bridge"),
+        ("decoder.tokens.weight", "decoder"),
+    ],
+)
+def test_every_parameter_belongs_to_encoder_bridge_or_decoder(name, expected):
+    assert region(name) == expected
