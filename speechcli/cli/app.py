@@ -17,6 +17,7 @@ from speechcli.cli.average import average
 from speechcli.cli.evaluate import evaluate
 from speechcli.cli.info import info
 from speechcli.cli.init import init
+from speechcli.cli.report import report
 from speechcli.cli.train import train
 from speechcli.cli.transcribe import transcribe
 from speechcli.cli.translate import translate
@@ -58,6 +59,7 @@ app.command("translate")(translate)
 app.command("evaluate")(evaluate)
 app.command("info")(info)
 app.command("average")(average)
+app.command("report")(report)
 
 
 class _Terminated(BaseException):

@@ -321,6 +321,11 @@ Hypotheses = Annotated[
     _on(_OUTPUT, "--hypotheses", help="Write references and hypotheses here, as JSON lines.", metavar="FILE"),
 ]
 
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.", show_default=False)]
+Page = Annotated[
+    Path | None, _on(_OUTPUT, "--output", "-o", help="File to write. Absent: report.html in the run.", metavar="FILE")
+]
+
 Averaged = Annotated[
     list[Path], typer.Argument(metavar="RUN|MODEL...", help="Folder of a run, or of models.", show_default=False)
 ]

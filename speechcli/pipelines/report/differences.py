@@ -1,0 +1,34 @@
+"""Word-level differences between a reference and what a model wrote, as HTML."""
+
+from html import escape
+
+import jiwer
+
+
+def marked(reference: str, hypothesis: str) -> str:
+    """Return the hypothesis with its errors marked: `<del>` words are missing, `<ins>` words should not be there.
+
+    The words are aligned as word errors are counted; texts without spaces are aligned by characters.
+    """
+    words = " " in reference.strip() or " " in hypothesis.strip() or reference.strip().isascii()
+    wanted, written = _units(reference, words), _units(hypothesis, words)
+    between = " " if words else ""
+    if not wanted or not written:
+        return between.join([*_tagged("del", wanted, between), *_tagged("ins", written, between)])
+    parts: list[str] = []
+    for chunk in jiwer.process_words(" ".join(wanted), " ".join(written)).alignments[0]:
+        theirs = wanted[chunk.ref_start_idx : chunk.ref_end_idx]
+        ours = written[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        if chunk.type == "equal":
+            parts.append(escape(between.join(ours)))
+        else:
+            parts += [*_tagged("del", theirs, between), *_tagged("ins", ours, between)]
+    return between.join(parts)
+
+
+def _units(text: str, words: bool) -> list[str]:
+    return text.split() if words else list("".join(text.split()))
+
+
+def _tagged(tag: str, units: list[str], between: str) -> list[str]:
+    return [f"<{tag}>{escape(between.join(units))}</{tag}>"] if units else []

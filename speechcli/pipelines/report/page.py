@@ -1,0 +1,172 @@
+"""The page about a run: one HTML file without scripts, light or dark as the reader's system is."""
+
+from collections.abc import Sequence
+from html import escape
+from string import Template
+
+from speechcli.pipelines.report.attention import Looked
+from speechcli.pipelines.report.charts import Series, heat_map, line_chart, number
+from speechcli.pipelines.report.differences import marked
+from speechcli.pipelines.report.history import Event, History
+
+BETTER = {"wer": "lower is better", "cer": "lower is better", "bleu": "higher is better", "chrf": "higher is better"}
+
+
+def make_page(template: str, name: str, history: History, options: str, looked: Looked | None, missing: str) -> str:
+    """Put a page together.
+
+    Args:
+        template: the page with places for `title`, `summary`, `body`.
+        name: of the run.
+        history: what the log says.
+        options: text of the run's `options.toml`.
+        looked: where the model looked in one recording; None: it could not be asked.
+        missing: why it could not be asked.
+    """
+    sections = [
+        _section("Scores", _scores(history)),
+        _section("Training", _training(history)),
+        _section("Examples", _examples(history)),
+        _section("Where the model looks", _pictures(looked) if looked else f"<p>{escape(missing)}</p>"),
+        _section("Warnings", _warnings(history)),
+        _section("Options", f"<details><summary>options.toml</summary><pre>{escape(options)}</pre></details>"),
+    ]
+    return Template(template).substitute(title=escape(name), summary=_summary(history), body="".join(sections))
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{title}</h2>{content}</section>" if content else ""
+
+
+def _summary(history: History) -> str:
+    start, best = history.starts[-1], history.best
+    last = history.steps[-1] if history.steps else None
+    tiles = [("steps", f"{history.step:,}", f"{last['done']:.0%} of the run" if last else "")]
+    if best is not None:
+        tiles += [
+            (f"best {metric.upper()}, {pair}", number(round(value, 1)), f"at step {best['step']:,}")
+            for pair, values in best["scores"].items()
+            for metric, value in list(values.items())[:1]
+        ]
+    tiles.append(("audio", f"{start['hours']:.2f} h", f"{start['utterances']:,} recordings"))
+    share = start["learning"] / max(start["parameters"], 1)
+    tiles.append(("weights", _count(start["parameters"]), f"{share:.0%} of them learn"))
+    if last is not None:
+        tiles.append(("time", _duration(last["seconds"]), f"{start['device']}, {start['dtype']}"))
+        tiles.append(("speed", f"{_mean_rate(history):,.0f} ×", "real time"))
+        if last["skipped"]:
+            tiles.append(("skipped steps", f"{last['skipped']:,}", "not finite"))
+    cells = "".join(
+        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd><small>{escape(note)}</small></div>"
+        for label, value, note in tiles
+    )
+    return f'<dl class="tiles">{cells}</dl>'
+
+
+def _scores(history: History) -> str:
+    pairs = sorted({pair for event in history.evaluations for pair in event["scores"]})
+    charts = []
+    for metrics in (("wer", "cer"), ("bleu", "chrf")):
+        for metric in metrics:
+            series = [Series(pair, history.scores(pair, metric)) for pair in pairs]
+            charts.append(line_chart(metric.upper(), [one for one in series if one.points], note=BETTER[metric]))
+    return _grid(charts)
+
+
+def _training(history: History) -> str:
+    names = dict.fromkeys(name for event in history.steps for name in event["losses"] if name != "accuracy")
+    charts = [
+        line_chart(
+            f"Loss: {name.replace('_', ' ')}",
+            [
+                Series("training", history.losses(history.steps, name), smooth=True),
+                Series("dev", history.losses(history.evaluations, name)),
+            ],
+        )
+        for name in names
+    ]
+    accuracy = [
+        Series("training", history.losses(history.steps, "accuracy"), smooth=True),
+        Series("dev", history.losses(history.evaluations, "accuracy")),
+    ]
+    charts.append(line_chart("Accuracy", accuracy, note="share of next tokens that are right"))
+    for key, title, note in (
+        ("learning_rate", "Learning rate", ""),
+        ("gradient_norm", "Gradient", "norm before clipping"),
+        ("audio_rate", "Throughput", "seconds of audio a second"),
+    ):
+        points = [(event["step"], event[key]) for event in history.steps]
+        charts.append(line_chart(title, [Series(title, points, smooth=key == "gradient_norm")], note=note))
+    return _grid(charts)
+
+
+def _examples(history: History) -> str:
+    if not history.evaluations or not history.evaluations[-1]["samples"]:
+        return ""
+    rows = [_example(sample, history.evaluations) for sample in history.evaluations[-1]["samples"]]
+    key = '<p class="legend"><del>left out</del> <ins>put in</ins> of the last evaluation</p>'
+    return key + "".join(rows)
+
+
+def _example(sample: Event, evaluations: Sequence[Event]) -> str:
+    same = (sample["id"], sample["language"])
+    earlier = [
+        (event["step"], found["hypothesis"])
+        for event in evaluations[:-1]
+        for found in event["samples"]
+        if (found["id"], found["language"]) == same
+    ]
+    steps = "".join(
+        f"<tr><td>{step:,}</td><td dir='auto'>{marked(sample['reference'], text)}</td></tr>" for step, text in earlier
+    )
+    before = f"<details><summary>earlier</summary><table>{steps}</table></details>" if steps else ""
+    return (
+        f'<article class="example"><header>{escape(sample["id"])} <small>{escape(sample["language"])}</small></header>'
+        f'<p dir="auto" class="reference">{escape(sample["reference"])}</p>'
+        f'<p dir="auto" class="hypothesis">{marked(sample["reference"], sample["hypothesis"])}</p>{before}</article>'
+    )
+
+
+def _pictures(looked: Looked) -> str:
+    seconds = looked.utterance.seconds
+    maps = [
+        heat_map(
+            f"Cross-attention{f', {language}' if language else ''}",
+            weights / max(float(weights.max()), 1e-9),
+            tokens,
+            seconds=seconds,
+            note="each token of the right text over time; mean of all layers and heads",
+        )
+        for language, tokens, weights in looked.attention
+    ]
+    if looked.ctc is not None:
+        tokens, probabilities = looked.ctc
+        note = "probability of each token of the transcript over time"
+        maps.append(heat_map("CTC", probabilities, tokens, seconds=seconds, note=note))
+    return f"<p><code>{escape(looked.utterance.id)}</code>, {seconds:.2f} s</p>{''.join(maps)}"
+
+
+def _warnings(history: History) -> str:
+    items = "".join(f"<li>{escape(message)}</li>" for message in dict.fromkeys(history.warnings))
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def _grid(charts: Sequence[str]) -> str:
+    drawn = "".join(charts)
+    return f'<div class="charts">{drawn}</div>' if drawn else ""
+
+
+def _mean_rate(history: History) -> float:
+    return sum(float(event["audio_rate"]) for event in history.steps) / len(history.steps)
+
+
+def _count(value: int) -> str:
+    return next(
+        (f"{value / size:.3g} {unit}" for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")) if value >= size),
+        f"{value}",
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes / 60:.1f} h" if minutes >= 90 else f"{minutes:.1f} min" if minutes >= 1 else f"{seconds:.0f} s"

@@ -1,0 +1,64 @@
+"""Write the page about a training run."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from speechcli.checkpoints.bundle import load
+from speechcli.data.manifest import Utterance
+from speechcli.errors import InputError, OutputError, SpeechCliError
+from speechcli.pipelines.report.attention import Looked, look
+from speechcli.pipelines.report.history import History, read_history
+from speechcli.pipelines.report.page import make_page
+from speechcli.pipelines.training_data import read_manifests
+from speechcli.training.merge import RUN_OPTIONS, merge_options
+
+
+def write_report(run: Path, output: Path | None = None) -> Path:
+    """Write one self-contained HTML page: curves, scores, examples, and where the model looks.
+
+    Args:
+        run: the folder of a run, finished or not.
+        output: the file to write; None: `report.html` in the run's folder.
+
+    Returns:
+        the file
+
+    Raises:
+        InputError: if the folder holds no run.
+        OutputError: if the file cannot be written.
+    """
+    history = read_history(run)
+    looked, missing = _looked(run, history)
+    path = run / "report.html" if output is None else output
+    try:
+        options = (run / RUN_OPTIONS).read_text(encoding="utf-8") if (run / RUN_OPTIONS).is_file() else ""
+        template = files("speechcli.pipelines.report").joinpath("page.html").read_text(encoding="utf-8")
+        page = make_page(template, run.resolve().name, history, options, looked, missing)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    return path
+
+
+def _looked(run: Path, history: History) -> tuple[Looked | None, str]:
+    """Look at one dev recording with the run's best model, or say why that is not possible."""
+    folder = next((run / name for name in ("best", "last") if (run / name).is_dir()), None)
+    if folder is None:
+        return None, "No model has been saved yet."
+    try:
+        return look(load(folder), _example(run, history)), ""
+    except SpeechCliError as error:
+        return None, error.message
+
+
+def _example(run: Path, history: History) -> Utterance:
+    """Return the dev recording to look at: of those shown as samples, one with a transcript if there is one."""
+    options = merge_options(run=run).options
+    if not options.data.dev:
+        raise InputError("The run had no dev manifest, so there is no recording to look at.")
+    utterances = [
+        utterance for _, utterance in read_manifests(options.data.dev, options, lambda _: None, limit_seconds=False)
+    ]
+    shown = {sample["id"] for event in history.evaluations[-1:] for sample in event["samples"]}
+    return max(utterances, key=lambda one: (one.id in shown, one.transcript is not None, bool(one.targets)))
