@@ -1,6 +1,7 @@
 """The page about a run."""
 
 import json
+import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
@@ -195,6 +196,12 @@ def test_a_chart_leaves_out_what_is_not_finite_and_is_empty_without_points():
     assert line_chart("x", [Series("a", [(1, float("nan"))])]) == ""
     drawn = line_chart("x", [Series("a", [(1, 1.0), (2, float("inf")), (3, 2.0)])])
     assert drawn.count("<circle") == 2 and "nan" not in drawn and "inf" not in drawn
+
+
+def test_the_smooth_line_neither_lags_nor_moves_a_straight_one():
+    drawn = line_chart("x", [Series("a", [(i, 2.0 * i) for i in range(100)], smooth=True)])
+    faint, smooth = re.findall(r' d="([^"]*)"', drawn)
+    assert smooth == faint
 
 
 def test_thousands_of_steps_are_drawn_as_a_few_hundred_points():

@@ -151,11 +151,12 @@ def _path(points: Sequence[tuple[float, float]], x: _Scale, y: _Scale) -> str:
 
 
 def _running_mean(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    keep, mean = 1.0 - 1.0 / max(len(points) / 25, 3), points[0][1]
+    """Replace each value by the mean of its neighbours, a twentieth of the run together."""
+    values = [value for _, value in points]
     smooth = []
-    for step, value in points:
-        mean = keep * mean + (1.0 - keep) * value
-        smooth.append((step, mean))
+    for place, (step, _) in enumerate(points):
+        reach = min(max(len(points) // 40, 1), place, len(points) - 1 - place)  # as far to both sides
+        smooth.append((step, float(np.mean(values[place - reach : place + reach + 1]))))
     return smooth
 
 

@@ -44,7 +44,7 @@ def _summary(history: History) -> str:
     tiles = [("steps", f"{history.step:,}", f"{last['done']:.0%} of the run" if last else "")]
     if best is not None:
         tiles += [
-            (f"best {metric.upper()}, {pair}", number(round(value, 1)), f"at step {best['step']:,}")
+            (f"best {metric.upper()}, {_arrow(pair)}", number(round(value, 1)), f"at step {best['step']:,}")
             for pair, values in best["scores"].items()
             for metric, value in list(values.items())[:1]
         ]
@@ -68,7 +68,7 @@ def _scores(history: History) -> str:
     charts = []
     for metrics in (("wer", "cer"), ("bleu", "chrf")):
         for metric in metrics:
-            series = [Series(pair, history.scores(pair, metric)) for pair in pairs]
+            series = [Series(_arrow(pair), history.scores(pair, metric)) for pair in pairs]
             charts.append(line_chart(metric.upper(), [one for one in series if one.points], note=BETTER[metric]))
     return _grid(charts)
 
@@ -158,6 +158,10 @@ def _grid(charts: Sequence[str]) -> str:
 
 def _mean_rate(history: History) -> float:
     return sum(float(event["audio_rate"]) for event in history.steps) / len(history.steps)
+
+
+def _arrow(pair: str) -> str:
+    return pair.replace("->", " → ")
 
 
 def _count(value: int) -> str:
