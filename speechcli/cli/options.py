@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from speechcli.pipelines.options import FORMATS
+from speechcli.pipelines.options import FORMATS, Shard
 
 _MODEL, _INPUT, _DECODING, _OUTPUT = "Model", "Input", "Decoding", "Output"
 
@@ -231,6 +231,17 @@ ModelDir = Annotated[
 ]
 Overwrite = Annotated[bool, _on(_OUTPUT, "--overwrite/--no-overwrite", help="Replace files that are there.")]
 Resume = Annotated[bool, _on(_OUTPUT, "--resume/--no-resume", help="Skip what is done, as the journal says.")]
+Part = Annotated[
+    Shard,
+    _on(
+        _OUTPUT,
+        "--shard",
+        help="Do the i-th of n parts of the inputs; each part is another process's.",
+        metavar="I/N",
+        parser=Shard.parse,
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, _on(_OUTPUT, "--json", help="Print JSON.")]
 Progress = Annotated[
     Literal["auto", "bar", "plain", "json", "none"],

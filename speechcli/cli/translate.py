@@ -48,6 +48,7 @@ def translate(
     output_dir: o.OutputDir = None,
     overwrite: o.Overwrite = False,
     resume: o.Resume = True,
+    shard: o.Part = "1/1",  # type: ignore[assignment]  # typer parses it
     progress: o.Progress = "auto",
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,

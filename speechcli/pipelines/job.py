@@ -7,23 +7,26 @@ from typing import Any, Protocol
 from speechcli import __version__
 from speechcli.errors import UsageError
 from speechcli.pipelines.inputs import Inputs, Source, find_inputs
-from speechcli.pipelines.journal import FailureList, Journal
+from speechcli.pipelines.journal import FailureList, Journal, journal_path
+from speechcli.pipelines.lock import locked
 from speechcli.pipelines.options import ModelOptions, OutputOptions, SpeechOptions
-from speechcli.pipelines.outcome import JobReport, Outcome, Report, in_order, silent
+from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Report, in_order, silent
 from speechcli.pipelines.outputs import Output, make_folder, plan_outputs, refuse_overwriting, write_atomically
 from speechcli.pipelines.stream import Sink, Stream
+from speechcli.training.signals import StopSignals
 from speechcli.writers import WRITERS
 
 
 class Listens(Protocol):
     """A loaded model, as `speechcli.pipelines.listen.Listener`."""
 
-    def listen(self, sources: Sequence[Source]) -> Iterator[Outcome]:
-        """Yield what became of each recording."""
+    def listen(self, sources: Sequence[Source], stop: Callable[[], bool] = ...) -> Iterator[Outcome]:
+        """Yield what became of each recording; stop early when told."""
         ...
 
 
 Open = Callable[[SpeechOptions, Report], Listens]
+Work = tuple[Source, tuple[Output, ...]]
 
 
 def open_listener(options: SpeechOptions, report: Report) -> Listens:
@@ -61,7 +64,7 @@ def run_job(
         raise UsageError("A manifest names files, but standard input has no name.", hint="Give the file itself.")
     if outputs.output_dir is None:
         return _to_stream(options, outputs.formats[0], inputs, sink, report, open_model)
-    return _FolderJob(options, outputs, outputs.output_dir, inputs, report).run(open_model)
+    return _to_folder(options, outputs, outputs.output_dir, inputs, report, open_model)
 
 
 def _to_stream(
@@ -72,7 +75,7 @@ def _to_stream(
     several = tuple(names) != options.inputs.inputs or len(names) > 1
     stream = Stream(sink, kind, several_inputs=several, targets=options.targets)
     result = JobReport()
-    for outcome in _all_outcomes(inputs, in_order(open_model(options, report).listen(inputs.sources))):
+    for outcome in _all_outcomes(inputs.failures, in_order(open_model(options, report).listen(inputs.sources))):
         if outcome.failure is not None:
             report(outcome.failure)
         else:
@@ -82,62 +85,69 @@ def _to_stream(
     return result
 
 
+def _to_folder(
+    options: SpeechOptions, outputs: OutputOptions, folder: Path, inputs: Inputs, report: Report, open_model: Open
+) -> JobReport:
+    # All outputs are named, whichever part is done here: each part calls them the same.
+    plan = plan_outputs(inputs.sources, folder, outputs.formats, options.targets)
+    part = outputs.shard.of(list(zip(inputs.sources, plan, strict=True)))
+    missing = outputs.shard.of(inputs.failures)
+    make_folder(folder)
+    with locked(journal_path(folder, outputs.shard)), StopSignals() as signals:
+        return _FolderJob(options, outputs, folder, report).run(part, missing, open_model, lambda: signals.received)
+
+
 class _FolderJob:
     """One output file for each recording, target language and format."""
 
-    def __init__(
-        self, options: SpeechOptions, outputs: OutputOptions, folder: Path, inputs: Inputs, report: Report
-    ) -> None:
-        self._options = options
-        self._inputs = inputs
-        self._report = report
-        plan = plan_outputs(inputs.sources, folder, outputs.formats, options.targets)
-        make_folder(folder)
-        self._journal = Journal(folder, model=_identity(options.model), options=options.chosen())
-        self._failures = FailureList(folder)
-        self._work = [
-            (source, files)
-            for source, files in zip(inputs.sources, plan, strict=True)
-            if not (outputs.resume and self._journal.done(source, files))
-        ]
-        if not outputs.overwrite:
-            refuse_overwriting(self._foreign(redo=not outputs.resume))
+    def __init__(self, options: SpeechOptions, outputs: OutputOptions, folder: Path, report: Report) -> None:
+        self._options, self._outputs, self._report = options, outputs, report
+        self._journal = Journal(folder, model=_identity(options.model), options=options.chosen(), shard=outputs.shard)
+        self._failures = FailureList(folder, outputs.shard)
 
-    def run(self, open_model: Open) -> JobReport:
-        """Do what is not done yet."""
-        result = JobReport(skipped=len(self._inputs.sources) - len(self._work))
-        sources = [source for source, _ in self._work]
-        heard = open_model(self._options, self._report).listen(sources) if sources else iter(())
-        for outcome in _all_outcomes(self._inputs, heard):
-            self._take(outcome)
+    def run(
+        self, part: Sequence[Work], missing: Sequence[Failure], open_model: Open, stop: Callable[[], bool]
+    ) -> JobReport:
+        """Do what is not done yet, until told to stop."""
+        work = [each for each in part if not (self._outputs.resume and self._journal.done(*each))]
+        if not self._outputs.overwrite:
+            refuse_overwriting(self._foreign(work))
+        result = JobReport(skipped=len(part) - len(work), left=len(work))
+        sources = [source for source, _ in work]
+        heard = open_model(self._options, self._report).listen(sources, stop) if sources else iter(())
+        for outcome in _all_outcomes(missing, heard):
+            self._take(outcome, work)
             result.count(outcome)
-        self._failures.finish()
+            result.left -= outcome.index >= 0
+        if not result.left:
+            self._failures.finish()
         return result
 
-    def _foreign(self, *, redo: bool) -> list[Output]:
+    def _foreign(self, work: Sequence[Work]) -> list[Output]:
         """Return the outputs that this job has no right to replace without being told so."""
+        redo = not self._outputs.resume
         return [
             output
-            for source, files in self._work
+            for source, files in work
             for output in files
             if not (self._journal.started(source, output) or (redo and self._journal.knows(output)))
         ]
 
-    def _take(self, outcome: Outcome) -> None:
+    def _take(self, outcome: Outcome, work: Sequence[Work]) -> None:
         if outcome.failure is not None:
             self._report(outcome.failure)
             self._failures.add(outcome.failure)
         else:
-            source, files = self._work[outcome.index]
+            source, files = work[outcome.index]
             self._journal.add(source, files, done=False)
             for output in files:
                 write_atomically(output.path, WRITERS[output.format].write(outcome.transcripts[output.target]))
             self._journal.add(source, files, done=True)
 
 
-def _all_outcomes(inputs: Inputs, heard: Iterator[Outcome]) -> Iterator[Outcome]:
+def _all_outcomes(missing: Sequence[Failure], heard: Iterator[Outcome]) -> Iterator[Outcome]:
     """Yield the inputs that are not there, then what became of the others."""
-    for failure in inputs.failures:
+    for failure in missing:
         yield Outcome(-1, (), failure)
     yield from heard
 

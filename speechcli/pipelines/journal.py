@@ -2,15 +2,19 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from speechcli.audio.inside import outer_file
 from speechcli.pipelines.inputs import Source
+from speechcli.pipelines.options import Shard
 from speechcli.pipelines.outcome import Failure
-from speechcli.pipelines.outputs import FAILURES, JOURNAL, Output, output_error
+from speechcli.pipelines.outputs import Output, output_error
 from speechcli.writers import json_line
+
+WHOLE = Shard(1, 1)
 
 
 class Journal:
@@ -18,25 +22,30 @@ class Journal:
 
     A line holds the input (path, size, time of change), the model, the options, the outputs, and whether they are
     done. The last line about an output counts; a line that a crash cut short is passed over. The line before makes
-    outputs known as ours that a crash left without the line after.
+    outputs known as ours that a crash left without the line after. A part of a job writes `speechcli.i-of-n.jsonl`, and
+    reads what all parts wrote.
 
     Args:
         folder: the output folder.
         model: name of the model, and what tells another version of it.
         options: everything else that decides the text.
+        shard: the part of the job.
 
     Raises:
         OutputError: the journal is there but cannot be read.
     """
 
-    def __init__(self, folder: Path, *, model: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, *, model: Mapping[str, Any], options: Mapping[str, Any], shard: Shard = WHOLE
+    ) -> None:
         self._folder = folder
-        self._path = folder / JOURNAL
+        self._path = journal_path(folder, shard)
         self._same = {"model": dict(model), "options": dict(options)}
         self._makers: dict[str, dict[str, Any]] = {}
-        for line in _read(self._path):
-            maker = {key: value for key, value in line.items() if key != "outputs"}
-            self._makers.update(dict.fromkeys(line["outputs"], maker))
+        for path in _oldest_first(folder):
+            for line in _read(path):
+                maker = {key: value for key, value in line.items() if key != "outputs"}
+                self._makers.update(dict.fromkeys(line["outputs"], maker))
 
     def knows(self, output: Output) -> bool:
         """Whether an earlier run wrote this file."""
@@ -85,10 +94,10 @@ class Journal:
 
 
 class FailureList:
-    """`failures.jsonl` in an output folder: one line for each input that failed in the latest run."""
+    """`failures.jsonl`, or `failures.i-of-n.jsonl`: a line for each input that failed in the latest run."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / FAILURES
+    def __init__(self, folder: Path, shard: Shard = WHOLE) -> None:
+        self._path = folder / _named("failures", shard)
         self._count = 0
 
     def add(self, failure: Failure) -> None:
@@ -112,6 +121,21 @@ class FailureList:
                 self._path.unlink(missing_ok=True)
             except OSError as error:
                 raise output_error(self._path, error) from error
+
+
+def journal_path(folder: Path, shard: Shard) -> Path:
+    """Return where a job, or a part of one, keeps its journal."""
+    return folder / _named("speechcli", shard)
+
+
+def _named(stem: str, shard: Shard) -> str:
+    return f"{stem}.jsonl" if shard.count == 1 else f"{stem}.{shard}.jsonl"
+
+
+def _oldest_first(folder: Path) -> list[Path]:
+    """Return the journals of all parts of jobs in a folder."""
+    paths = [path for path in folder.glob("speechcli*.jsonl") if re.fullmatch(r"(\.\d+-of-\d+)?", path.stem[9:])]
+    return sorted(paths, key=lambda path: path.stat().st_mtime_ns)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

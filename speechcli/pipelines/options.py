@@ -1,13 +1,16 @@
 """What `transcribe` and `translate` are told. Importing this costs nothing: no torch, no audio library."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from speechcli.errors import UsageError
 from speechcli.text.languages import language_code
+
+Item = TypeVar("Item")
 
 FORMATS = ("txt", "json", "jsonl", "srt", "vtt", "tsv", "manifest")
 
@@ -152,6 +155,35 @@ class DecodingOptions:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """One part of a job that several processes or machines divide among them, without talking to each other."""
+
+    number: int
+    """Counted from 1."""
+    count: int
+    """Of parts."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read `i/n`.
+
+        Raises:
+            UsageError: it is something else, or i is not from 1 to n.
+        """
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+        shard = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
+        _check(1 <= shard.number <= shard.count, "--shard", "i/n with i from 1 to n", text)
+        return shard
+
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return this part's items."""
+        return items[self.number - 1 :: self.count]
+
+    def __str__(self) -> str:
+        return f"{self.number}-of-{self.count}"
+
+
+@dataclass(frozen=True)
 class OutputOptions:
     """Where the text goes."""
 
@@ -163,8 +195,12 @@ class OutputOptions:
     """Replace files that are there."""
     resume: bool = True
     """Skip what the journal in the output folder says is done."""
+    shard: Shard = Shard(1, 1)
+    """The part of the inputs that is done here."""
 
     def __post_init__(self) -> None:
+        if self.output_dir is None and self.shard.count > 1:
+            raise UsageError("`--shard` divides the files of an output folder, but there is none.", hint="-o DIR")
         if self.output_dir is None and len(self.formats) > 1:
             raise UsageError(
                 f"Standard output takes one format, but got {', '.join(self.formats)}.",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from speechcli.errors import AllInputsFailed, OutOfMemory, SomeInputsFailed, SpeechCliError
+from speechcli.errors import AllInputsFailed, OutOfMemory, SomeInputsFailed, SpeechCliError, Stopped
 from speechcli.transcript import Transcript
 
 
@@ -100,6 +100,8 @@ class JobReport:
     """Seconds of audio in the inputs that gave text."""
     failures: list[Failure] = field(default_factory=list)
     """Inputs that gave none."""
+    left: int = 0
+    """Inputs that a signal left for another run."""
 
     def count(self, outcome: Outcome) -> None:
         """Add what became of one input."""
@@ -113,10 +115,16 @@ class JobReport:
         """Turn failures into the exit code of the job.
 
         Raises:
+            Stopped: a signal came, and another run can go on.
             OutOfMemory: one input or more did not fit into memory, even alone.
             AllInputsFailed: nothing was done.
             SomeInputsFailed: something was done.
         """
+        if self.left:
+            raise Stopped(
+                f"A signal stopped the job before {self.left} of its inputs.",
+                hint="The same command goes on from here.",
+            )
         if not self.failures:
             return
         failed, total = len(self.failures), len(self.failures) + self.done + self.skipped

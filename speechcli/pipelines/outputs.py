@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
@@ -13,8 +15,9 @@ from speechcli.errors import OutputError, UsageError
 from speechcli.pipelines.inputs import Source
 from speechcli.pipelines.options import target_labels
 
-JOURNAL = "speechcli.jsonl"
-FAILURES = "failures.jsonl"
+# What a job keeps beside its outputs; parts of a job have their own.
+_OURS = re.compile(r"(speechcli|failures)(\.\d+-of-\d+)?")
+LONGEST_NAME = 255
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -34,7 +37,7 @@ def plan_outputs(
     """Name every output file: the input tree, with a new extension.
 
     Inputs that would get the same name keep their extension (`talk.wav.txt`, `talk.mp3.txt`). With several target
-    languages the target stands in the name (`talk.es.txt`).
+    languages the target stands in the name (`talk.es.txt`). A name too long for a file system is shortened.
 
     Raises:
         UsageError: two inputs would still write the same file.
@@ -42,7 +45,7 @@ def plan_outputs(
     labels = [f".{label}" for label in target_labels(targets)] if len(targets) > 1 else [""]
     plan = [
         tuple(
-            Output(directory / stem.parent / f"{stem.name}{label}.{kind}", target, kind)
+            Output(directory / stem.parent / _fitting(stem.name, f"{label}.{kind}"), target, kind)
             for target, label in enumerate(labels)
             for kind in formats
         )
@@ -125,8 +128,21 @@ def is_full(error: OSError) -> bool:
 def _stems(places: Sequence[PurePath]) -> list[PurePath]:
     bare = [_without_extension(place) for place in places]
     shared = Counter(bare)
-    taken = {PurePath(Path(name).stem) for name in (JOURNAL, FAILURES)}
-    return [place if shared[stem] > 1 or stem in taken else stem for place, stem in zip(places, bare, strict=True)]
+    return [
+        place if shared[stem] > 1 or _OURS.fullmatch(str(stem)) else stem
+        for place, stem in zip(places, bare, strict=True)
+    ]
+
+
+def _fitting(stem: str, ending: str) -> str:
+    """Return a file name of at most 255 bytes; what is cut off is told apart by a digest of the whole."""
+    encoded = os.fsencode(stem)
+    room = LONGEST_NAME - len(os.fsencode(ending))
+    if len(encoded) <= room:
+        return stem + ending
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    # Half a character at the cut is left out.
+    return encoded[: room - len(digest) - 1].decode("utf-8", "ignore") + f"-{digest}{ending}"
 
 
 def _without_extension(place: PurePath) -> PurePath:

@@ -1,6 +1,7 @@
 """The command as a process: what only shows from outside."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,23 @@ def test_a_full_disk_behind_standard_output_is_exit_code_8(folder):
         result = run("transcribe", "a.wav", "-m", "model", cwd=folder, stdout=full)
     assert result.returncode == 8
     assert result.stderr == b"error: Standard output cannot be written: No space left on device.\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_folder_job_that_can_go_on(folder, tmp_path, number):
+    command = [sys.executable, "-m", "speechcli", "transcribe", "a.wav", "-", "-m", "model", "-o", tmp_path]
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": PACKAGE}
+    with subprocess.Popen(
+        [*map(str, command), "--progress", "json"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=variables,
+        cwd=folder,
+    ) as process:
+        assert b'"loaded"' in process.stderr.readline()  # now it waits for standard input
+        process.send_signal(number)
+        _, errors = process.communicate((folder / "a.wav").read_bytes(), timeout=60)
+    assert process.returncode == 75, errors.decode()
+    assert b"error: A signal stopped the job before 2 of its inputs." in errors
+    result = run("transcribe", "a.wav", "-m", "model", "-o", tmp_path, cwd=folder)
+    assert result.returncode == 0 and (tmp_path / "a.txt").exists()

@@ -1,10 +1,23 @@
+import errno
 import json
+import os
+import signal
 
 import pytest
 
-from speechcli.errors import AllInputsFailed, InputError, OutOfMemory, OutputError, SomeInputsFailed, UsageError
+from speechcli.errors import (
+    AllInputsFailed,
+    InputError,
+    OutOfMemory,
+    OutputError,
+    SomeInputsFailed,
+    Stopped,
+    UsageError,
+)
 from speechcli.pipelines.job import run_job
-from speechcli.pipelines.options import InputOptions, OutputOptions, TranscribeOptions, TranslateOptions
+from speechcli.pipelines.journal import journal_path
+from speechcli.pipelines.lock import locked
+from speechcli.pipelines.options import InputOptions, OutputOptions, Shard, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.outcome import Failure, JobReport, Outcome
 from speechcli.transcript import Segment, Transcript
 
@@ -15,19 +28,25 @@ class Ears:
     def __init__(self):
         self.heard = []
         self.opened = 0
-        self.break_at = None
+        self.break_at = self.signal_at = None
+        self.signals = 1
 
     def open(self, options, report):
         self.opened += 1
         self.targets = options.targets or ("",)
         return self
 
-    def listen(self, sources):
+    def listen(self, sources, stop=lambda: False):
         for index in reversed(range(len(sources))):
             name = sources[index].name
             text = "spoken" if sources[index].path is None else sources[index].path.read_text()
+            if stop():
+                return
             if text == self.break_at:
                 raise KeyboardInterrupt
+            if text == self.signal_at:
+                for _ in range(self.signals):
+                    signal.raise_signal(signal.SIGINT)
             self.heard.append(name)
             if "bad" in text:
                 yield Outcome(index, (), Failure(name, "It is bad.", None, 7 if "big" in text else 4))
@@ -135,6 +154,94 @@ def test_second_run_after_an_interruption_does_the_rest(work, ears, tmp_path):
     ears.break_at, ears.heard = None, []
     report, _ = work("in", out="out")
     assert (report.done, report.skipped, ears.heard) == (1, 2, ["in/a.wav"])
+
+
+def test_a_signal_lets_the_batch_finish_and_leaves_the_rest_to_another_run(work, ears):
+    ears.signal_at = "two"
+    report, _ = work("in", out="out")
+    assert (report.done, report.left, ears.heard) == (2, 1, ["in/c.wav", "in/b/b.wav"])
+    with pytest.raises(Stopped, match="before 1 of its inputs") as caught:
+        report.check()
+    assert caught.value.exit_code == 75
+    report, _ = work("in", out="out")
+    assert (report.done, report.skipped, report.left, ears.heard[2:]) == (1, 2, 0, ["in/a.wav"])
+
+
+def test_a_signal_in_the_last_batch_is_too_late_and_a_second_one_stops_at_once(work, ears):
+    ears.signal_at = "one"
+    report, _ = work("in", out="out")
+    assert (report.done, report.left) == (3, 0)
+    ears.signals = 2
+    with pytest.raises(KeyboardInterrupt):
+        work("in", out="again")
+
+
+def test_nothing_can_be_resumed_on_standard_output_so_a_signal_stops_at_once(work, ears):
+    ears.signal_at = "three"
+    with pytest.raises(KeyboardInterrupt):
+        work("in")
+
+
+def test_failures_that_were_not_tried_again_stay_listed_after_a_signal(work, ears, tmp_path):
+    (tmp_path / "in" / "a.wav").write_text("bad")
+    work("in", out="out")
+    (tmp_path / "in" / "d.wav").write_text("four")
+    ears.signal_at = "four"
+    assert work("in", out="out")[0].left == 1
+    assert "a.wav" in (tmp_path / "out" / "failures.jsonl").read_text()
+
+
+def test_shards_divide_the_work_and_their_outputs_are_one_tree(work, ears, tmp_path):
+    whole, _ = work("in", "gone.wav", out="whole")
+    reports = [work("in", "gone.wav", out="out", shard=Shard(i, 2))[0] for i in (1, 2)]
+    assert [(report.done, len(report.failures)) for report in reports] == [(2, 1), (1, 0)]
+    files = tree(tmp_path / "out")
+    for i in (1, 2):
+        assert files.pop(f"speechcli.{i}-of-2.jsonl")
+    assert files.pop("failures.1-of-2.jsonl")
+    assert files == {name: text for name, text in tree(tmp_path / "whole").items() if name.endswith(".txt")}
+    ears.heard = []
+    for shard in (Shard(1, 1), Shard(2, 3)):
+        assert work("in", out="out", shard=shard)[0].done == 0
+    assert ears.heard == []
+
+
+def test_shards_call_outputs_the_same_although_only_one_has_the_collision(work, tmp_path):
+    (tmp_path / "in" / "a.mp3").write_text("other")
+    for i in (1, 2, 3, 4):
+        work("in", out="out", shard=Shard(i, 4))
+    assert {"a.mp3.txt", "a.wav.txt"} < set(tree(tmp_path / "out"))
+
+
+def test_a_second_process_on_the_same_folder_is_told_so(work, tmp_path):
+    (tmp_path / "out").mkdir()
+    with locked(journal_path(tmp_path / "out", Shard(1, 1))):
+        with pytest.raises(OutputError, match="by one job at a time, but another one is at work"):
+            work("in", out="out")
+        assert work("in", out="out", shard=Shard(1, 2))[0].done == 2
+    assert os.path.exists(tmp_path / "out" / "speechcli.1-of-2.jsonl")
+    assert not os.path.exists(tmp_path / "out" / "speechcli.jsonl")
+    assert work("in", out="out")[0].done == 1
+
+
+def test_a_disk_that_fills_up_ends_the_job_and_what_is_done_stays(work, monkeypatch, tmp_path):
+    calls = []
+
+    def full_at_the_third(descriptor):
+        calls.append(descriptor)
+        if len(calls) > 4:  # two lines of the journal and an output, then a line of the journal
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_at_the_third)
+    with pytest.raises(OutputError, match="No space left") as caught:
+        work("in", out="out")
+    assert caught.value.exit_code == 8
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert (tmp_path / "out" / "c.txt").read_text() == "three\n"
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    report, _ = work("in", out="out")
+    assert (report.done, report.skipped) == (2, 1)
 
 
 def test_output_that_a_crash_left_unjournaled_is_made_again(work, tmp_path):

@@ -8,6 +8,7 @@ from speechcli.pipelines.options import (
     InputOptions,
     ModelOptions,
     OutputOptions,
+    Shard,
     TranscribeOptions,
     TranslateOptions,
     target_labels,
@@ -71,3 +72,17 @@ def test_labels_are_codes_unless_they_would_be_equal():
 
 def test_several_formats_need_a_folder():
     assert OutputOptions(output_dir=Path("o"), formats=("txt", "json")).formats == ("txt", "json")
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2", "1/2 "])
+def test_a_shard_is_one_of_so_many(text):
+    with pytest.raises(UsageError, match="i/n with i from 1 to n"):
+        Shard.parse(text)
+
+
+def test_shards_are_disjoint_and_complete():
+    items = list(range(10))
+    parts = [list(Shard.parse(f"{i}/4").of(items)) for i in range(1, 5)]
+    assert sorted(sum(parts, [])) == items and parts[1] == [1, 5, 9]
+    with pytest.raises(UsageError, match="output folder"):
+        OutputOptions(shard=Shard(1, 2))

@@ -52,6 +52,15 @@ def test_a_recording_may_be_called_like_the_journal():
     ]
 
 
+def test_a_name_too_long_for_the_file_system_is_shortened_and_still_its_own(tmp_path):
+    places = ["a/" + "ж" * 124 + end + ".wav" for end in ("", "жа", "жб")]
+    names = [name.removeprefix("a/") for (name,) in plan(*places, formats=("jsonl",))]
+    assert names[0] == "ж" * 124 + ".jsonl" and len(set(names)) == 3
+    assert all(245 <= len(name.encode()) <= 255 and name.endswith(".jsonl") for name in names)
+    for name in names:
+        write_atomically(tmp_path / name, b"new")
+
+
 def test_nothing_is_overwritten_unasked(tmp_path):
     (tmp_path / "x.txt").write_text("mine")
     files = plan_outputs([Source(Path("x.wav"), "x.wav", PurePath("x.wav"))], tmp_path, ("txt", "json"), ())[0]
