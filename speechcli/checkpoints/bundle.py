@@ -13,6 +13,7 @@ from speechcli.audio.features import FilterbankFeatures, WaveformFeatures, featu
 from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.convert import check_numbers, to_ours, to_theirs, unread
+from speechcli.checkpoints.language_adapters import apply_adapter, find_adapters, link_adapters
 from speechcli.checkpoints.tensors import read_tensors
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
@@ -21,6 +22,7 @@ from speechcli.families.config import FamilyConfig
 from speechcli.families.family import Copy, tie
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 from speechcli.nn.positions import CountedSinusoidTable, SinusoidalPositions
+from speechcli.text.languages import resolve_language
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
 
@@ -44,6 +46,8 @@ class Bundle:
     """Content of `speechcli.json`: what Hugging Face's files have no place for."""
     unread: dict[str, Tensor] = field(default_factory=dict)
     """Tensors of the file, by key, that no computation reads but transformers expects to find; written back."""
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    """Files with the encoder's adapters for a language, by the model's own tags; `save` takes them along."""
 
 
 def load(
@@ -93,7 +97,27 @@ def load(
         name=name or folder.resolve().name,
         settings=settings,
         unread=unread(config.keys, theirs),
+        adapters=find_adapters(folder),
     )
+
+
+def set_language(bundle: Bundle, name: str) -> str:
+    """Set the encoder's adapters to the language that will be spoken, in place.
+
+    Args:
+        bundle: with adapters.
+        name: a code, an English name or a tag of the model.
+
+    Returns:
+        the model's own tag
+
+    Raises:
+        ModelError: the file of the language is corrupt or does not fit.
+        UsageError: there are no adapters for this language; names those that there are.
+    """
+    tag = resolve_language(name, bundle.adapters)
+    apply_adapter(bundle.model.encoder, bundle.config.encoder_family, bundle.adapters[tag])
+    return tag
 
 
 def save(bundle: Bundle, folder: Path) -> None:
@@ -124,6 +148,7 @@ def save(bundle: Bundle, folder: Path) -> None:
         if bundle.tokenizer is not None:
             bundle.tokenizer.save(stage)
         _write_features(stage, bundle)
+        link_adapters(bundle.adapters, stage)
         files.write_json(stage / files.CONFIG, config.to_dict())
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.bundle import Bundle, assign, default_features, read_features, untie_if_different
 from speechcli.checkpoints.convert import check_numbers, modern_name, to_ours, to_theirs
+from speechcli.checkpoints.language_adapters import find_adapters
 from speechcli.checkpoints.special_ids import SpecialIds, find_ids, generation_defaults
 from speechcli.errors import ModelError
 from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS
@@ -149,7 +150,9 @@ def warm_start(
     sources = dict(_sources(encoder, decoder, config))
     model = _random_model(config, seed)
     report = _warm(model, config, sources)
-    return _bundle(model, config, encoder, vocabulary, found, language), report
+    bundle = _bundle(model, config, encoder, vocabulary, found, language)
+    bundle.adapters = find_adapters(encoder)
+    return bundle, report
 
 
 def read_config(source: str | Path, families: Mapping[str, Family]) -> FamilyConfig:

@@ -1,6 +1,6 @@
 """The language that is spoken, and the one that is written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -19,16 +19,25 @@ class Languages:
         task: `transcribe` writes what is spoken; `translate` writes other languages.
         spoken: the spoken language as the user named it.
         targets: the languages to write, as the user named them.
+        adapters: tags of the languages that the encoder can be set to.
 
     Raises:
         UsageError: a language is unknown, or cannot be chosen, or must be.
     """
 
-    def __init__(self, prompts: Prompts, *, task: Task, spoken: str | None, targets: Sequence[str]) -> None:
+    def __init__(
+        self,
+        prompts: Prompts,
+        *,
+        task: Task,
+        spoken: str | None,
+        targets: Sequence[str],
+        adapters: Collection[str] = (),
+    ) -> None:
         self._prompts = prompts
         self.writes_spoken = task == "transcribe"
         if self.writes_spoken or prompts.asks:
-            self.spoken = None if spoken is None else resolve_language(spoken, prompts.tags)
+            self.spoken = None if spoken is None else resolve_language(spoken, prompts.tags or adapters)
         else:
             self.spoken = _hint(spoken, prompts.tags)
         self.targets: tuple[str | None, ...] = (None,) if self.writes_spoken else self._targets(targets)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from speechcli.checkpoints.bundle import Bundle
+from speechcli.checkpoints.bundle import Bundle, set_language
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError
 from speechcli.models.speech_encoder_decoder import Encoded
@@ -79,7 +79,15 @@ class Recognizer:
         self._prompts = prompts_for(
             self._tokenizer, start=self._options.start_token_id, forced=self._options.forced_bos_token_id
         )
-        self.languages = Languages(self._prompts, task=options.task, spoken=options.language, targets=options.targets)
+        if bundle.adapters and options.language is not None:
+            set_language(bundle, options.language)
+        self.languages = Languages(
+            self._prompts,
+            task=options.task,
+            spoken=options.language,
+            targets=options.targets,
+            adapters=bundle.adapters,
+        )
 
     @property
     def sample_rate(self) -> int:

@@ -1,0 +1,121 @@
+"""Adapters per language (MMS), against transformers' `load_adapter`."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import save_file
+
+from speechcli.checkpoints.bundle import Bundle, load, save, set_language
+from speechcli.checkpoints.compose import warm_start
+from speechcli.errors import ModelError, UsageError
+from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
+from speechcli.pipelines.recognizer import Recognizer
+
+from .tiny_models import decoder_config, encoder_config, randomised, seq2seq, write_tokenizer
+
+ADAPTED: dict[str, Any] = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "adapter_attn_dim": 3}
+WAVEFORM = torch.randn(2, 400, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture
+def encoder_folder(tmp_path: Path) -> Path:
+    """A CTC model as MMS is published, with adapters in both kinds of files."""
+    folder = tmp_path / "mms"
+    torch.manual_seed(0)
+    model = randomised(transformers.Wav2Vec2ForCTC(encoder_config("wav2vec2", **ADAPTED)))
+    model.save_pretrained(folder)
+    for language, heads in (("fra", 12), ("azj-script_latin", 12), ("deu", 7)):
+        adapter = {key: torch.randn_like(value) for key, value in model._get_adapters().items()}
+        adapter["lm_head.weight"], adapter["lm_head.bias"] = torch.randn(heads, 16), torch.randn(heads)
+        if language == "deu":
+            torch.save(adapter, folder / "adapter.deu.bin")
+        else:
+            save_file(adapter, folder / f"adapter.{language}.safetensors")
+    return folder
+
+
+@pytest.fixture
+def folder(encoder_folder: Path, tmp_path: Path) -> Path:
+    """A model that was warm-started from it."""
+    decoder = tmp_path / "decoder"
+    randomised(transformers.BertLMHeadModel(decoder_config("bert"))).save_pretrained(decoder)
+    write_tokenizer(decoder, "bert")
+    save(warm_start(encoder_folder, decoder)[0], tmp_path / "model")
+    return tmp_path / "model"
+
+
+@torch.no_grad()
+def encode(bundle: Bundle) -> torch.Tensor:
+    return bundle.model.encode(WAVEFORM).frames
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"), [("fra", "fra"), ("French", "fra"), ("de", "deu"), ("Azerbaijani", "azj-script_latin")]
+)
+def test_frames_are_those_of_the_reference_with_the_adapter_of_the_language(
+    encoder_folder: Path, folder: Path, name: str, tag: str
+) -> None:
+    theirs = transformers.Wav2Vec2ForCTC.from_pretrained(encoder_folder).eval()
+    bundle = load(folder)
+    with torch.no_grad():
+        torch.testing.assert_close(encode(bundle), theirs.wav2vec2(WAVEFORM).last_hidden_state, atol=1e-5, rtol=1e-5)
+        theirs.load_adapter(tag)
+        assert set_language(bundle, name) == tag
+        torch.testing.assert_close(encode(bundle), theirs.wav2vec2(WAVEFORM).last_hidden_state, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", [TranscribeOptions(language="fr"), TranslateOptions(language="fr")])
+def test_the_spoken_language_sets_the_adapters(folder: Path, options: TranscribeOptions | TranslateOptions) -> None:
+    chosen, expected = load(folder), load(folder)
+    Recognizer(chosen, options)
+    set_language(expected, "fra")
+    assert torch.equal(encode(chosen), encode(expected))
+    assert not torch.equal(encode(chosen), encode(load(folder)))
+
+
+def test_a_language_without_adapters_is_refused_with_those_that_there_are(folder: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        Recognizer(load(folder), TranscribeOptions(language="Japanese"))
+    assert "Japanese" in caught.value.message
+    assert caught.value.hint is not None and "azj-script_latin, deu, fra" in caught.value.hint
+
+
+def test_adapters_survive_a_save_bit_for_bit(folder: Path, tmp_path: Path) -> None:
+    save(load(folder), tmp_path / "again")
+    before, after = (
+        {path.name: path.read_bytes() for path in at.glob("adapter.*")} for at in (folder, tmp_path / "again")
+    )
+    assert before == after and len(before) == 3
+
+
+def test_keys_of_a_whole_model_and_of_a_bare_encoder_fit_too(tmp_path: Path) -> None:
+    model = seq2seq("wav2vec2", "bert", **ADAPTED)
+    model.save_pretrained(tmp_path)
+    adapter = {key: torch.randn_like(value) for key, value in model.encoder._get_adapters().items()}
+    save_file(adapter, tmp_path / "adapter.fra.safetensors")
+    save_file({"encoder." + key: value for key, value in adapter.items()}, tmp_path / "adapter.deu.safetensors")
+    bundle = load(tmp_path)
+    set_language(bundle, "fra")
+    frames = encode(bundle)
+    model.encoder.load_state_dict(adapter, strict=False)
+    with torch.no_grad():
+        torch.testing.assert_close(frames, model.eval().encoder(WAVEFORM).last_hidden_state, atol=1e-5, rtol=1e-5)
+    set_language(bundle, "deu")
+    assert torch.equal(encode(bundle), frames)
+
+
+@pytest.mark.parametrize(
+    ("broken", "word"),
+    [
+        ({"wav2vec2.encoder.layers.0.adapter_layer.norm.weight": torch.zeros(16)}, "missing"),
+        ({"wav2vec2.encoder.layers.0.adapter_layer.norm.weight": torch.zeros(5)}, "misshapen"),
+        ({"wav2vec2.encoder.layers.0.attention.q_proj.weight": torch.zeros(16, 16)}, "unexpected"),
+    ],
+)
+def test_adapters_that_do_not_fit_are_refused(folder: Path, broken: dict[str, torch.Tensor], word: str) -> None:
+    save_file(broken, folder / "adapter.fra.safetensors")
+    with pytest.raises(ModelError, match=rf"adapter\.fra\.safetensors.*{word}"):
+        set_language(load(folder), "fra")
