@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from speechcli.checkpoints.language_adapters import adapters_among
 from speechcli.errors import ModelError, OutputError, SpeechCliError, UsageError
+from speechcli.text.languages import resolve_language
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "default_model"
 
@@ -35,6 +37,7 @@ def resolve_model(
     token: str | None = None,
     cache_dir: Path | None = None,
     offline: bool = False,
+    language: str | None = None,
 ) -> Path:
     """Find the folder of a model, downloading the files that are needed and no others.
 
@@ -45,10 +48,11 @@ def resolve_model(
         token: access token of the Hub; None means what huggingface_hub itself finds (``HF_TOKEN``, or a login).
         cache_dir: where downloads are kept; None means huggingface_hub's own place.
         offline: never ask the network.
+        language: that will be spoken: where an encoder has adapters for several (MMS), only its file is downloaded.
 
     Raises:
         ModelError: no such folder or model, or it may not be read, or the Hub cannot be reached.
-        UsageError: two revisions are given, or a revision of a folder.
+        UsageError: two revisions are given, or a revision of a folder, or the model has no adapters for the language.
         OutputError: the download does not fit on the disk.
     """
     if name is None:
@@ -67,15 +71,16 @@ def resolve_model(
         raise ModelError(f"There is no folder {name}.", hint="A model is a folder, or OWNER/NAME on the Hub.")
     if revision and match["revision"] and revision != match["revision"]:
         raise UsageError(f"{name} names one revision and --revision another: {revision}.", hint="Give only one.")
-    return _snapshot(match["name"], revision or match["revision"], token=token, cache_dir=cache_dir, offline=offline)
+    common = {"repo_id": match["name"], "revision": revision or match["revision"], "token": token}
+    return _snapshot(common | {"cache_dir": cache_dir}, offline=offline, language=language)
 
 
-def _snapshot(name: str, revision: str | None, *, token: str | None, cache_dir: Path | None, offline: bool) -> Path:
+def _snapshot(common: dict[str, Any], *, offline: bool, language: str | None) -> Path:
     import huggingface_hub
     from huggingface_hub import constants
 
+    name, revision, token = common["repo_id"], common["revision"], common["token"]
     shown = name if revision is None else f"{name}@{revision}"
-    common: dict[str, Any] = {"repo_id": name, "revision": revision, "token": token, "cache_dir": cache_dir}
     if offline or constants.HF_HUB_OFFLINE:
         hint = "Run once without --offline (or HF_HUB_OFFLINE), or name a folder."
         problem: SpeechCliError = ModelError(
@@ -84,7 +89,9 @@ def _snapshot(name: str, revision: str | None, *, token: str | None, cache_dir: 
     else:
         try:
             names = huggingface_hub.HfApi().list_repo_files(name, revision=revision, token=token)
-            return Path(huggingface_hub.snapshot_download(**common, allow_patterns=_wanted(names)))
+            return Path(huggingface_hub.snapshot_download(**common, allow_patterns=_wanted(names, language)))
+        except UsageError:
+            raise
         except Exception as error:
             problem = _explained(shown, error)
             if not _is_network(error):
@@ -106,9 +113,11 @@ def _cached(common: dict[str, Any]) -> Path | None:
     return folder if (folder / "config.json").exists() else None
 
 
-def _wanted(names: Sequence[str]) -> list[str]:
+def _wanted(names: Sequence[str], language: str | None) -> list[str]:
     has_safetensors = any(name in _SAFETENSORS for name in names)
-    return [*_FILES, *(_SAFETENSORS if has_safetensors else _PICKLES)]
+    adapters = adapters_among(names)
+    spoken = [] if language is None or not adapters else [adapters[resolve_language(language, adapters)]]
+    return [*_FILES, *(_SAFETENSORS if has_safetensors else _PICKLES), *spoken]
 
 
 def _is_network(error: BaseException) -> bool:

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from speechcli.checkpoints.convert import check_numbers, to_ours
@@ -15,10 +15,16 @@ from speechcli.models.encoder import SpeechEncoder
 _NAME = re.compile(r"adapter\.(?P<language>[^.]+)\.(bin|safetensors)")
 
 
+def adapters_among(names: Iterable[str]) -> dict[str, str]:
+    """Find the adapter file of each language by the model's own tag; of two for one language, the safetensors."""
+    found = (_NAME.fullmatch(name) for name in sorted(names))
+    return {match["language"]: match[0] for match in found if match is not None}
+
+
 def find_adapters(folder: Path) -> dict[str, Path]:
-    """Find the file of each language by the model's own tag; of two for one language, the safetensors."""
-    names = {path: _NAME.fullmatch(path.name) for path in sorted(folder.iterdir())}
-    return {match["language"]: path for path, match in names.items() if match is not None}
+    """Find the adapter file of each language in a folder."""
+    names = adapters_among(path.name for path in folder.iterdir())
+    return {language: folder / name for language, name in names.items()}
 
 
 def apply_adapter(encoder: SpeechEncoder, family: Family, path: Path) -> None:

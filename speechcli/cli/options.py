@@ -278,6 +278,9 @@ TokenizerFrom = Annotated[
 Language = Annotated[
     str | None, _on(_PARTS, "--language", help="What a multilingual decoder writes by itself.", metavar="LANGUAGE")
 ]
+SpokenAdapters = Annotated[
+    str | None, _on(_PARTS, "--from", help="Spoken language of an encoder with adapters (MMS).", metavar="LANGUAGE")
+]
 StartId = Annotated[int | None, _on(_PARTS, "--decoder-start-token-id", help="Read first.", metavar="ID", min=0)]
 PadId = Annotated[int | None, _on(_PARTS, "--pad-token-id", help="Fills shorter texts.", metavar="ID", min=0)]
 EosId = Annotated[int | None, _on(_PARTS, "--eos-token-id", help="Ends a text.", metavar="ID", min=0)]

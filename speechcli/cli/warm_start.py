@@ -11,6 +11,7 @@ def warm_start(
     decoder_set: o.DecoderSet = None,
     tokenizer: o.TokenizerFrom = None,
     language: o.Language = None,
+    spoken: o.SpokenAdapters = None,
     decoder_start_token_id: o.StartId = None,
     pad_token_id: o.PadId = None,
     eos_token_id: o.EosId = None,

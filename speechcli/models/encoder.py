@@ -88,7 +88,8 @@ class SpeechEncoder(nn.Module):
         and the clip's last frames look at it.
         """
         positions = self.positions is None or isinstance(self.positions, ConvPositions | FramePositions)
-        return self.frontend.ignores_padding and positions and self.adapter is None
+        layers = self.squeeze is None and all(layer.ignores_padding for layer in self.layers)
+        return self.frontend.ignores_padding and positions and layers and self.adapter is None
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Encode.

@@ -21,6 +21,8 @@ class ConvModule(nn.Module):
         dropout: on the output, in training.
     """
 
+    ignores_padding = False
+
     def __init__(
         self,
         width: int,
@@ -64,6 +66,8 @@ class ConvModule(nn.Module):
 class CausalConvModule(ConvModule):
     """The same over earlier real frames, with a norm over the width (w2v-BERT 2.0, Barrault et al. 2023)."""
 
+    ignores_padding = True
+
     def _convolve(self, x: Tensor, mask: Tensor | None) -> Tensor:
         if mask is not None:
             x = x.masked_fill(~mask[..., None], 0.0)
@@ -103,6 +107,11 @@ class ConformerLayer(nn.Module):
         self.norm = norm()
         self.ffn_dropout = nn.Dropout(ffn_dropout)
         self.attn_dropout = nn.Dropout(attn_dropout)
+
+    @property
+    def ignores_padding(self) -> bool:
+        """Whether frames before the padding become the same as without it."""
+        return self.conv.ignores_padding
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
         """Run the layer.

@@ -25,6 +25,8 @@ class TransformerLayer(nn.Module):
         dropout: after each sub-layer, in training.
     """
 
+    ignores_padding = True
+
     def __init__(
         self,
         self_attn: MultiHeadAttention,

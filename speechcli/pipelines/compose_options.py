@@ -43,6 +43,8 @@ class ComposeOptions:
     """Random weights depend on it."""
     overwrite: bool = False
     """Replace a model that is there."""
+    spoken: str | None = None
+    """`warm-start`: the language that the encoder's adapters are set to (MMS); None: as its checkpoint has them."""
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,11 @@ def tokenizer_folder(options: ComposeOptions) -> Path | None:
     return None if options.tokenizer is None else find(options.tokenizer, options)
 
 
-def find(name: str, options: ComposeOptions) -> Path:
-    """Return the folder of a model."""
-    return resolve_model(name, token=options.token, cache_dir=options.cache_dir, offline=options.offline)
+def find(name: str, options: ComposeOptions, *, spoken: str | None = None) -> Path:
+    """Return the folder of a model; with the adapters of a spoken language, where it has them."""
+    return resolve_model(
+        name, token=options.token, cache_dir=options.cache_dir, offline=options.offline, language=spoken
+    )
 
 
 def _source(name: str, options: ComposeOptions) -> str | Path:

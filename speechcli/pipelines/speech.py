@@ -12,8 +12,12 @@ from speechcli.pipelines.outcome import Loaded, Outcome, Report, in_order, silen
 from speechcli.pipelines.recognizer import Recognizer
 
 
-def load_bundle(options: ModelOptions) -> Bundle:
+def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle:
     """Find, load and place a model as the options say.
+
+    Args:
+        options: which model, and where.
+        language: that will be spoken, where that is known.
 
     Raises:
         ModelError: it cannot be loaded.
@@ -25,6 +29,7 @@ def load_bundle(options: ModelOptions) -> Bundle:
         token=options.token,
         cache_dir=options.cache_dir,
         offline=options.offline,
+        language=language,
     )
     device, dtype = prepare(options)
     return load(folder, dtype=dtype, device=device, name=options.shown)
@@ -37,7 +42,7 @@ def open_listener(options: SpeechOptions, report: Report = silent) -> Listener:
         ModelError: the model cannot be loaded, or cannot write text.
         UsageError: something asked for is not possible with this model.
     """
-    bundle = load_bundle(options.model)
+    bundle = load_bundle(options.model, options.language)
     weight = next(bundle.model.parameters())
     report(Loaded(bundle.name, str(weight.device), str(weight.dtype).removeprefix("torch.")))
     return Listener(Recognizer(bundle, options), options, report)

@@ -1,7 +1,7 @@
 """A model from a pretrained speech encoder and a pretrained text decoder."""
 
 from speechcli.checkpoints import compose
-from speechcli.checkpoints.bundle import save
+from speechcli.checkpoints.bundle import save, set_language
 from speechcli.pipelines.compose_options import ComposeOptions, ComposeReport, parse_changes, refuse_model
 from speechcli.pipelines.init import find, report, special_ids, tokenizer_folder
 
@@ -12,11 +12,12 @@ def warm_start(options: ComposeOptions) -> ComposeReport:
     Raises:
         ModelError: a checkpoint is missing, corrupt or not supported, or a special id is not found.
         OutputError: the folder cannot be written.
-        UsageError: a changed key does not exist, or the folder holds a model.
+        UsageError: a changed key does not exist, the folder holds a model, or the encoder has no adapters for the
+            spoken language.
     """
     refuse_model(options.output_dir, overwrite=options.overwrite)
     bundle, fresh = compose.warm_start(
-        find(options.encoder, options),
+        find(options.encoder, options, spoken=options.spoken),
         find(options.decoder, options),
         encoder_changes=parse_changes(options.encoder_set),
         decoder_changes=parse_changes(options.decoder_set),
@@ -25,5 +26,7 @@ def warm_start(options: ComposeOptions) -> ComposeReport:
         language=options.language,
         seed=options.seed,
     )
+    if options.spoken is not None:
+        set_language(bundle, options.spoken)
     save(bundle, options.output_dir)
     return report(bundle, options, tuple(fresh.sentences()))

@@ -107,6 +107,16 @@ def test_pickles_are_downloaded_only_when_there_are_no_safetensors(fake: FakeHub
     assert "model.safetensors" not in fake.calls[0]["allow_patterns"]
 
 
+def test_of_adapters_only_those_of_the_spoken_language_are_downloaded(fake: FakeHub) -> None:
+    fake.files += ["adapter.fra.safetensors", "adapter.fra.bin", "adapter.deu.bin"]
+    for language in (None, "French", "de"):
+        resolve_model("owner/name", language=language)
+    adapters = [{name for name in call["allow_patterns"] if "adapter." in name} for call in fake.calls]
+    assert adapters == [set(), {"adapter.fra.safetensors"}, {"adapter.deu.bin"}]
+    with pytest.raises(UsageError, match="Japanese"):
+        resolve_model("owner/name", language="Japanese")
+
+
 def test_a_revision_is_taken_from_the_name_or_the_option(fake: FakeHub) -> None:
     resolve_model("owner/name@refs/pr/3")
     resolve_model("name", revision="v1", token="hf_secret", cache_dir=Path("c"))

@@ -8,11 +8,13 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+from speechcli.checkpoints import compose
 from speechcli.checkpoints.bundle import Bundle, load, save, set_language
-from speechcli.checkpoints.compose import warm_start
 from speechcli.errors import ModelError, UsageError
+from speechcli.pipelines.compose_options import ComposeOptions
 from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognizer import Recognizer
+from speechcli.pipelines.warm_start import warm_start
 
 from .tiny_models import decoder_config, encoder_config, randomised, seq2seq, write_tokenizer
 
@@ -38,12 +40,17 @@ def encoder_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def folder(encoder_folder: Path, tmp_path: Path) -> Path:
-    """A model that was warm-started from it."""
-    decoder = tmp_path / "decoder"
-    randomised(transformers.BertLMHeadModel(decoder_config("bert"))).save_pretrained(decoder)
-    write_tokenizer(decoder, "bert")
-    save(warm_start(encoder_folder, decoder)[0], tmp_path / "model")
+def decoder_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "decoder"
+    randomised(transformers.BertLMHeadModel(decoder_config("bert", is_decoder=True))).save_pretrained(folder)
+    write_tokenizer(folder, "bert")
+    return folder
+
+
+@pytest.fixture
+def folder(encoder_folder: Path, decoder_folder: Path, tmp_path: Path) -> Path:
+    """A model that was warm-started from both."""
+    save(compose.warm_start(encoder_folder, decoder_folder)[0], tmp_path / "model")
     return tmp_path / "model"
 
 
@@ -74,6 +81,16 @@ def test_the_spoken_language_sets_the_adapters(folder: Path, options: Transcribe
     set_language(expected, "fra")
     assert torch.equal(encode(chosen), encode(expected))
     assert not torch.equal(encode(chosen), encode(load(folder)))
+
+
+def test_a_warm_start_may_begin_with_the_adapters_of_a_language(
+    encoder_folder: Path, decoder_folder: Path, folder: Path, tmp_path: Path
+) -> None:
+    halves = str(encoder_folder), str(decoder_folder)
+    warm_start(ComposeOptions(*halves, tmp_path / "french", spoken="French"))
+    expected = load(folder)
+    set_language(expected, "fra")
+    assert torch.equal(encode(load(tmp_path / "french")), encode(expected))
 
 
 def test_a_language_without_adapters_is_refused_with_those_that_there_are(folder: Path) -> None:

@@ -156,10 +156,11 @@ def test_composing_hands_over_every_option(command, monkeypatch, capsys):
         "--language de --decoder-start-token-id 2 --pad-token-id 1 --eos-token-id 3 --token x --cache-dir c --offline "
         "--seed 7 --overwrite"
     )
-    assert main([command, *flags.split()]) == 0
+    spoken = None if command == "init" else "fr"
+    assert main([command, *flags.split(), *(["--from", "fr"] if spoken else [])]) == 0
     assert given == [
         ComposeOptions(
-            "e", "d", Path("new"), ("a=1", "b=2"), ("c=3",), "t", "de", 2, 1, 3, "x", Path("c"), True, 7, True
+            "e", "d", Path("new"), ("a=1", "b=2"), ("c=3",), "t", "de", 2, 1, 3, "x", Path("c"), True, 7, True, spoken
         )
     ]
     captured = capsys.readouterr()

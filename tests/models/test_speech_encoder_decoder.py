@@ -5,7 +5,11 @@ import torch
 
 from speechcli.families.bert import BertConfig
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build
+from speechcli.families.config import FamilyConfig
+from speechcli.families.sew import SEWConfig, SEWDConfig
 from speechcli.families.wav2vec2 import HubertConfig, Wav2Vec2Config
+from speechcli.families.wav2vec2_bert import Wav2Vec2BertConfig
+from speechcli.families.wav2vec2_conformer import Wav2Vec2ConformerConfig
 from speechcli.families.wavlm import WavLMConfig
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder, shift_right
 
@@ -26,7 +30,7 @@ DECODER = BertConfig(
 )  # fmt: skip
 
 
-def make(encoder: Wav2Vec2Config | HubertConfig | WavLMConfig) -> SpeechEncoderDecoder:
+def make(encoder: FamilyConfig) -> SpeechEncoderDecoder:
     torch.manual_seed(0)
     return build(SpeechEncoderDecoderConfig.from_encoder_decoder_configs(encoder, DECODER)).eval()
 
@@ -53,6 +57,45 @@ def test_what_comes_after_a_recording_does_not_change_it_when_lengths_are_given(
     padded = torch.cat([short, torch.full((1, 150), 7.0)], dim=1)
     alone = model(short, torch.tensor([200]), ids).logits
     torch.testing.assert_close(model(padded, torch.tensor([200]), ids).logits, alone, atol=1e-5, rtol=1e-4)
+
+
+ROOMY = SIZES | {"feat_extract_norm": "layer"}
+SQUEEZED = ROOMY | {"squeeze_factor": 3}
+BERT_LIKE = {key: value for key, value in SIZES.items() if "conv" not in key} | {"feature_projection_input_dim": 9}
+
+
+@pytest.mark.parametrize(
+    ("config", "alike"),
+    [
+        (Wav2Vec2Config(**ROOMY), True),
+        (Wav2Vec2Config(**SIZES), False),
+        (Wav2Vec2Config(**ROOMY | {"add_adapter": True}), False),
+        (WavLMConfig(**ROOMY), True),
+        (HubertConfig(**ROOMY | {"conv_pos_batch_norm": True}), False),
+        (Wav2Vec2ConformerConfig(**ROOMY), False),
+        (Wav2Vec2BertConfig(**BERT_LIKE), True),
+        (Wav2Vec2BertConfig(**BERT_LIKE | {"position_embeddings_type": "relative"}), True),
+        (Wav2Vec2BertConfig(**BERT_LIKE | {"position_embeddings_type": "rotary"}), True),
+        (Wav2Vec2BertConfig(**BERT_LIKE | {"add_adapter": True}), False),
+        (SEWConfig(**SQUEEZED), False),
+        (SEWDConfig(**SQUEEZED), False),
+    ],
+    ids=lambda value: value.model_type if isinstance(value, FamilyConfig) else str(value),
+)
+@torch.no_grad()
+def test_an_encoder_knows_whether_it_hears_padding(config: FamilyConfig, alike: bool) -> None:
+    encoder = make(config).encoder
+    for name, buffer in encoder.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_()
+    filterbank = isinstance(config, Wav2Vec2BertConfig)
+    inputs, length = (torch.randn(2, 40, 9), 23) if filterbank else (torch.randn(2, 400), 233)
+    inputs[1, length:] = 0
+    memory, lengths = encoder(inputs, torch.tensor([inputs.size(1), length]))
+    alone, _ = encoder(inputs[1:, :length], torch.tensor([length]))
+    real = memory[1, : lengths[1]]
+    assert (real.shape == alone[0].shape and bool(torch.isclose(real, alone[0], atol=1e-5).all())) == alike
+    assert encoder.ignores_padding == alike
 
 
 @torch.no_grad()
