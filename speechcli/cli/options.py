@@ -300,6 +300,12 @@ Set = Annotated[
     _on(_TRAINING, "--set", help="Any option of a recipe; may be repeated.", metavar="SECTION.KEY=VALUE"),
 ]
 ResumeRun = Annotated[bool, _on(_TRAINING, "--resume/--no-resume", help="Go on with the run in the output folder.")]
+PushToHub = Annotated[
+    str | None,
+    _on(
+        _OUTPUT, "--push-to-hub", help="Write the best model to the Hugging Face Hub at the end.", metavar="OWNER/NAME"
+    ),
+]
 RunDir = Annotated[Path, _on(_OUTPUT, "--output-dir", "-o", help="Folder of the run.", metavar="DIR")]
 MaybeDevice = Annotated[
     str | None, _on(_MODEL, "--device", help="auto, cpu, cuda, cuda:N or mps.", callback=_device, metavar="DEVICE")

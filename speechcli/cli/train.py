@@ -21,6 +21,7 @@ def train(
     recipe: o.Recipe = None,
     assignments: o.Set = None,
     resume: o.ResumeRun = False,
+    push_to_hub: o.PushToHub = None,
     progress: o.Progress = "auto",
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -35,4 +36,6 @@ def train(
 
     console = TrainingConsole(progress, quiet=quiet, verbose=verbose)
     hub = HubAccess(token, cache_dir, offline)
-    console.finish(pipeline.train(merged, output_dir, resume=resume, hub=hub, report=console.report))
+    console.finish(
+        pipeline.train(merged, output_dir, resume=resume, push_to=push_to_hub, hub=hub, report=console.report)
+    )

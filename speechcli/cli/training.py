@@ -58,6 +58,8 @@ class TrainingConsole:
         if result.failures:
             say(f"warning: {len(result.failures)} training utterances could not be used; see log.jsonl")
         best = f", best {result.best}" if result.best is not None else ""
+        if result.published is not None:
+            say(f"published as {result.published}")
         say(
             f"done after {result.report.step} steps, {result.report.seconds / 60:.1f} minutes: last {result.last}{best}"
         )

@@ -4,22 +4,25 @@ import json
 from pathlib import Path
 
 from speechcli.errors import OutputError
+from speechcli.pipelines.model_card import CARD, model_card
+from speechcli.pipelines.run_history import read_history
 from speechcli.training.events import Evaluated, Event, Report, Saved, event_to_dict
-from speechcli.training.state import checkpoint_folder, checkpoints, publish
+from speechcli.training.options import TrainOptions
+from speechcli.training.state import checkpoint_folder, checkpoint_step, checkpoints, publish
 
 
 class RunLog:
-    """Write every event to `log.jsonl`, publish checkpoints, and hand events on.
+    """Write every event to `log.jsonl`, publish checkpoints as models with a card, and hand events on.
 
     Args:
         folder: the run's.
+        options: of the run, for the card.
         report: gets every event afterwards.
         best_step: step of the best evaluation so far, where the run goes on; -1: there is none.
     """
 
-    def __init__(self, folder: Path, report: Report, *, best_step: int = -1) -> None:
-        self._folder = folder
-        self._report = report
+    def __init__(self, folder: Path, options: TrainOptions, report: Report, *, best_step: int = -1) -> None:
+        self._folder, self._options, self._report = folder, options, report
         self._best_step = best_step
 
     def catch_up(self) -> None:
@@ -32,11 +35,6 @@ class RunLog:
         best = checkpoint_folder(self._folder, self._best_step)
         for folder in [folder for folder in written if folder in (best, written[-1])]:
             self._publish(folder)
-
-    def _publish(self, checkpoint: Path) -> None:
-        publish(checkpoint, self._folder / "last")
-        if checkpoint == checkpoint_folder(self._folder, self._best_step):
-            publish(checkpoint, self._folder / "best")
 
     def __call__(self, event: Event) -> None:
         """Take one event.
@@ -54,3 +52,10 @@ class RunLog:
         if isinstance(event, Saved):
             self._publish(event.folder)
         self._report(event)
+
+    def _publish(self, checkpoint: Path) -> None:
+        step = checkpoint_step(checkpoint)
+        card = model_card(self._folder.resolve().name, read_history(self._folder), self._options, step)
+        publish(checkpoint, self._folder / "last", {CARD: card})
+        if step == self._best_step:
+            publish(checkpoint, self._folder / "best", {CARD: card})

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
 from speechcli.checkpoints.bundle import Bundle, load, save
+from speechcli.checkpoints.hub import upload
 from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import OutputError, UsageError
@@ -43,10 +44,18 @@ class TrainResult(NamedTuple):
     """Model folder of the last step."""
     failures: dict[str, str]
     """Training utterances that could not be used: id -> why."""
+    published: str | None = None
+    """Address of the model on the Hub, where it was to go there."""
 
 
 def train(
-    merged: Merged, output: Path, *, resume: bool = False, hub: HubAccess = NO_ACCESS, report: Report
+    merged: Merged,
+    output: Path,
+    *,
+    resume: bool = False,
+    push_to: str | None = None,
+    hub: HubAccess = NO_ACCESS,
+    report: Report,
 ) -> TrainResult:
     """Train a model in a run folder.
 
@@ -56,22 +65,25 @@ def train(
         merged: the options and where they came from.
         output: the run's folder.
         resume: go on from the folder's newest checkpoint; a run that was interrupted before its first one begins anew.
+        push_to: OWNER/NAME on the Hub that gets the best model at the end, or the last one without dev manifests.
         hub: how hub ids are resolved.
         report: gets every event.
 
     Raises:
         UsageError: if options contradict each other, or the folder already holds a run and `resume` is false.
-        ModelError: if the model cannot be loaded or has no tokenizer.
+        ModelError: if the model cannot be loaded or has no tokenizer, or the Hub does not take it.
         InputError: if the manifests cannot be used.
         Stopped: at SIGINT or SIGTERM, after saving.
         TrainingDiverged: if too many steps in a row are not finite.
     """
     options = merged.options
+    if push_to is not None and hub.offline:
+        raise UsageError("`--push-to-hub` needs the network, but `--offline` forbids it.")
     accelerator = _accelerator(options)
     folder = _run_folder(output, resume=resume)
     checkpoint = latest_checkpoint(folder) if resume and checkpoints(folder) else None
     state = load_checkpoint(checkpoint) if checkpoint else None
-    tell = _teller(folder, report, state) if accelerator.is_main_process else lambda event: None
+    tell = _teller(folder, options, report, state) if accelerator.is_main_process else lambda event: None
     for sentence in changed_options(folder, options) if resume else ():
         tell(Warned(sentence))
     bundle = load(checkpoint) if checkpoint else load_or_compose(options, hub, tell)
@@ -87,8 +99,11 @@ def train(
     utterances = [utterance for _, utterance in read]
     tell(_started(bundle, utterances, options, accelerator, 0 if state is None else state.progress["step"]))
     result = trainer.run(state)
-    best = folder / "best"
-    return TrainResult(result, best if best.is_dir() else None, folder / "last", trainer.feed.failures)
+    best = folder / "best" if (folder / "best").is_dir() else None
+    published = None
+    if push_to is not None and accelerator.is_main_process:
+        published = upload(best or folder / "last", push_to, token=hub.token)
+    return TrainResult(result, best, folder / "last", trainer.feed.failures, published)
 
 
 def _trainer(
@@ -146,9 +161,9 @@ def _run_folder(output: Path, *, resume: bool) -> Path:
     return output
 
 
-def _teller(folder: Path, report: Report, state: TrainState | None) -> Report:
+def _teller(folder: Path, options: TrainOptions, report: Report, state: TrainState | None) -> Report:
     best = state.progress["best"] if state else []
-    log = RunLog(folder, report, best_step=int(best[0][1]) if best else -1)
+    log = RunLog(folder, options, report, best_step=int(best[0][1]) if best else -1)
     if state:
         log.catch_up()
     return log
@@ -200,6 +215,7 @@ def _validate(bundle: Bundle, utterances: list[Utterance], objective: Objective,
         {score.name: score.values for score in scores},
         mean_quality(scores) if run.best_by == "score" else -loss,
         tuple(Sample(pair.id, pair.language or "", pair.reference, pair.hypothesis) for pair in shown),
+        {score.name: score.signature for score in scores},
     )
 
 

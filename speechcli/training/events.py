@@ -1,7 +1,7 @@
 """What a run tells while it goes on; the command line shows it, the log keeps it."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,8 @@ class Evaluated:
     """One number to compare by; higher is better."""
     best: bool
     samples: tuple[Sample, ...] = ()
+    signatures: dict[str, str] = field(default_factory=dict)
+    """`spoken->target` -> how its scores were counted."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ class Evaluation(NamedTuple):
     score: float
     """Higher is better."""
     samples: tuple[Sample, ...] = ()
+    signatures: dict[str, str] = {}
+    """`spoken->target` -> how its scores were counted."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ class Trainer:
             best = not progress.best or result.score > progress.best[0][0]
             progress.best = sorted([*progress.best, entry], key=lambda item: -item[0])[: max(run.keep_best, 1)]
             in_best = entry in progress.best and run.keep_best > 0
-            self._tell(Evaluated(progress.step, result.losses, result.scores, result.score, best, result.samples))
+            self._tell(Evaluated(progress.step, *result[:3], best, result.samples, result.signatures))
         self.accelerator.wait_for_everyone()
         progress.since_best = 0 if self._agreed(best) else progress.since_best + 1
         if self._agreed(in_best):

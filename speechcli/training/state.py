@@ -117,6 +117,11 @@ def checkpoint_folder(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step:08d}"
 
 
+def checkpoint_step(folder: Path) -> int:
+    """Return the step of a checkpoint."""
+    return int(folder.name.removeprefix("step-"))
+
+
 def latest_checkpoint(run: Path) -> Path:
     """Return the newest checkpoint that training can go on from; those that are not whole are passed over.
 
@@ -155,9 +160,20 @@ def prune_checkpoints(run: Path, *, keep: set[Path], newest: int) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def publish(folder: Path, target: Path) -> None:
-    """Make `target` a model folder with the checkpoint's files, without its training state; links where possible."""
+def publish(folder: Path, target: Path, texts: Mapping[str, str]) -> None:
+    """Make `target` a model folder with the checkpoint's files, without its training state; links where possible.
+
+    Args:
+        folder: the checkpoint.
+        target: what is there already is replaced.
+        texts: files to write besides, by name.
+
+    Raises:
+        OutputError: if the folder cannot be written.
+    """
     with _atomic_folder(target, marked=False) as temporary:
+        for name, text in texts.items():
+            (temporary / name).write_text(text, encoding="utf-8")
         for source in sorted(path for path in folder.iterdir() if path.is_file() and path.name != MARKER):
             try:
                 os.link(source, temporary / source.name)

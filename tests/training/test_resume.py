@@ -13,7 +13,7 @@ from tiny_run import TinyModel, make_feed
 
 from speechcli.errors import UsageError
 from speechcli.pipelines.run_log import RunLog
-from speechcli.training.events import Evaluated, Saved, Stepped
+from speechcli.training.events import Evaluated, Saved, Started, Stepped
 from speechcli.training.merge import RUN_OPTIONS, merge_options, write_options
 from speechcli.training.resume import changed_options
 from speechcli.training.state import (
@@ -40,6 +40,14 @@ SETTINGS = {
 
 def options(**more):
     return merge_options(explicit=SETTINGS | {key.replace("__", "."): value for key, value in more.items()}).options
+
+
+def run_log(folder, *, best_step):
+    """Return the log of a run that has started."""
+    log = RunLog(folder, options(), lambda event: None, best_step=best_step)
+    if not (folder / "log.jsonl").exists():
+        log(Started(0, 8, 0.1, {"en->en": 8}, 100, 50, "cpu", "float32"))
+    return log
 
 
 def losses(events):
@@ -79,7 +87,7 @@ def test_a_kill_at_any_change_of_a_save_leaves_a_run_that_goes_on(tmp_path):
 
     def begin(run):
         save_checkpoint(checkpoint_folder(run, 1), lambda target: (target / "model").write_text("1"), state)
-        log = RunLog(run, lambda event: None, best_step=1)
+        log = run_log(run, best_step=1)
         log(Saved(1, checkpoint_folder(run, 1)))
         save_checkpoint(checkpoint_folder(run, 2), lambda target: (target / "model").write_text("2"), state)
         log(Saved(2, checkpoint_folder(run, 2)))
@@ -87,7 +95,7 @@ def test_a_kill_at_any_change_of_a_save_leaves_a_run_that_goes_on(tmp_path):
     def go_on(run):
         save_checkpoint(checkpoint_folder(run, 4), lambda target: (target / "model").write_text("4"), state)
         prune_checkpoints(run, keep=set(), newest=1)
-        RunLog(run, lambda event: None, best_step=4)(Saved(4, checkpoint_folder(run, 4)))
+        run_log(run, best_step=4)(Saved(4, checkpoint_folder(run, 4)))
 
     outcomes = []
     for number in range(200):
@@ -100,7 +108,7 @@ def test_a_kill_at_any_change_of_a_save_leaves_a_run_that_goes_on(tmp_path):
 
         code = wait(start(interrupted))
         newest = latest_checkpoint(run)
-        RunLog(run, lambda event: None, best_step=4 if newest.name.endswith("4") else 1).catch_up()
+        run_log(run, best_step=4 if newest.name.endswith("4") else 1).catch_up()
         outcomes.append(((newest / "model").read_text(), (run / "last" / "model").read_text()))
         assert load_checkpoint(newest).progress["step"] == 2
         assert (run / "best" / "model").read_text() in ("1", "4")
@@ -154,13 +162,13 @@ def test_a_log_that_goes_on_knows_the_best_step(tmp_path):
     state = TrainState({}, {"state": {}, "param_groups": []}, None)
     for step in (1, 2):
         save_checkpoint(checkpoint_folder(tmp_path, step), lambda target: (target / "model").write_text("x"), state)
-    RunLog(tmp_path, lambda event: None, best_step=1).catch_up()
+    log = run_log(tmp_path, best_step=1)
+    log.catch_up()
     assert (tmp_path / "best").is_dir() and (tmp_path / "last").is_dir()
-    log = RunLog(tmp_path, lambda event: None)
     log(Evaluated(2, {}, {}, 1.0, True))
     log(Saved(2, checkpoint_folder(tmp_path, 2)))
     events = [json.loads(line)["event"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert events == ["evaluated", "saved"]
+    assert events == ["started", "evaluated", "saved"]
 
 
 def begun(folder, **explicit):

@@ -101,12 +101,13 @@ def test_pruning_keeps_the_wanted_and_the_newest_which_alone_has_state(tmp_path)
 def test_a_published_model_has_no_training_state_and_outlives_its_checkpoint(tmp_path):
     folder = checkpoint_folder(tmp_path, 3)
     write(folder, "first")
-    publish(folder, tmp_path / "best")
+    publish(folder, tmp_path / "best", {})
     write(checkpoint_folder(tmp_path, 6), "second")
     prune_checkpoints(tmp_path, keep=set(), newest=1)
     assert {path.name: path.read_text() for path in (tmp_path / "best").iterdir()} == {"model.txt": "first"}
-    publish(checkpoint_folder(tmp_path, 6), tmp_path / "best")
+    publish(checkpoint_folder(tmp_path, 6), tmp_path / "best", {"README.md": "# best"})
     assert (tmp_path / "best" / "model.txt").read_text() == "second"
+    assert (tmp_path / "best" / "README.md").read_text() == "# best"
 
 
 def test_a_run_without_checkpoints_cannot_be_resumed(tmp_path):

@@ -1,0 +1,135 @@
+"""The `README.md` of a trained model, filled from its run."""
+
+import json
+import re
+from pathlib import Path
+
+import torch
+
+from speechcli import __version__
+from speechcli.pipelines.run_history import Event, History
+from speechcli.text.languages import language_name
+from speechcli.training.options import TrainOptions
+
+CARD = "README.md"
+TITLES = {"wer": "WER", "cer": "CER", "bleu": "BLEU", "chrf": "chrF"}
+LICENCE = """## Licence and limits
+
+To be written by whoever publishes this model: the licence (it follows from the data and the pretrained parts), what
+the model is for, and whose voices it has not heard."""
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def model_card(name: str, history: History, options: TrainOptions, step: int) -> str:
+    """Write a model card in Markdown, with the front matter that the Hugging Face Hub reads.
+
+    Args:
+        name: what to call the model.
+        history: what the run has logged so far.
+        options: of the run; only names of files and models are told, never their folders.
+        step: which the model was saved at; its scores are those of that step, where it was evaluated.
+    """
+    evaluated = next((event for event in reversed(history.evaluations) if event["step"] == step), None)
+    parts = [
+        _front_matter(name, history, options, evaluated),
+        f"# {name}",
+        _introduction(history, options),
+        _use(),
+        _training(history, options, step),
+        _results(options, evaluated),
+        LICENCE,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _front_matter(name: str, history: History, options: TrainOptions, evaluated: Event | None) -> str:
+    languages = sorted({code for pair in history.starts[-1]["languages"] for code in pair.split("->")} - {"und"})
+    bases = [base for base in (options.model.path, options.model.encoder, options.model.decoder) if _on_hub(base)]
+    lines = ["library_name: transformers", "pipeline_tag: automatic-speech-recognition"]
+    lines += ["tags: [speechcli, speech-encoder-decoder]", f"language: {json.dumps(languages)}"]
+    lines += ["license: other", "license_name: not-yet-chosen"]
+    lines += [f"base_model: {json.dumps(bases)}"] if bases else []
+    if evaluated is not None and evaluated["scores"]:
+        lines += ["model-index:", f"- name: {json.dumps(name)}", "  results:"]
+        for pair, values in evaluated["scores"].items():
+            lines += ["  - task: {type: automatic-speech-recognition}"]
+            lines += [f"    dataset: {{name: {json.dumps(f'{_names(options.data.dev)}, {pair}')}, type: dev}}"]
+            lines += ["    metrics:"]
+            lines += [f"    - {{type: {metric}, value: {value:.2f}}}" for metric, value in values.items()]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _introduction(history: History, options: TrainOptions) -> str:
+    start = history.starts[-1]
+    base = " and ".join(
+        _shown(part) for part in (options.model.path, options.model.encoder, options.model.decoder) if part
+    )
+    heard = ", ".join(
+        f"{_language(spoken)} speech to {_language(written)} text ({count:,})"
+        for pair, count in start["languages"].items()
+        for spoken, _, written in [pair.partition("->")]
+    )
+    return (
+        f"A speech encoder-decoder of {start['parameters'] / 1e6:,.1f} million weights, trained with speechcli from "
+        f"{base}. It learned: {heard}."
+    )
+
+
+def _use() -> str:
+    return (
+        "## Use\n\n```bash\nspeechcli transcribe recording.wav --model FOLDER_OR_ID\n```\n\n"
+        "The folder is one of Hugging Face's `SpeechEncoderDecoderModel`:\n\n"
+        "```python\nfrom transformers import SpeechEncoderDecoderModel\n\n"
+        'model = SpeechEncoderDecoderModel.from_pretrained("FOLDER_OR_ID")\n```'
+    )
+
+
+def _training(history: History, options: TrainOptions, step: int) -> str:
+    start, last = history.starts[-1], history.steps[-1] if history.steps else None
+    seconds = f", {last['seconds'] / 60:,.1f} minutes on {start['device']} in {start['dtype']}" if last else ""
+    default = TrainOptions().to_dict()
+    rows = [
+        f"| `{section}.{key}` | {_option(key, value)} |"
+        for section, values in options.to_dict().items()
+        for key, value in values.items()
+        if value != default[section][key] and section != "data" and key not in ("path", "encoder", "decoder", "device")
+    ]
+    table = "\n".join(["| option | value |", "|---|---|", *rows]) if rows else "All options had their defaults."
+    return (
+        f"## Training\n\nData: {_names(options.data.train)}, {start['utterances']:,} recordings, "
+        f"{start['hours']:.2f} hours. {step:,} steps{seconds}; {start['learning']:,} of {start['parameters']:,} "
+        f"weights learned. speechcli {__version__}, torch {torch.__version__}.\n\n{table}"
+    )
+
+
+def _results(options: TrainOptions, evaluated: Event | None) -> str:
+    if evaluated is None or not evaluated["scores"]:
+        return "## Results\n\nThis step was not scored."
+    counted = {pair: text.replace("|", "\\|") for pair, text in evaluated.get("signatures", {}).items()}
+    rows = [
+        f"| {pair.replace('->', ' → ')} | {TITLES.get(metric, metric)} | {value:.2f} | {counted.get(pair, '')} |"
+        for pair, values in evaluated["scores"].items()
+        for metric, value in values.items()
+    ]
+    head = ["| languages | metric | value | counted by |", "|---|---|---|---|"]
+    return f"## Results\n\nOn {_names(options.data.dev)}, step {evaluated['step']:,}:\n\n" + "\n".join([*head, *rows])
+
+
+def _option(key: str, value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _names(manifests: tuple[str, ...]) -> str:
+    return ", ".join(f"`{Path(manifest).name}`" for manifest in manifests) or "no manifest"
+
+
+def _shown(model: str) -> str:
+    return f"[{model}](https://huggingface.co/{model})" if _on_hub(model) else f"`{Path(model).name}`"
+
+
+def _on_hub(model: str | None) -> bool:
+    return model is not None and HUB_ID.fullmatch(model) is not None and not Path(model).exists()
+
+
+def _language(code: str) -> str:
+    return "unknown" if code == "und" else language_name(code)

@@ -1,0 +1,96 @@
+import pytest
+from tiny_speech import save_tiny_model, save_tones
+
+from speechcli.errors import UsageError
+from speechcli.pipelines import train as pipeline
+from speechcli.pipelines.model_card import model_card
+from speechcli.pipelines.run_history import History
+from speechcli.pipelines.train import train
+from speechcli.pipelines.training_model import HubAccess
+from speechcli.training.merge import merge_options
+
+HISTORY = History(
+    starts=[
+        {"step": 0, "utterances": 1200, "hours": 3.456, "languages": {"en->en": 900, "en->es": 300}, "device": "cpu"}
+        | {"parameters": 6_300_000, "learning": 300_000, "dtype": "float32"}
+    ],
+    steps=[{"step": 4000, "seconds": 600.0}],
+    evaluations=[
+        {
+            "step": 4000,
+            "scores": {"en->en": {"wer": 12.345, "cer": 3.0}, "en->es": {"bleu": 20.0, "chrf": 45.5}},
+            "signatures": {"en->en": "jiwer|norm:none", "en->es": "bleu nrefs:1|case:mixed"},
+        }
+    ],
+)
+OPTIONS = merge_options(
+    explicit={
+        "model.path": "/home/someone/models/start",
+        "data.train": "/home/someone/data/train.tsv",
+        "data.dev": ("/home/someone/data/dev.tsv",),
+        "optimizer.learning_rate": 5e-4,
+        "run.max_steps": 4000,
+    }
+).options
+
+
+def test_the_card_tells_data_training_and_scores_and_no_folder_names():
+    card = model_card("mine", HISTORY, OPTIONS, 4000)
+    assert "`train.tsv`, 1,200 recordings, 3.46 hours" in card
+    assert "4,000 steps, 10.0 minutes on cpu in float32; 300,000 of 6,300,000 weights learned" in card
+    assert "| en → en | WER | 12.35 | jiwer|norm:none |" in card.replace("\\|", "|")
+    assert "| `optimizer.learning_rate` | 0.0005 |" in card
+    assert "English speech to Spanish text (300)" in card
+    assert "someone" not in card
+
+
+def test_the_front_matter_is_what_the_hub_reads():
+    hub = pytest.importorskip("huggingface_hub")
+    data = hub.ModelCard(model_card("mine", HISTORY, OPTIONS, 4000)).data
+    assert data.language == ["en", "es"]
+    assert (data.license, data.library_name) == ("other", "transformers")
+    assert [(result.metric_type, result.metric_value) for result in data.eval_results] == [
+        ("wer", 12.35), ("cer", 3.0), ("bleu", 20.0), ("chrf", 45.5),
+    ]  # fmt: skip
+
+
+def test_a_model_that_was_not_scored_says_so():
+    assert "This step was not scored." in model_card("mine", HISTORY, OPTIONS, 17)
+    assert "This step was not scored." in model_card("mine", History(starts=HISTORY.starts), OPTIONS, 0)
+
+
+def test_a_pretrained_part_from_the_hub_is_the_base_model():
+    options = merge_options(explicit={"model.encoder": "facebook/wav2vec2-base", "model.decoder": "/x/bart"}).options
+    card = model_card("mine", HISTORY, options, 4000)
+    assert 'base_model: ["facebook/wav2vec2-base"]' in card
+    assert "[facebook/wav2vec2-base](https://huggingface.co/facebook/wav2vec2-base) and `bart`" in card
+
+
+def test_a_run_leaves_cards_and_publishes_its_best_model(tmp_path, monkeypatch):
+    save_tiny_model(tmp_path / "model")
+    manifest = save_tones(tmp_path / "tones")
+    values = {
+        "model.path": str(tmp_path / "model"),
+        "data.train": str(manifest),
+        "data.dev": str(manifest),
+        "batch.workers": 0,
+        "run.max_steps": 1,
+        "run.device": "cpu",
+        "run.max_new_tokens": 2,
+    }
+    sent = []
+    monkeypatch.setattr(pipeline, "upload", lambda *given, **named: sent.append((given, named)) or "https://there")
+    merged = merge_options(explicit=values)
+    result = train(merged, tmp_path / "run", push_to="me/mine", hub=HubAccess(token="t"), report=lambda event: None)
+    assert result.published == "https://there"
+    assert sent == [((tmp_path / "run" / "best", "me/mine"), {"token": "t"})]
+    card = (tmp_path / "run" / "best" / "README.md").read_text(encoding="utf-8")
+    assert card == (tmp_path / "run" / "last" / "README.md").read_text(encoding="utf-8")
+    assert "jiwer" in card and "chrF" in card and "nrefs:1" in card
+
+
+def test_publishing_offline_is_refused_before_anything_is_done(tmp_path):
+    merged = merge_options(explicit={"model.path": "x", "data.train": "y", "run.max_steps": 1})
+    with pytest.raises(UsageError, match="--offline"):
+        train(merged, tmp_path / "run", push_to="me/mine", hub=HubAccess(offline=True), report=lambda event: None)
+    assert not (tmp_path / "run").exists()
