@@ -3,13 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from speechcli.audio.extractor import Extractor
+from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.bundle import Bundle, assign, default_features, read_features, untie_if_different
 from speechcli.checkpoints.convert import check_numbers, modern_name, to_ours, to_theirs
@@ -286,11 +288,17 @@ def _bundle(
     return Bundle(
         model=model.eval(),
         config=config,
-        features=(encoder and read_features(encoder)) or default_features(config.encoder),
+        features=_features(config, encoder),
         tokenizer=tokenizer,
         generation=generation_defaults(config.decoder, ids, tokenizer, language),
         name=f"{config.encoder.model_type}-{config.decoder.model_type}",
     )
+
+
+def _features(config: SpeechEncoderDecoderConfig, encoder: Path | None) -> Extractor:
+    features = (encoder and read_features(encoder)) or default_features(config.encoder)
+    # Whisper's own decoder reads the silence that fills the window too; a new one need not learn to skip it.
+    return replace(features, return_attention_mask=True) if isinstance(features, LogMelFeatures) else features
 
 
 def _folder(source: str | Path) -> Path | None:

@@ -29,7 +29,8 @@ def find_ids(
 ) -> SpecialIds:
     """Find the special ids: what is given, else the vocabulary's, else the decoder configuration's.
 
-    A text begins with `<s>` or `[CLS]`, but with `</s>` where language tags come next (mBART); it ends with `</s>` or
+    A text begins with `<s>` or `[CLS]`, but with `</s>` where language tags come next (mBART), or with a token
+    for that alone (Whisper); it ends with `</s>` or
     `[SEP]`; where there is no padding token (GPT-2), the end pads.
 
     Args:
@@ -45,6 +46,7 @@ def find_ids(
     end = _first(given.eos_token_id, *_roles(tokenizer, "eos", "sep"), _one(stated.get("eos_token_id")))
     start = _first(
         given.decoder_start_token_id,
+        None if tokenizer is None else tokenizer.start_id,
         end if tokenizer is not None and tokenizer.languages else None,
         *_roles(tokenizer, "bos", "cls"),
         _one(stated.get("decoder_start_token_id")),

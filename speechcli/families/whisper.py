@@ -48,13 +48,6 @@ class WhisperConfig(SpecAugmentConfig):
     apply_spec_augment: bool = False
     tie_word_embeddings: bool = True
 
-    def __post_init__(self) -> None:
-        for part, heads in (("encoder", self.encoder_attention_heads), ("decoder", self.decoder_attention_heads)):
-            self.require(
-                self.d_model % heads == 0, f"`{part}_attention_heads` ({heads}) must divide `d_model` ({self.d_model})."
-            )
-        self.require(self.d_model >= 4 and self.d_model % 2 == 0, "`d_model` must be an even number from 4.")
-
 
 ENCODER_KEYS = (
     Same("conv1",                                            "frontend.conv1"),
@@ -94,14 +87,13 @@ DECODER_KEYS = (
 
 def build_encoder(config: WhisperConfig) -> WindowEncoder:
     """Build a Whisper encoder."""
-    width = config.d_model
+    width, heads = config.d_model, config.encoder_attention_heads
+    config.require(width >= 4 and width % 2 == 0, f"`d_model` must be an even number from 4, but is {width}.")
+    config.require(width % heads == 0, f"`encoder_attention_heads` ({heads}) must divide `d_model` ({width}).")
     return WindowEncoder(
         WindowFrontend(config.num_mel_bins, width, config.max_source_positions),
         nn.Identity(),
-        [
-            _layer(config, config.encoder_attention_heads, config.encoder_ffn_dim, reads=False)
-            for _ in range(config.encoder_layers)
-        ],
+        [_layer(config, heads, config.encoder_ffn_dim, reads=False) for _ in range(config.encoder_layers)],
         width=width,
         spec_augment=_spec_augment(config),
         positions=FramePositions(config.max_source_positions, width),
@@ -114,7 +106,8 @@ def build_encoder(config: WhisperConfig) -> WindowEncoder:
 
 def build_decoder(config: WhisperConfig) -> TextDecoder:
     """Build a Whisper decoder."""
-    width = config.d_model
+    width, heads = config.d_model, config.decoder_attention_heads
+    config.require(width % heads == 0, f"`decoder_attention_heads` ({heads}) must divide `d_model` ({width}).")
     tokens = nn.Embedding(config.vocab_size, width)
     head = nn.Linear(width, config.vocab_size, bias=False)
     if config.tie_word_embeddings:
@@ -122,10 +115,7 @@ def build_decoder(config: WhisperConfig) -> TextDecoder:
     return TextDecoder(
         tokens,
         LearnedPositions(config.max_target_positions, width),
-        [
-            _layer(config, config.decoder_attention_heads, config.decoder_ffn_dim, reads=True)
-            for _ in range(config.decoder_layers)
-        ],
+        [_layer(config, heads, config.decoder_ffn_dim, reads=True) for _ in range(config.decoder_layers)],
         head,
         norm=nn.LayerNorm(width),
         dropout=config.dropout,

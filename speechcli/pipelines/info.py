@@ -10,6 +10,7 @@ from typing import Any
 
 from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.hub import resolve_model
+from speechcli.checkpoints.parts import part_of, section
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.pipelines.options import ModelOptions
@@ -21,7 +22,7 @@ _SIZES = {
     "layers": ("num_hidden_layers", "n_layer"),
     "heads": ("num_attention_heads", "n_head"),
     "vocabulary": ("vocab_size",),
-    "positions": ("max_position_embeddings", "n_positions"),
+    "positions": ("max_position_embeddings", "n_positions", "max_target_positions"),
 }
 _ENCODER_SIZES = _SIZES | {
     "layers": ("num_hidden_layers", "encoder_layers"),
@@ -31,7 +32,6 @@ _DECODER_SIZES = _SIZES | {
     "layers": ("decoder_layers", "num_hidden_layers", "n_layer"),
     "heads": ("decoder_attention_heads", "num_attention_heads", "n_head"),
 }
-_PARTS = {"encoder": "encoder.", "decoder": "decoder.", "projection": "enc_to_dec_proj."}
 _SPECIAL_IDS = ("decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id")
 _MAX_HEADER_BYTES = 100 * 1024**2  # as the safetensors library
 
@@ -89,12 +89,12 @@ def info(options: ModelOptions) -> ModelInfo:
         folder=str(folder),
         encoder=_half(config, "encoder", _ENCODER_SIZES, missing),
         decoder=_half(config, "decoder", _DECODER_SIZES, missing),
-        parameters=_count(headers),
+        parameters=_count(config, headers),
         dtypes=tuple(sorted({str(entry["dtype"]) for entry in headers.values()})),
         sample_rate=_sample_rate(folder, missing),
         languages=_languages(folder, missing),
         special_ids={key: value for key, value in special_ids.items() if value is not None},
-        generation=generation,
+        generation={key: value for key, value in generation.items() if not isinstance(value, dict)},
         missing=tuple(missing + _missing_ids(decoding_ids, folder)),
     )
 
@@ -102,8 +102,8 @@ def info(options: ModelOptions) -> ModelInfo:
 def _half(
     config: Mapping[str, Any], part: str, sizes: Mapping[str, tuple[str, ...]], missing: list[str]
 ) -> dict[str, Any]:
-    values = config.get(part)
-    if not isinstance(values, dict):
+    values = section(config, part)
+    if values is None:
         missing.append(f"config.json has no section `{part}`: this is no speech encoder-decoder model.")
         return {}
     found = {ours: next((values[key] for key in keys if key in values), None) for ours, keys in sizes.items()}
@@ -158,15 +158,15 @@ def read_header(path: Path) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def _count(headers: Mapping[str, Mapping[str, Any]]) -> dict[str, int] | None:
+def _count(config: Mapping[str, Any], headers: Mapping[str, Mapping[str, Any]]) -> dict[str, int] | None:
     if not headers:
         return None
-    counts = {key: math.prod(entry["shape"]) for key, entry in headers.items()}
-    parts = {
-        part: sum(count for key, count in counts.items() if key.startswith(prefix))
-        for part, prefix in {**_PARTS, "ctc_head": "ctc_head."}.items()
-    }
-    return {**{part: count for part, count in parts.items() if count}, "total": sum(counts.values())}
+    parts: dict[str, int] = {}
+    for key, entry in headers.items():
+        part = part_of(config, key)
+        if part is not None:
+            parts[part] = parts.get(part, 0) + math.prod(entry["shape"])
+    return {**parts, "total": sum(math.prod(entry["shape"]) for entry in headers.values())}
 
 
 def _sample_rate(folder: Path, missing: list[str]) -> int | None:
