@@ -1,11 +1,15 @@
 """What every command that listens returns: a transcript of segments of words."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 SCHEMA = 1
+
+# Everything that `str.splitlines` or a spreadsheet takes for the end of a line or a cell.
+_BREAKS = re.compile("[\t\n\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029]+")
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,11 @@ class Transcript:
             "model": self.model,
             "options": dict(self.options),
         }
+
+
+def one_line(text: str) -> str:
+    """Put a text on one line: line breaks and tabs of any script become one space."""
+    return _BREAKS.sub(" ", text).strip()
 
 
 def _seconds(value: float) -> float:

@@ -8,12 +8,12 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from speechcli.transcript import Segment, Transcript
+from speechcli.subtitles import DEFAULT_SHAPE, CueShape, make_cues
+from speechcli.transcript import Segment, Transcript, one_line
 
-# Everything that `str.splitlines` or a spreadsheet takes for the end of a line or a cell.
-_BREAKS = re.compile("[\t\n\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029]+")
 _NUMBER_LIST = re.compile(r"\[\n\s+-?\d+(?:,\n\s+-?\d+)*\n\s+\]")
 _JSON_BREAKS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
 
@@ -50,27 +50,34 @@ class JsonlWriter:
         return json_line(transcript.to_dict())
 
 
+@dataclass(frozen=True)
 class SrtWriter:
     """SubRip subtitles."""
 
+    shape: CueShape
+
     def write(self, transcript: Transcript) -> bytes:
-        """Return a cue for each segment that has text."""
+        """Return the subtitles, numbered from 1."""
         cues = (
-            f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n"
-            f"{one_line(segment.text).replace('-->', '->')}\n"
-            for number, segment in enumerate(_spoken(transcript.segments), start=1)
+            f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
+            + "".join(line.replace("-->", "->") + "\n" for line in cue.lines)
+            for number, cue in enumerate(make_cues(transcript, self.shape), start=1)
         )
         return encode("\n".join(cues))
 
 
+@dataclass(frozen=True)
 class VttWriter:
     """WebVTT subtitles."""
 
+    shape: CueShape
+
     def write(self, transcript: Transcript) -> bytes:
-        """Return a cue for each segment that has text."""
+        """Return the subtitles."""
         cues = (
-            f"\n{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n{_escape(one_line(segment.text))}\n"
-            for segment in _spoken(transcript.segments)
+            f"\n{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
+            + "".join(_escape(line) + "\n" for line in cue.lines)
+            for cue in make_cues(transcript, self.shape)
         )
         return encode("WEBVTT\n" + "".join(cues))
 
@@ -108,11 +115,6 @@ class ManifestWriter:
         )
 
 
-def one_line(text: str) -> str:
-    """Put a text on one line: line breaks and tabs of any script become one space."""
-    return _BREAKS.sub(" ", text).strip()
-
-
 def indented(value: Mapping[str, Any]) -> str:
     """Return a JSON object on several lines, its lists of whole numbers on one each."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
@@ -139,9 +141,9 @@ def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _clock(seconds: float, point: str) -> str:
-    whole, milliseconds = divmod(_milliseconds(seconds), 1000)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{milliseconds:03d}"
+def _clock(milliseconds: int, point: str) -> str:
+    whole, rest = divmod(milliseconds, 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{rest:03d}"
 
 
 def _escape(text: str) -> str:
@@ -149,12 +151,14 @@ def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-WRITERS: dict[str, Writer] = {
-    "txt": TxtWriter(),
-    "json": JsonWriter(),
-    "jsonl": JsonlWriter(),
-    "srt": SrtWriter(),
-    "vtt": VttWriter(),
-    "tsv": TsvWriter(),
-    "manifest": ManifestWriter(),
-}
+def make_writers(shape: CueShape = DEFAULT_SHAPE) -> dict[str, Writer]:
+    """Return a writer for each format; only subtitles have a shape."""
+    return {
+        "txt": TxtWriter(),
+        "json": JsonWriter(),
+        "jsonl": JsonlWriter(),
+        "srt": SrtWriter(shape),
+        "vtt": VttWriter(shape),
+        "tsv": TsvWriter(),
+        "manifest": ManifestWriter(),
+    }

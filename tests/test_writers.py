@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-from speechcli.transcript import Segment, Transcript
-from speechcli.writers import WRITERS, encode, json_line, one_line
+from speechcli.transcript import Segment, Transcript, one_line
+from speechcli.writers import encode, json_line, make_writers
 
 SCRIPTS = [
     "Hello, it's me",
@@ -30,7 +30,7 @@ def transcript(text, start=0.0, end=1.5):
 
 @pytest.mark.parametrize("text", SCRIPTS)
 def test_text_is_one_line_of_utf8(text):
-    data = WRITERS["txt"].write(transcript(text)).decode("utf-8")
+    data = make_writers()["txt"].write(transcript(text)).decode("utf-8")
     assert data == one_line(text) + "\n"
     assert len(data.splitlines()) == 1
 
@@ -38,7 +38,7 @@ def test_text_is_one_line_of_utf8(text):
 @pytest.mark.parametrize("kind", ["json", "jsonl"])
 @pytest.mark.parametrize("text", SCRIPTS)
 def test_json_reads_back_to_the_very_text_and_is_not_escaped(kind, text):
-    data = WRITERS[kind].write(transcript(text)).decode("utf-8")
+    data = make_writers()[kind].write(transcript(text)).decode("utf-8")
     assert json.loads(data)["text"] == text
     assert json.loads(data) == transcript(text).to_dict()
     if "\u2028" not in text:
@@ -47,22 +47,22 @@ def test_json_reads_back_to_the_very_text_and_is_not_escaped(kind, text):
 
 @pytest.mark.parametrize("text", SCRIPTS)
 def test_jsonl_is_one_line_for_every_reader(text):
-    data = WRITERS["jsonl"].write(transcript(text)).decode("utf-8")
+    data = make_writers()["jsonl"].write(transcript(text)).decode("utf-8")
     assert data.endswith("\n") and len(data.splitlines()) == 1
 
 
 @pytest.mark.parametrize("text", SCRIPTS)
 def test_tsv_is_a_table_of_three_columns_in_milliseconds(text):
-    lines = WRITERS["tsv"].write(transcript(text, 0.0004, 1.2346)).decode("utf-8").splitlines()
+    lines = make_writers()["tsv"].write(transcript(text, 0.0004, 1.2346)).decode("utf-8").splitlines()
     assert lines[0] == "start\tend\ttext"
     assert [line.split("\t") for line in lines[1:]] == [["0", "1235", one_line(text)]]
 
 
 @pytest.mark.parametrize("text", [text for text in SCRIPTS if text])
 def test_a_subtitle_has_its_time_line_and_no_other_arrow(text):
-    srt = WRITERS["srt"].write(transcript(text, 3661.5, 3662.0004)).decode("utf-8")
+    srt = make_writers()["srt"].write(transcript(text, 3661.5, 3662.0004)).decode("utf-8")
     assert srt.splitlines()[:2] == ["1", "01:01:01,500 --> 01:01:02,000"]
-    vtt = WRITERS["vtt"].write(transcript(text, 3661.5, 3662.0004)).decode("utf-8")
+    vtt = make_writers()["vtt"].write(transcript(text, 3661.5, 3662.0004)).decode("utf-8")
     assert vtt.splitlines()[:3] == ["WEBVTT", "", "01:01:01.500 --> 01:01:02.000"]
     assert srt.count("-->") == vtt.count("-->") == 1
     assert "<" not in vtt.splitlines()[3]
@@ -71,17 +71,19 @@ def test_a_subtitle_has_its_time_line_and_no_other_arrow(text):
 def test_several_cues_are_apart_by_one_empty_line_and_silence_has_none():
     segments = (Segment(0, 0, 1, "a"), Segment(1, 1, 2, " "), Segment(2, 2, 3, "b"))
     value = Transcript("a", "a b", segments=segments)
-    assert WRITERS["srt"].write(value) == (
+    assert make_writers()["srt"].write(value) == (
         b"1\n00:00:00,000 --> 00:00:01,000\na\n\n2\n00:00:02,000 --> 00:00:03,000\nb\n"
     )
-    assert WRITERS["vtt"].write(value) == (
+    assert make_writers()["vtt"].write(value) == (
         b"WEBVTT\n\n00:00:00.000 --> 00:00:01.000\na\n\n00:00:02.000 --> 00:00:03.000\nb\n"
     )
 
 
 def test_silence_is_a_valid_empty_output_in_every_format():
     silence = Transcript("a.wav", "")
-    assert {kind: writer.write(silence) for kind, writer in WRITERS.items() if kind not in ("json", "jsonl")} == {
+    assert {
+        kind: writer.write(silence) for kind, writer in make_writers().items() if kind not in ("json", "jsonl")
+    } == {
         "txt": b"\n",
         "srt": b"",
         "vtt": b"WEBVTT\n",
@@ -92,7 +94,7 @@ def test_silence_is_a_valid_empty_output_in_every_format():
 
 def test_json_keeps_token_lists_on_one_line_without_touching_texts():
     value = Transcript("a.wav", "[\n 1,\n 2\n]", segments=(Segment(0, 0, 1, "[ 1, 2 ]", (3, 4)),))
-    data = WRITERS["json"].write(value).decode()
+    data = make_writers()["json"].write(value).decode()
     assert '"tokens": [3, 4],' in data
     assert json.loads(data) == value.to_dict()
 

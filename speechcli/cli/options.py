@@ -231,6 +231,12 @@ ModelDir = Annotated[
 ]
 Overwrite = Annotated[bool, _on(_OUTPUT, "--overwrite/--no-overwrite", help="Replace files that are there.")]
 Resume = Annotated[bool, _on(_OUTPUT, "--resume/--no-resume", help="Skip what is done, as the journal says.")]
+MaxChars = Annotated[int, _on(_OUTPUT, "--max-chars", help="Characters in a line of srt and vtt.", metavar="N", min=2)]
+MaxLines = Annotated[int, _on(_OUTPUT, "--max-lines", help="Lines of a subtitle.", metavar="N", min=1)]
+MaxCps = Annotated[
+    float,
+    _on(_OUTPUT, "--max-cps", help="Characters a second of a subtitle, where pauses leave time for it.", metavar="X"),
+]
 Part = Annotated[
     Shard,
     _on(

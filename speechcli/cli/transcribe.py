@@ -47,6 +47,9 @@ def transcribe(
     output_dir: o.OutputDir = None,
     overwrite: o.Overwrite = False,
     resume: o.Resume = True,
+    max_chars: o.MaxChars = 42,
+    max_lines: o.MaxLines = 2,
+    max_cps: o.MaxCps = 21.0,
     shard: o.Part = "1/1",  # type: ignore[assignment]  # typer parses it
     progress: o.Progress = "auto",
     quiet: o.Quiet = False,

@@ -14,7 +14,7 @@ from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Report, in_
 from speechcli.pipelines.outputs import Output, make_folder, plan_outputs, refuse_overwriting, write_atomically
 from speechcli.pipelines.stream import Sink, Stream
 from speechcli.training.signals import StopSignals
-from speechcli.writers import WRITERS
+from speechcli.writers import make_writers
 
 
 class Listens(Protocol):
@@ -63,17 +63,18 @@ def run_job(
     if "manifest" in outputs.formats and any(source.path is None for source in inputs.sources):
         raise UsageError("A manifest names files, but standard input has no name.", hint="Give the file itself.")
     if outputs.output_dir is None:
-        return _to_stream(options, outputs.formats[0], inputs, sink, report, open_model)
+        return _to_stream(options, outputs, inputs, sink, report, open_model)
     return _to_folder(options, outputs, outputs.output_dir, inputs, report, open_model)
 
 
 def _to_stream(
-    options: SpeechOptions, kind: str, inputs: Inputs, sink: Sink, report: Report, open_model: Open
+    options: SpeechOptions, outputs: OutputOptions, inputs: Inputs, sink: Sink, report: Report, open_model: Open
 ) -> JobReport:
     names = [source.name for source in inputs.sources]
     # A folder, a glob or a list is several inputs, even if it holds one file today.
     several = tuple(names) != options.inputs.inputs or len(names) > 1
-    stream = Stream(sink, kind, several_inputs=several, targets=options.targets)
+    kind, shape = outputs.formats[0], outputs.shape
+    stream = Stream(sink, kind, several_inputs=several, targets=options.targets, shape=shape)
     result = JobReport()
     for outcome in _all_outcomes(inputs.failures, in_order(open_model(options, report).listen(inputs.sources))):
         if outcome.failure is not None:
@@ -102,8 +103,11 @@ class _FolderJob:
 
     def __init__(self, options: SpeechOptions, outputs: OutputOptions, folder: Path, report: Report) -> None:
         self._options, self._outputs, self._report = options, outputs, report
-        self._journal = Journal(folder, model=_identity(options.model), options=options.chosen(), shard=outputs.shard)
+        self._journal = Journal(
+            folder, model=_identity(options.model), options=options.chosen() | outputs.chosen(), shard=outputs.shard
+        )
         self._failures = FailureList(folder, outputs.shard)
+        self._writers = make_writers(outputs.shape)
 
     def run(
         self, part: Sequence[Work], missing: Sequence[Failure], open_model: Open, stop: Callable[[], bool]
@@ -141,7 +145,7 @@ class _FolderJob:
             source, files = work[outcome.index]
             self._journal.add(source, files, done=False)
             for output in files:
-                write_atomically(output.path, WRITERS[output.format].write(outcome.transcripts[output.target]))
+                write_atomically(output.path, self._writers[output.format].write(outcome.transcripts[output.target]))
             self._journal.add(source, files, done=True)
 
 

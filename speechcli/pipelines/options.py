@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from speechcli.errors import UsageError
+from speechcli.subtitles import DEFAULT_SHAPE, CueShape
 from speechcli.text.languages import language_code
 
 Item = TypeVar("Item")
@@ -197,6 +198,12 @@ class OutputOptions:
     """Skip what the journal in the output folder says is done."""
     shard: Shard = Shard(1, 1)
     """The part of the inputs that is done here."""
+    max_chars: int = DEFAULT_SHAPE.max_chars
+    """Characters in a line of srt and vtt."""
+    max_lines: int = DEFAULT_SHAPE.max_lines
+    """Lines of a subtitle."""
+    max_cps: float = DEFAULT_SHAPE.max_cps
+    """Characters a second of a subtitle, where the pauses leave time for it."""
 
     def __post_init__(self) -> None:
         if self.output_dir is None and self.shard.count > 1:
@@ -206,6 +213,22 @@ class OutputOptions:
                 f"Standard output takes one format, but got {', '.join(self.formats)}.",
                 hint="Write files with -o DIR, or name one -f.",
             )
+        _check(self.max_chars >= 2, "--max-chars", "at least 2", self.max_chars)
+        _check(self.max_lines >= 1, "--max-lines", "at least 1", self.max_lines)
+        _check(_finite(self.max_cps) and self.max_cps > 0, "--max-cps", "above 0", self.max_cps)
+
+    @property
+    def shape(self) -> CueShape:
+        """What subtitles may look like."""
+        return CueShape(self.max_chars, self.max_lines, self.max_cps)
+
+    def chosen(self) -> dict[str, Any]:
+        """Return what changes the outputs and was asked for, by name."""
+        return {
+            item.name: getattr(self.shape, item.name)
+            for item in fields(CueShape)
+            if getattr(self.shape, item.name) != item.default
+        }
 
 
 @dataclass(frozen=True)

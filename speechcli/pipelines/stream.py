@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 from speechcli.errors import UsageError
 from speechcli.pipelines.options import target_labels
-from speechcli.transcript import Transcript
-from speechcli.writers import WRITERS, encode, indented, one_line
+from speechcli.subtitles import DEFAULT_SHAPE, CueShape
+from speechcli.transcript import Transcript, one_line
+from speechcli.writers import encode, indented, make_writers
 
 Sink = Callable[[bytes], None]
 
@@ -26,13 +27,23 @@ class Stream:
         kind: the format.
         several_inputs: whether paths are needed to tell recordings apart.
         targets: the languages asked for.
+        shape: of subtitles.
 
     Raises:
         UsageError: the format cannot hold several transcripts.
     """
 
-    def __init__(self, sink: Sink, kind: str, *, several_inputs: bool, targets: Sequence[str]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        kind: str,
+        *,
+        several_inputs: bool,
+        targets: Sequence[str],
+        shape: CueShape = DEFAULT_SHAPE,
+    ) -> None:
         self._sink = sink
+        self._writers = make_writers(shape)
         self._kind = kind
         self._several_inputs = several_inputs
         self._targets = target_labels(targets) if len(targets) > 1 else [""]
@@ -52,7 +63,7 @@ class Stream:
             elif self._kind == "json" and self._several:
                 self._sink(encode(("," if self._count else "[") + "\n" + _indented(transcript)))
             else:
-                self._sink(WRITERS[self._kind].write(transcript))
+                self._sink(self._writers[self._kind].write(transcript))
             self._count += 1
 
     def finish(self) -> None:

@@ -11,7 +11,7 @@ from speechcli.pipelines.training_data import draw_weights, read_manifests
 from speechcli.training.events import Warned
 from speechcli.training.merge import merge_options
 from speechcli.transcript import Segment, Transcript
-from speechcli.writers import WRITERS
+from speechcli.writers import make_writers
 
 
 def options(**values):
@@ -21,7 +21,7 @@ def options(**values):
 def heard(path, *texts, languages=("en", "en")):
     """Write what a model made of a recording, a segment a second."""
     segments = tuple(Segment(i, float(i), i + 1.0, text, (), math.log(sure)) for i, (text, sure) in enumerate(texts))
-    return WRITERS["manifest"].write(Transcript(str(path), "", *languages, len(texts), segments, "m"))
+    return make_writers()["manifest"].write(Transcript(str(path), "", *languages, len(texts), segments, "m"))
 
 
 @pytest.fixture

@@ -1,0 +1,138 @@
+"""Segments to subtitles that can be read: short lines, few at a time, long enough on the screen."""
+
+import itertools
+import math
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from speechcli.transcript import Segment, Transcript, one_line
+
+# After these a sentence or a part of it is over, in one script or another.
+_ENDS = frozenset(".!?…,;:。！？，、；：؟،؛।")
+_JOINER = "\u200d"
+
+
+@dataclass(frozen=True)
+class CueShape:
+    """What subtitles may look like."""
+
+    max_chars: int = 42
+    """Characters in a line."""
+    max_lines: int = 2
+    """Lines on the screen at a time."""
+    max_cps: float = 21.0
+    """Characters a second, where the pauses leave time for it."""
+
+
+DEFAULT_SHAPE = CueShape()
+
+
+@dataclass(frozen=True)
+class Cue:
+    """One subtitle."""
+
+    start: int
+    """In milliseconds."""
+    end: int
+    """In milliseconds, after the start and not after the start of the next."""
+    lines: tuple[str, ...]
+
+
+def make_cues(transcript: Transcript, shape: CueShape) -> list[Cue]:
+    """Cut the text of a recording into subtitles.
+
+    A subtitle has the time of its words where they are known, else its share of the segment by characters. What is said
+    faster than it can be read stays on the screen into the pause that follows.
+    """
+    spoken = [segment for segment in transcript.segments if one_line(segment.text)]
+    last = max([transcript.duration, *(segment.end for segment in spoken)])
+    limits = [*(segment.start for segment in spoken[1:]), last]
+    timed = [part for segment, limit in zip(spoken, limits, strict=False) for part in _timed(segment, limit, shape)]
+    cues: list[Cue] = []
+    for number, (start, end, lines) in enumerate(timed):
+        limit = timed[number + 1][0] if number + 1 < len(timed) else last
+        end = max(end, min(start + _characters(lines) / shape.max_cps, limit))
+        first = max(round(start * 1000), cues[-1].end if cues else 0)
+        cues.append(Cue(first, max(round(end * 1000), first + 1), lines))
+    return cues
+
+
+def _timed(segment: Segment, limit: float, shape: CueShape) -> Iterator[tuple[float, float, tuple[str, ...]]]:
+    """Yield start, end and lines of each subtitle of a segment that may last until the limit."""
+    tokens = _tokens(one_line(segment.text), shape.max_chars)
+    groups = list(_grouped(tokens, shape))
+    lines = [_balanced(group, shape.max_chars) for group in groups]
+    if segment.words is not None and [word.word for word in segment.words] == [token.strip(" ") for token in tokens]:
+        lasts = list(itertools.accumulate(len(group) for group in groups))
+        for first, last, each in zip([0, *lasts], lasts, lines, strict=False):
+            yield segment.words[first].start, segment.words[last - 1].end, each
+        return
+    read = list(itertools.accumulate(_characters(each) for each in lines))
+    seconds = max(segment.end, min(segment.start + read[-1] / shape.max_cps, limit)) - segment.start
+    ends = [segment.start + seconds * characters / read[-1] for characters in read]
+    yield from zip([segment.start, *ends], ends, lines, strict=False)
+
+
+def _tokens(text: str, longest: int) -> list[str]:
+    """Return what a line can be broken between: words with the space before them, long ones in parts."""
+    tokens = []
+    for word in text.split(" "):
+        space = " "
+        while len(word) > longest:
+            # Without spaces, as in Japanese, a line is broken after a part of a sentence if one ends.
+            ends = [n for n in range(longest // 2 + 1, longest + 1) if word[n - 1] in _ENDS]
+            count = max(ends, default=_whole(word, longest))
+            tokens.append(space + word[:count])
+            word, space = word[count:], ""
+        tokens.append(space + word)
+    return [token for token in tokens if token.strip(" ")]
+
+
+def _whole(word: str, count: int) -> int:
+    """Return the greatest count of at most so many characters that takes no character and its marks apart."""
+    best = count
+    while best > 1 and (unicodedata.combining(word[best]) or _JOINER in word[best - 1 : best + 1]):
+        best -= 1
+    return best if best > 1 else count
+
+
+def _grouped(tokens: Sequence[str], shape: CueShape) -> Iterator[Sequence[str]]:
+    """Yield the tokens of each subtitle: as many as fit, but rather to the end of a part of a sentence."""
+    while tokens:
+        count = _fitting(tokens, shape)
+        if count < len(tokens):
+            ends = [n for n in range(count // 2 + 1, count + 1) if tokens[n - 1][-1] in _ENDS]
+            count = max(ends, default=count)
+        yield tokens[:count]
+        tokens = tokens[count:]
+
+
+def _fitting(tokens: Sequence[str], shape: CueShape) -> int:
+    for count in range(1, len(tokens)):
+        if len(_wrapped(tokens[: count + 1], shape.max_chars)) > shape.max_lines:
+            return count
+    return len(tokens)
+
+
+def _wrapped(tokens: Sequence[str], width: int) -> tuple[str, ...]:
+    lines = [""]
+    for token in tokens:
+        longer = (lines[-1] + token).strip(" ")
+        if len(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(token.strip(" "))
+    return tuple(line for line in lines if line)
+
+
+def _balanced(tokens: Sequence[str], width: int) -> tuple[str, ...]:
+    """Return as few lines as possible, and those of like length."""
+    fewest = _wrapped(tokens, width)
+    narrowest = math.ceil(_characters(fewest) / len(fewest))
+    choices = (_wrapped(tokens, narrow) for narrow in range(narrowest, width + 1))
+    return next(lines for lines in choices if len(lines) == len(fewest) and max(map(len, lines)) <= width)
+
+
+def _characters(lines: Sequence[str]) -> int:
+    return sum(map(len, lines))
