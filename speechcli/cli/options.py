@@ -80,7 +80,11 @@ Device = Annotated[
 ]
 Dtype = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
-    _on(_MODEL, "--dtype", help="Numbers to compute in. auto: bfloat16 on GPUs that multiply it natively."),
+    _on(
+        _MODEL,
+        "--dtype",
+        help="Numbers to compute in. auto: bfloat16 where it is multiplied natively, float32 for small models.",
+    ),
 ]
 Threads = Annotated[int | None, _on(_MODEL, "--threads", help="Processor threads.", metavar="N", min=1)]
 Seed = Annotated[int, _on(_MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0)]

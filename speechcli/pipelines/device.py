@@ -1,11 +1,15 @@
 """Where a model computes, and in which numbers."""
 
+from pathlib import Path
+
 import torch
 
 from speechcli.errors import UsageError
 from speechcli.pipelines.options import ModelOptions
+from speechcli.training.precision import DTYPES, native_bfloat16
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LARGE_BYTES = 100_000_000
+"""Of weight files: on processors, smaller models gain nothing from bfloat16, and stay exact."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,16 +34,30 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the numbers that a name means: `auto` is bfloat16 on GPUs that multiply it natively, else float32."""
+def choose_dtype(name: str, device: torch.device, folder: Path) -> torch.dtype:
+    """Return the numbers that a name means.
+
+    `auto` is bfloat16 where the device multiplies it natively, but float32 on a processor when the model is small.
+
+    Args:
+        name: `auto`, `float32`, `bfloat16` or `float16`.
+        device: where the model computes.
+        folder: of the model.
+    """
     if name != "auto":
-        return _DTYPES[name]
-    native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere
-    return torch.bfloat16 if native else torch.float32
+        return DTYPES[name]
+    large = device.type != "cpu" or weight_bytes(folder) >= LARGE_BYTES
+    return torch.bfloat16 if large and native_bfloat16(device) else torch.float32
 
 
-def prepare(options: ModelOptions) -> tuple[torch.device, torch.dtype]:
-    """Choose device and numbers, and set torch's number of threads.
+def weight_bytes(folder: Path) -> int:
+    """Return the size of a folder's weight files."""
+    kinds = (".safetensors", ".bin", ".msgpack")
+    return sum(path.stat().st_size for path in folder.iterdir() if path.suffix in kinds)
+
+
+def prepare(options: ModelOptions, folder: Path) -> tuple[torch.device, torch.dtype]:
+    """Choose device and numbers for the model in a folder, and set torch's number of threads.
 
     Raises:
         UsageError: the device is not there, or there are fewer than 1 threads.
@@ -49,4 +67,4 @@ def prepare(options: ModelOptions) -> tuple[torch.device, torch.dtype]:
             raise UsageError(f"`--threads` must be at least 1, but is {options.threads}.")
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
-    return device, choose_dtype(options.dtype, device)
+    return device, choose_dtype(options.dtype, device, folder)

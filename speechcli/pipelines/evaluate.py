@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from speechcli.checkpoints.bundle import load
-from speechcli.checkpoints.hub import resolve_model
 from speechcli.data.manifest import ManifestOptions, Utterance, read_manifest
 from speechcli.errors import AllInputsFailed, InputError, OutputError, UsageError
 from speechcli.pipelines.decoding import effective_options
-from speechcli.pipelines.device import prepare
 from speechcli.pipelines.options import DecodingOptions, ModelOptions
 from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
+from speechcli.pipelines.speech import load_bundle
 from speechcli.training.metrics import GroupScore, Pair, score_pairs
 from speechcli.training.objective import Objective
 
@@ -109,16 +107,7 @@ def evaluate(
         AllInputsFailed: if no recording could be read.
         OutputError: if the hypotheses cannot be written.
     """
-    chosen = options.model
-    device, dtype = prepare(chosen)
-    folder = resolve_model(
-        chosen.model,
-        revision=chosen.revision,
-        token=chosen.token,
-        cache_dir=chosen.cache_dir,
-        offline=chosen.offline,
-    )
-    bundle = load(folder, device=device)
+    bundle = load_bundle(options.model)
     utterances, bad_rows = _read(options)
     collate = make_collate(bundle, ctc=bundle.model.ctc_head is not None)
     collate.check_languages(utterances)
@@ -133,7 +122,6 @@ def evaluate(
             max_seconds=options.decoding.batch_seconds or DEFAULT_BATCH_SECONDS,
             max_items=options.decoding.batch_size,
             workers=options.workers,
-            dtype=str(dtype).removeprefix("torch."),
         ),
         progress=lambda done: progress(EvaluateProgress(done, len(utterances))),
     )
@@ -143,7 +131,7 @@ def evaluate(
     if options.hypotheses is not None:
         write_pairs(scored.pairs, options.hypotheses)
     scores = tuple(score_pairs(scored.pairs))
-    return EvaluateReport(chosen.shown, scores, scored.losses, scored.seconds, bad_rows, scored.failures)
+    return EvaluateReport(options.model.shown, scores, scored.losses, scored.seconds, bad_rows, scored.failures)
 
 
 def write_pairs(pairs: Sequence[Pair], path: Path) -> None:

@@ -31,8 +31,8 @@ class ScoringOptions:
     """Utterances decoded at once."""
     workers: int = 0
     """Processes that read audio."""
-    dtype: str = "auto"
-    """Numbers of the matrix products, as in `speechcli.training.precision`."""
+    autocast: str = "float32"
+    """Numbers of the matrix products, as in `speechcli.training.precision`; float32: those of the weights."""
 
 
 @dataclass
@@ -98,7 +98,7 @@ def decode_utterances(
         progress: told how many utterances are done.
     """
     bundle.model.eval()
-    device = next(bundle.model.parameters()).device
+    weight = next(bundle.model.parameters())
     longest = max((utterance.seconds for utterance in utterances), default=0.0)
     plan = DurationBatches(
         utterances,
@@ -113,9 +113,9 @@ def decode_utterances(
             scored.failures.update({failed.utterance.id: failed.reason for failed in batch.failed})
             done += len(batch) + len({failed.utterance.id for failed in batch.failed})
             if len(batch):
-                batch = batch.to(device)
-                with autocast(device, options.dtype):
-                    encoded = bundle.model.encode(batch.inputs, batch.lengths)
+                batch = batch.to(weight.device)
+                with autocast(weight.device, options.autocast):
+                    encoded = bundle.model.encode(batch.inputs.to(weight.dtype), batch.lengths)
                     sums += _losses(bundle, encoded, batch, objective)
                     scored.pairs += _pairs(bundle.model, encoded, batch, collate, generation)
                 scored.seconds += batch.seconds

@@ -31,7 +31,7 @@ def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle:
         offline=options.offline,
         language=language,
     )
-    device, dtype = prepare(options)
+    device, dtype = prepare(options, folder)
     return load(folder, dtype=dtype, device=device, name=options.shown)
 
 

@@ -50,6 +50,23 @@ def test_device_that_is_not_there_is_a_usage_error(monkeypatch):
     assert choose_device("cpu") == torch.device("cpu")
 
 
-def test_numbers_on_the_processor_are_float32_unless_asked():
-    assert choose_dtype("auto", torch.device("cpu")) == torch.float32
-    assert choose_dtype("bfloat16", torch.device("cpu")) == torch.bfloat16
+@pytest.mark.parametrize(
+    ("size", "native", "expected"),
+    [
+        (100_000_000, True, torch.bfloat16),
+        (100_000_000, False, torch.float32),
+        (99_999_999, True, torch.float32),
+    ],
+)
+def test_numbers_on_the_processor_are_bfloat16_only_for_large_models_where_it_is_native(
+    tmp_path, monkeypatch, size, native, expected
+):
+    monkeypatch.setattr("speechcli.pipelines.device.native_bfloat16", lambda device: native)
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(size)
+    (tmp_path / "config.json").write_text("{}")
+    assert choose_dtype("auto", torch.device("cpu"), tmp_path) == expected
+
+
+def test_numbers_are_those_asked_for(tmp_path):
+    assert choose_dtype("bfloat16", torch.device("cpu"), tmp_path) == torch.bfloat16
