@@ -1,32 +1,18 @@
 """The text side of a model: token ids, special ids by role, language tags.
 
 `Tokenizer` is a thin face of the `tokenizers` package: it reads ``tokenizer.json``, or rebuilds it from older
-vocabulary files (`speechcli.text.vocabulary`), and keeps the files of the folder byte for byte.
+vocabulary files (`speechcli.text.rebuild`), and keeps the files of the folder byte for byte.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import tokenizers
 
 from speechcli.errors import ModelError
-from speechcli.text.characters import characters
-from speechcli.text.vocabulary import TokenizerFiles, rebuild
-
-ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
-"""The roles of special tokens, in the order in which Hugging Face appends those that a vocabulary lacks."""
-
-USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
-    "bos": ("<s>", "<|endoftext|>"),
-    "eos": ("</s>", "<|endoftext|>"),
-    "unk": ("<unk>", "[UNK]", "<|endoftext|>"),
-    "sep": ("[SEP]", "</s>"),
-    "pad": ("<pad>", "[PAD]"),
-    "cls": ("[CLS]", "<s>"),
-    "mask": ("<mask>", "[MASK]"),
-}
-"""What a role's token is called when no file of the folder says it."""
+from speechcli.text.rebuild import rebuild
+from speechcli.text.vocabulary import ROLES, USUAL_NAMES, TokenizerFiles
 
 LANGUAGE_TAG = re.compile(r"[a-z]{2,3}_([A-Z]{2}|[A-Z][a-z]{3})")
 """mBART-50 writes ``de_DE``, NLLB writes ``deu_Latn``."""
@@ -58,6 +44,7 @@ class Tokenizer:
     Args:
         backend: the tokenizer of the `tokenizers` package; special tokens and languages are added to it if missing.
         files: the files it came from, which `save` writes again.
+        size: ids of the backend from here on are unknown to the model; None: it knows all.
 
     Attributes:
         vocabulary_size: one more than the largest token id.
@@ -71,7 +58,7 @@ class Tokenizer:
         ModelError: if a file of the folder contradicts the vocabulary.
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer, files: TokenizerFiles) -> None:
+    def __init__(self, backend: tokenizers.Tokenizer, files: TokenizerFiles, *, size: int | None = None) -> None:
         self.backend = backend
         self.files = files
         # Some files were saved while they truncated or padded training batches.
@@ -94,7 +81,7 @@ class Tokenizer:
             if self.start_id == ENGLISH_ONLY_START:
                 tags, tasks = {tag: i for tag, i in tags.items() if tag == "en"}, {}
             self.languages, self.tasks = tags, {task: i for task, i in tasks.items() if i is not None}
-        self.vocabulary_size = max(backend.get_vocab().values(), default=-1) + 1
+        self.vocabulary_size = size or max(backend.get_vocab().values(), default=-1) + 1
         self._capitals = files.of_characters and bool(files.config.get("do_lower_case", False))
         # Years of releases wrote the key for every tokenizer; byte-pair vocabularies keep their spaces themselves.
         byte_pairs = isinstance(backend.model, tokenizers.models.BPE)
@@ -105,7 +92,7 @@ class Tokenizer:
         """Read the tokenizer of a model folder.
 
         Args:
-            folder: a folder with ``tokenizer.json``, ``vocab.txt``, or ``vocab.json`` and ``merges.txt``.
+            folder: a folder with ``tokenizer.json`` or older vocabulary files (`speechcli.text.rebuild`).
 
         Raises:
             ModelError: if the files are missing, corrupt, or of a kind that is not supported.
@@ -113,7 +100,8 @@ class Tokenizer:
         files = TokenizerFiles.read(folder)
         raw = files.contents.get("tokenizer.json")
         if raw is None:
-            return cls(characters(files) if files.of_characters else rebuild(files), files)
+            rebuilt = rebuild(files)
+            return cls(rebuilt.backend, files, size=rebuilt.size)
         try:
             backend = tokenizers.Tokenizer.from_buffer(raw)
         except Exception as error:  # the package raises plain Exception and ValueError
@@ -125,7 +113,9 @@ class Tokenizer:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.files.contents.items():
             (folder / name).write_bytes(content)
-        if "tokenizer.json" not in self.files.contents and not self.files.of_characters:
+        # The format has no place for pieces that the model does not know.
+        whole = self.vocabulary_size == self.backend.get_vocab_size()
+        if "tokenizer.json" not in self.files.contents and whole and not self.files.of_characters:
             (folder / "tokenizer.json").write_text(self.backend.to_str(pretty=True), encoding="utf-8")
 
     @property
@@ -151,7 +141,8 @@ class Tokenizer:
             special: whether to add the special tokens that the model expects around a text.
         """
         text = text.upper() if self._capitals else text
-        return list(self.backend.encode(text, add_special_tokens=special).ids)
+        ids = self.backend.encode(text, add_special_tokens=special).ids
+        return [self.unk_id if i >= self.vocabulary_size and self.unk_id is not None else i for i in ids]
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """Turn token ids into text; ids beyond the vocabulary say nothing, and times only with `skip_special` false.

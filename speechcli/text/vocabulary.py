@@ -1,13 +1,13 @@
-"""The files of a tokenizer, and the tokenizer that older vocabulary files describe."""
+"""The files of a tokenizer, and what they say."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from speechcli.errors import ModelError
 
@@ -21,27 +21,34 @@ FILE_NAMES = (
     "merges.txt",
     "dict.txt",
     "sentencepiece.bpe.model",
+    "sentencepiece.model",
     "spiece.model",
     "source.spm",
     "target.spm",
+    "target_vocab.json",
 )
 """What belongs to a tokenizer and is kept when a model is saved."""
 
-VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json")
+ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+"""The roles of special tokens, in the order in which Hugging Face appends those that a vocabulary lacks."""
 
-WORDPIECE = ("Bert", "Electra", "DistilBert", "Ernie", "MegatronBert", "MobileBert", "ConvBert", "LayoutLM")
-BYTE_LEVEL_PLAIN = ("GPT2",)
-BYTE_LEVEL_WRAPPED = ("Roberta", "Bart", "Mvp", "Data2VecText", "Longformer", "LED", "RobertaPreLayerNorm")
-"""Names of tokenizer classes without ``Tokenizer`` and ``TokenizerFast``, by the pipeline that they use."""
+USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
+    "bos": ("<s>", "<|endoftext|>", "__start__"),
+    "eos": ("</s>", "<|endoftext|>", "__end__"),
+    "unk": ("<unk>", "[UNK]", "<|endoftext|>", "__unk__"),
+    "sep": ("[SEP]", "</s>"),
+    "pad": ("<pad>", "[PAD]", "__null__"),
+    "cls": ("[CLS]", "<s>"),
+    "mask": ("<mask>", "[MASK]"),
+}
+"""What a role's token is called when no file of the folder says it."""
 
-CHARACTERS = ("Wav2Vec2CTC", "Wav2Vec2")
+CHARACTERS = ("wav2vec2ctc", "wav2vec2")
+CONTINUED = ("speech2text2", "speechtotext2", "blenderbotsmall")
+"""Kinds of tokenizers (`TokenizerFiles.kind`): of CTC heads; of words whose pieces end in ``@@``."""
 
-GENERIC = ("", "PreTrained", "TokenizersBackend", "Auto")
-
-SUPPORTED = (
-    "supported are tokenizer.json, vocab.txt (BERT), vocab.json with merges.txt (GPT-2, RoBERTa, BART), and vocab.json "
-    "alone (CTC)"
-)
+# What classes and families are called that say nothing about the vocabulary.
+GENERIC = ("", "pretrained", "tokenizersbackend", "sentencepiecebackend", "auto", "speechencoderdecoder")
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ class TokenizerFiles:
     """``special_tokens_map.json``; empty if there is none."""
     added_tokens: Mapping[str, Any]
     """``added_tokens.json``: token to id; empty if there is none."""
+    model: Mapping[str, Any]
+    """``config.json`` of the model; empty if there is none."""
 
     @classmethod
     def read(cls, folder: Path) -> "TokenizerFiles":
@@ -68,16 +77,18 @@ class TokenizerFiles:
         """
         try:
             contents = {name: (folder / name).read_bytes() for name in FILE_NAMES if (folder / name).is_file()}
+            model = (folder / "config.json").read_bytes() if (folder / "config.json").is_file() else b"{}"
         except OSError as error:
             raise ModelError(f"The tokenizer in `{folder}` must be readable, but: {error}.") from error
         if not contents:
-            raise ModelError(f"`{folder}` must hold the files of a tokenizer, but has none; {SUPPORTED}.")
+            raise ModelError(f"`{folder}` must hold the files of a tokenizer, but has none.")
 
         def parsed(name: str) -> Mapping[str, Any]:
             return parse_json(contents[name], folder / name) if name in contents else {}
 
         config, special = parsed("tokenizer_config.json"), parsed("special_tokens_map.json")
-        return cls(folder, contents, config, special, parsed("added_tokens.json"))
+        added = parsed("added_tokens.json")
+        return cls(folder, contents, config, special, added, parse_json(model, folder / "config.json"))
 
     def role_token(self, role: str) -> tuple[bool, str | None]:
         """Say whether the files name the token of a role ("pad"), and which it is (None: they say that it has none)."""
@@ -87,13 +98,24 @@ class TokenizerFiles:
         return False, None
 
     def extra_special_tokens(self) -> list[str]:
-        """Return the special tokens without a role: language tags, for example."""
+        """Return the special tokens without a role: language tags, for example.
+
+        Raises:
+            ModelError: if they are no list.
+        """
         texts: list[str | None] = []
         for source in (self.config, self.special_tokens):
             for key in ("additional_special_tokens", "extra_special_tokens"):
                 value = source.get(key) or []
+                if not isinstance(value, list | Mapping):
+                    raise ModelError(f"`{key}` of the tokenizer in `{self.folder}` must be a list, but is {value!r}.")
                 texts += [token_text(token) for token in (value.values() if isinstance(value, Mapping) else value)]
         return list(dict.fromkeys(text for text in texts if text is not None))
+
+    def special_names(self) -> set[str]:
+        """Return every name that a special token may have here: what the files say, and the usual ones."""
+        said = {name for role in ROLES if (name := self.role_token(role)[1]) is not None}
+        return said.union(self.extra_special_tokens(), *USUAL_NAMES.values())
 
     def listed_tokens(self) -> dict[int, tokenizers.AddedToken]:
         """Return the tokens that are listed with their id.
@@ -104,9 +126,7 @@ class TokenizerFiles:
         tokens: dict[int, tokenizers.AddedToken] = {}
         try:
             for text, id_ in self.added_tokens.items():
-                special = text in self.extra_special_tokens() or any(
-                    self.role_token(role)[1] == text for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
-                )
+                special = text in self.extra_special_tokens() or any(self.role_token(role)[1] == text for role in ROLES)
                 tokens[int(id_)] = tokenizers.AddedToken(text, special=special, normalized=not special)
             for id_, entry in (self.config.get("added_tokens_decoder") or {}).items():
                 flags = ("lstrip", "rstrip", "normalized", "single_word", "special")
@@ -117,16 +137,31 @@ class TokenizerFiles:
         return tokens
 
     @property
-    def class_name(self) -> str:
-        """The tokenizer class that the folder was saved with, without ``Tokenizer`` and ``Fast``; "" if unsaid."""
-        name = self.config.get("tokenizer_class") or ""
-        return str(name).removesuffix("Fast").removesuffix("Tokenizer")
+    def kind(self) -> str:
+        """The class of the tokenizer, else the family of the model, as one word ("mbart50"); "" if no file says it."""
+        decoder = self.model.get("decoder")
+        family = decoder if isinstance(decoder, Mapping) else self.model
+        said = (self.config.get("tokenizer_class"), self.model.get("tokenizer_class"), family.get("model_type"))
+        return next((kind for kind in map(kind_of, said) if kind not in GENERIC), "")
 
     @property
     def of_characters(self) -> bool:
         """Whether the vocabulary is that of a CTC head: characters in ``vocab.json`` alone."""
-        old = "vocab.json" in self.contents and not {"merges.txt", "tokenizer.json"} & set(self.contents)
-        return "vocab.json" in self.contents and (self.class_name in CHARACTERS or (old and self.class_name in GENERIC))
+        stated = kind_of(self.config.get("tokenizer_class"))
+        others = {"tokenizer.json", "merges.txt"}.union(
+            name for name in FILE_NAMES if name.endswith((".model", ".spm"))
+        )
+        alone = others.isdisjoint(self.contents) and self.kind not in CONTINUED
+        return "vocab.json" in self.contents and (stated in CHARACTERS or (alone and stated in GENERIC))
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A tokenizer that was built from older vocabulary files."""
+
+    backend: tokenizers.Tokenizer
+    size: int | None = None
+    """Ids from here on are pieces that the model does not know, needed only to divide words; None: it knows all."""
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -134,109 +169,12 @@ def has_tokenizer(folder: Path) -> bool:
     return any((folder / name).is_file() for name in FILE_NAMES if not name.endswith(("_config.json", "_map.json")))
 
 
-def rebuild(files: TokenizerFiles) -> tokenizers.Tokenizer:
-    """Build a tokenizer from the vocabulary files of the years before ``tokenizer.json``.
+def decoded(files: TokenizerFiles, name: str) -> str:
+    """Return the text of a file.
 
     Raises:
-        ModelError: if the files are corrupt or describe a tokenizer that is not supported.
+        ModelError: if it is not UTF-8.
     """
-    known = (*WORDPIECE, *BYTE_LEVEL_PLAIN, *BYTE_LEVEL_WRAPPED, *GENERIC)
-    names = ", ".join(name for name in files.contents)
-    if files.class_name not in known:
-        raise ModelError(
-            f"A tokenizer without tokenizer.json must be of a supported class, but `{files.folder}` ({names}) "
-            f"needs `{files.config['tokenizer_class']}`; {SUPPORTED}.",
-            hint="save it once with transformers' fast tokenizer, which writes tokenizer.json",
-        )
-    if "vocab.json" in files.contents and "merges.txt" in files.contents:
-        return _byte_level(files)
-    if "vocab.txt" in files.contents:
-        return _wordpiece(files)
-    raise ModelError(
-        f"A vocabulary without tokenizer.json must be of a supported kind, but `{files.folder}` has {names}; "
-        f"{SUPPORTED}.",
-        hint="save it once with transformers' fast tokenizer, which writes tokenizer.json",
-    )
-
-
-def _wordpiece(files: TokenizerFiles) -> tokenizers.Tokenizer:
-    """Build BERT's tokenizer from ``vocab.txt``: a token a line."""
-    lines = _decoded(files, "vocab.txt").split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    vocabulary = {line.rstrip("\r"): id_ for id_, line in enumerate(lines)}
-    config = files.config
-    names = {role: files.role_token(role)[1] or usual for role, usual in _BERT_NAMES.items()}
-    missing = [name for name in names.values() if name not in vocabulary]
-    if missing:
-        raise ModelError(f"`{files.folder / 'vocab.txt'}` must hold {', '.join(names.values())}, but lacks {missing}.")
-    backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token=names["unk"]))
-    backend.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=bool(config.get("tokenize_chinese_chars", True)),
-        strip_accents=config.get("strip_accents"),
-        lowercase=bool(config.get("do_lower_case", True)),
-    )
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece(prefix="##")
-    start, end = names["cls"], names["sep"]
-    backend.post_processor = processors.TemplateProcessing(
-        single=f"{start}:0 $A:0 {end}:0",
-        pair=f"{start}:0 $A:0 {end}:0 $B:1 {end}:1",
-        special_tokens=[(start, vocabulary[start]), (end, vocabulary[end])],
-    )
-    return backend
-
-
-_BERT_NAMES = {"unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]"}
-
-
-def _byte_level(files: TokenizerFiles) -> tokenizers.Tokenizer:
-    """Build the tokenizer of GPT-2 (adds nothing) or of RoBERTa and BART (``<s> x </s>``)."""
-    vocabulary = dict(parse_json(files.contents["vocab.json"], files.folder / "vocab.json"))
-    prefix_space = bool(files.config.get("add_prefix_space", False))
-    try:
-        backend = tokenizers.Tokenizer(
-            models.BPE(
-                vocabulary,
-                _merges(files),
-                continuing_subword_prefix="",
-                end_of_word_suffix="",
-                fuse_unk=False,
-            )
-        )
-    except Exception as error:  # the package raises plain Exception and ValueError
-        raise ModelError(f"The vocabulary in `{files.folder}` must be a byte-level BPE, but: {error}.") from error
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space)
-    backend.decoder = decoders.ByteLevel()
-    start = files.role_token("cls")[1] or files.role_token("bos")[1] or "<s>"
-    end = files.role_token("sep")[1] or files.role_token("eos")[1] or "</s>"
-    wrapped = files.class_name in BYTE_LEVEL_WRAPPED
-    if wrapped or (files.class_name in GENERIC and "<s>" in vocabulary and "</s>" in vocabulary):
-        missing = [name for name in (start, end) if name not in vocabulary]
-        if missing:
-            raise ModelError(f"`{files.folder / 'vocab.json'}` must hold {start} and {end}, but lacks {missing}.")
-        backend.post_processor = processors.RobertaProcessing(
-            (end, vocabulary[end]), (start, vocabulary[start]), trim_offsets=True, add_prefix_space=prefix_space
-        )
-    return backend
-
-
-def _merges(files: TokenizerFiles) -> list[tuple[str, str]]:
-    merges = []
-    for number, line in enumerate(_decoded(files, "merges.txt").split("\n"), start=1):
-        if not line.strip() or (number == 1 and line.startswith("#version")):
-            continue
-        parts = line.rstrip("\r").split(" ")
-        if len(parts) != 2:
-            raise ModelError(
-                f"Line {number} of `{files.folder / 'merges.txt'}` must hold two symbols, but holds {line!r}."
-            )
-        merges.append((parts[0], parts[1]))
-    return merges
-
-
-def _decoded(files: TokenizerFiles, name: str) -> str:
     try:
         return files.contents[name].decode("utf-8")
     except UnicodeDecodeError as error:
@@ -267,3 +205,9 @@ def parse_json(content: bytes, path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelError(f"`{path}` must hold a json object, but holds a {type(value).__name__}.")
     return value
+
+
+def kind_of(name: object) -> str:
+    """Return a class of tokenizers or a family of models as one word: "MBart50TokenizerFast" -> "mbart50"."""
+    text = re.sub(r"Tokenizer(Fast)?$", "", name) if isinstance(name, str) else ""
+    return re.sub(r"[-_]", "", text).lower()

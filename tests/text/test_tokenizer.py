@@ -11,6 +11,7 @@ from speechcli.errors import ModelError
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
 
+from .sentences import sentences
 from .vocabularies import NASTY, write_bart, write_bert, write_gpt2, write_json, write_whisper
 
 TAGS = ["en_XX", "de_DE", "zh_CN"]
@@ -59,7 +60,7 @@ def test_older_vocabulary_files_give_the_ids_and_texts_of_transformers(case: str
     write(tmp_path, tokenizer_class=class_name, **config)
     theirs = getattr(transformers, class_name).from_pretrained(tmp_path)
     ours = Tokenizer.load(tmp_path)
-    for text in NASTY:
+    for text in [*NASTY, *sentences(120)]:
         ids = theirs(text, add_special_tokens=False)["input_ids"]
         wrapped = theirs(text)["input_ids"]
         assert ours.encode(text) == ids, text
@@ -69,6 +70,17 @@ def test_older_vocabulary_files_give_the_ids_and_texts_of_transformers(case: str
     for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):
         assert getattr(ours, f"{role}_id") == getattr(theirs, f"{role}_token_id"), role
     assert ours.vocabulary_size == len(theirs)
+
+
+def test_blenderbot_begins_with_a_space_and_ends_with_its_mark(tmp_path: Path) -> None:
+    import transformers
+
+    ours = Tokenizer.load(write_bart(tmp_path, tokenizer_class="BlenderbotTokenizer"))
+    theirs = transformers.BlenderbotTokenizer.from_pretrained(tmp_path)
+    for text in NASTY:
+        ids = theirs(text, add_special_tokens=False)["input_ids"]
+        assert ours.encode(text) == ids, text
+        assert ours.encode(text, special=True) == [*ids, 2], text
 
 
 @pytest.mark.parametrize("case", ["bert", "gpt2", "bart"])
@@ -217,19 +229,23 @@ def test_a_tokenizer_without_an_end_is_refused_when_labels_are_made(tmp_path: Pa
         ({"vocab.txt": "a\n", "tokenizer_config.json": "[]"}, "must hold a json object, but holds a list"),
         ({"vocab.txt": "a\n"}, r"must hold \[UNK\], \[CLS\], \[SEP\], but lacks"),
         ({"merges.txt": "a b"}, "must be of a supported kind, but .* has merges.txt"),
-        ({"sentencepiece.bpe.model": "x"}, r"has sentencepiece.bpe.model; supported are tokenizer.json, vocab.txt"),
+        ({"sentencepiece.bpe.model": "x"}, "sentencepiece.bpe.model` must be a sentencepiece model, but"),
         ({"vocab.json": '{"a": 0}', "merges.txt": "a b c\n"}, "Line 1 .* must hold two symbols, but holds 'a b c'"),
-        ({"vocab.json": '{"a": 0}', "merges.txt": "a b\n"}, "must be a byte-level BPE, but"),
-        ({"vocab.json": '{"a": "x"}', "merges.txt": ""}, "must be a byte-level BPE, but"),
+        ({"vocab.json": '{"a": 0}', "merges.txt": "a b\n"}, "must be a byte-pair encoding, but"),
+        ({"vocab.json": '{"a": "x"}', "merges.txt": ""}, "must be a byte-pair encoding, but"),
         (
             {"vocab.json": "{}", "merges.txt": "", "tokenizer_config.json": '{"tokenizer_class": "BartTokenizer"}'},
             "must hold <s> and </s>, but lacks",
         ),
         (
-            {"vocab.json": "{}", "tokenizer_config.json": '{"tokenizer_class": "Speech2Text2Tokenizer"}'},
-            "needs `Speech2Text2Tokenizer`; supported are",
+            {"vocab.json": "{}", "tokenizer_config.json": '{"tokenizer_class": "LlamaTokenizer"}'},
+            "needs `LlamaTokenizer`; supported are",
         ),
         ({"vocab.txt": "a\n", "added_tokens.json": '{"x": "y"}'}, "must hold"),
+        (
+            {"vocab.txt": "[UNK]\n[CLS]\n[SEP]\n", "special_tokens_map.json": '{"additional_special_tokens": 5}'},
+            "`additional_special_tokens` .* must be a list, but is 5",
+        ),
     ],
 )
 def test_missing_or_corrupt_files_are_told_in_a_sentence(files: dict[str, str], message: str, tmp_path: Path) -> None:
