@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -51,7 +51,7 @@ class SEWDConfig(SEWConfig):
     max_position_embeddings: int = 512
     """Distance from which on all share one vector."""
     position_buckets: int = 256
-    """Vectors for the distances on one side of a frame; not above zero: each distance has its own."""
+    """Vectors for the distances on one side of a frame; 0 or -1: each distance has its own."""
     relative_attention: bool = True
     pos_att_type: tuple[str, ...] = ("p2c", "c2p")
     share_att_key: bool = True
@@ -63,6 +63,11 @@ class SEWDConfig(SEWConfig):
         self.require(self.relative_attention, "`relative_attention` must be true, but is false.")
         self.require(self.position_buckets != 1, "`position_buckets` must be at least 2, but is 1.")
         self.require(not self.extra.get("conv_kernel_size"), "DeBERTa's `conv_kernel_size` is not supported.")
+
+    @classmethod
+    def _check(cls, key: str, value: Any, kind: Any) -> None:
+        if (key, value) != ("position_buckets", -1):
+            super()._check(key, value, kind)
 
 
 SQUEEZE_KEYS = (

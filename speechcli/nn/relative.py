@@ -110,7 +110,8 @@ class StoredRotaryPositions(RotaryPositions):
         self.rates: Tensor
 
     def _rates(self) -> Tensor:
-        return self.rates
+        # In half precision they would be too coarse to tell where far frames stand.
+        return self.rates if self.rates.dtype == torch.float32 else super()._rates()
 
 
 def distances(x: Tensor) -> Tensor:
