@@ -7,6 +7,7 @@ def average(
     sources: o.Averaged,
     output_dir: o.ModelDir,
     last: o.Last = None,
+    best: o.Best = None,
     dtype: o.StoredDtype = "float32",
     quiet: o.Quiet = False,
 ) -> None:
@@ -14,6 +15,6 @@ def average(
     from speechcli.cli.console import say
     from speechcli.pipelines.average import average as run
 
-    report = run(sources, output_dir, last=last, dtype=dtype)
+    report = run(sources, output_dir, last=last, best=best, dtype=dtype)
     if not quiet:
         say(f"{output_dir} is the mean of {len(report.folders)} models: {', '.join(map(str, report.folders))}")

@@ -310,6 +310,16 @@ Set = Annotated[
     _on(_TRAINING, "--set", help="Any option of a recipe; may be repeated.", metavar="SECTION.KEY=VALUE"),
 ]
 ResumeRun = Annotated[bool, _on(_TRAINING, "--resume/--no-resume", help="Go on with the run in the output folder.")]
+DebugOverfit = Annotated[
+    int | None,
+    _on(
+        _TRAINING,
+        "--debug-overfit",
+        help="Only see whether so many recordings can be learned by heart; nothing is written.",
+        metavar="N",
+        min=1,
+    ),
+]
 PushToHub = Annotated[
     str | None,
     _on(
@@ -361,6 +371,9 @@ Averaged = Annotated[
 ]
 Last = Annotated[
     int | None, _on(_INPUT, "--last", help="Only the newest so many checkpoints. Absent: all.", metavar="N", min=1)
+]
+Best = Annotated[
+    int | None, _on(_INPUT, "--best", help="Only the so many checkpoints that scored best.", metavar="N", min=1)
 ]
 StoredDtype = Annotated[
     Literal["float32", "bfloat16", "float16"], _on(_OUTPUT, "--dtype", help="Numbers that the file holds.")

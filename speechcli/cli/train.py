@@ -22,6 +22,7 @@ def train(
     assignments: o.Set = None,
     resume: o.ResumeRun = False,
     push_to_hub: o.PushToHub = None,
+    debug_overfit: o.DebugOverfit = None,
     progress: o.Progress = "auto",
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -32,10 +33,12 @@ def train(
 
     merged = merge(given)
     from speechcli.pipelines import train as pipeline  # torch comes with it
+    from speechcli.pipelines.overfit import overfit
     from speechcli.pipelines.training_model import HubAccess
 
     console = TrainingConsole(progress, quiet=quiet, verbose=verbose)
     hub = HubAccess(token, cache_dir, offline)
-    console.finish(
-        pipeline.train(merged, output_dir, resume=resume, push_to=push_to_hub, hub=hub, report=console.report)
-    )
+    if debug_overfit is not None:
+        return console.finish_overfit(overfit(merged, debug_overfit, hub=hub, report=console.report))
+    result = pipeline.train(merged, output_dir, resume=resume, push_to=push_to_hub, hub=hub, report=console.report)
+    console.finish(result)

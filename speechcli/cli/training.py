@@ -10,6 +10,7 @@ from speechcli.training.events import Evaluated, Event, Sample, Saved, Started, 
 from speechcli.training.merge import Merged, merge_options
 
 if TYPE_CHECKING:
+    from speechcli.pipelines.overfit import LearnedByHeart
     from speechcli.pipelines.train import TrainResult
 
 
@@ -63,6 +64,11 @@ class TrainingConsole:
         say(
             f"done after {result.report.step} steps, {result.report.seconds / 60:.1f} minutes: last {result.last}{best}"
         )
+
+    def finish_overfit(self, result: "LearnedByHeart") -> None:
+        """Say that the set-up can learn."""
+        if self._kind not in ("quiet", "json"):
+            say(f"the set-up can learn: it knew {result.recordings} recordings by heart after {result.steps} steps")
 
     def _lines(self, event: Event) -> list[str]:
         if isinstance(event, Started):

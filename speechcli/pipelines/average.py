@@ -8,8 +8,9 @@ import torch
 
 from speechcli.checkpoints.bundle import load, save
 from speechcli.errors import InputError, UsageError
+from speechcli.pipelines.run_history import read_history
 from speechcli.training.averaging import average_states
-from speechcli.training.state import checkpoints
+from speechcli.training.state import checkpoint_step, checkpoints
 
 
 class AverageReport(NamedTuple):
@@ -23,6 +24,7 @@ def average(
     output: Path,
     *,
     last: int | None = None,
+    best: int | None = None,
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
 ) -> AverageReport:
     """Write a model whose weights are the mean of others' (of one: its copy in another dtype).
@@ -33,17 +35,21 @@ def average(
         sources: model folders, or one run folder whose checkpoints are meant.
         output: the folder to write.
         last: use only the newest so many checkpoints; None: all.
+        best: use only the so many checkpoints of a run that scored best on its dev manifests; None: all.
         dtype: of the weights in the file.
 
     Raises:
-        UsageError: if `last` is below 1.
+        UsageError: if `last` or `best` is below 1, or both are given.
         InputError: if there is nothing to average.
         ModelError: if a model cannot be loaded, or their weights differ in names or shapes.
         OutputError: if the folder cannot be written.
     """
-    if last is not None and last < 1:
-        raise UsageError(f"`--last` must be at least 1, but is {last}.")
-    folders = [folder for source in sources for folder in (checkpoints(source) or [source])]
+    for name, value in (("last", last), ("best", best)):
+        if value is not None and value < 1:
+            raise UsageError(f"`--{name}` must be at least 1, but is {value}.")
+    if last is not None and best is not None:
+        raise UsageError("Checkpoints are chosen by `--last` or by `--best`, but both were given.")
+    folders = [folder for source in sources for folder in _models(source, best)]
     folders = folders if last is None else folders[-last:]
     if not folders:
         raise InputError("An average needs at least one checkpoint, but there is none.")
@@ -54,3 +60,15 @@ def average(
     bundle.model.to(getattr(torch, dtype))
     save(bundle, output)
     return AverageReport(tuple(folders))
+
+
+def _models(source: Path, best: int | None) -> list[Path]:
+    """Return the checkpoints of a run, oldest first, or a model folder itself."""
+    folders = checkpoints(source)
+    if not folders or best is None:
+        return folders or [source]
+    scores = {event["step"]: float(event["score"]) for event in read_history(source).evaluations}
+    scored = [folder for folder in folders if checkpoint_step(folder) in scores]
+    if not scored:
+        raise InputError(f"The best checkpoints are those with the best scores, but {source} has none that was scored.")
+    return sorted(sorted(scored, key=lambda folder: -scores[checkpoint_step(folder)])[:best])

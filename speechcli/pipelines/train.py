@@ -1,6 +1,5 @@
 """Train a model: compose or load it, read manifests, run the loop, keep what is best."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,18 +15,25 @@ from speechcli.errors import OutputError, UsageError
 from speechcli.pipelines.device import choose_device
 from speechcli.pipelines.run_log import RunLog
 from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
-from speechcli.pipelines.training_data import Share, count_languages, make_feed, read_manifests, spread
-from speechcli.pipelines.training_model import NO_ACCESS, HubAccess, add_teacher_head, load_or_compose, prepare_model
-from speechcli.text.prompts import Prompts
-from speechcli.training.events import Report, Sample, Started, Warned
+from speechcli.pipelines.tensorboard import TensorBoard
+from speechcli.pipelines.training_data import Share, make_feed, read_manifests, spread
+from speechcli.pipelines.training_model import (
+    NO_ACCESS,
+    HubAccess,
+    add_teacher_head,
+    load_or_compose,
+    prepare_model,
+    started,
+)
+from speechcli.pipelines.training_objective import make_objective
+from speechcli.training.events import Report, Sample, Warned
 from speechcli.training.freezing import freeze
 from speechcli.training.loop import Evaluation, Trainer, TrainReport
 from speechcli.training.merge import RUN_OPTIONS, Merged, write_options
 from speechcli.training.metrics import mean_quality, score_pairs
 from speechcli.training.objective import Objective
 from speechcli.training.optimizer import build_optimizer
-from speechcli.training.options import ObjectiveSection, TrainOptions
-from speechcli.training.precision import chosen_dtype
+from speechcli.training.options import TrainOptions
 from speechcli.training.resume import changed_options
 from speechcli.training.state import TrainState, checkpoints, latest_checkpoint, load_checkpoint
 
@@ -96,8 +102,8 @@ def train(
     if accelerator.is_main_process:
         write_options(merged, folder / RUN_OPTIONS)
     trainer = _trainer(bundle, read, options, accelerator, folder, tell)
-    utterances = [utterance for _, utterance in read]
-    tell(_started(bundle, utterances, options, accelerator, 0 if state is None else state.progress["step"]))
+    step = 0 if state is None else state.progress["step"]
+    tell(started(bundle, [utterance for _, utterance in read], options, accelerator.device, step=step))
     result = trainer.run(state)
     best = folder / "best" if (folder / "best").is_dir() else None
     published = None
@@ -115,8 +121,7 @@ def _trainer(
     report: Report,
 ) -> Trainer:
     collate = make_collate(bundle, ctc=options.objective.ctc_weight > 0)
-    objective = _objective(bundle, options.objective, collate.prompts)
-    _check_languages(objective, [utterance for _, utterance in read])
+    objective = make_objective(bundle, options.objective, collate.prompts, [utterance for _, utterance in read])
     dev = read_manifests(options.data.dev, options, report, learn=False) if options.data.dev else []
     heard = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
     frozen = (*options.model.freeze, *(["ctc_head"] if bundle.model.ctc_head and not collate.ctc else []))
@@ -163,37 +168,11 @@ def _run_folder(output: Path, *, resume: bool) -> Path:
 
 def _teller(folder: Path, options: TrainOptions, report: Report, state: TrainState | None) -> Report:
     best = state.progress["best"] if state else []
-    log = RunLog(folder, options, report, best_step=int(best[0][1]) if best else -1)
+    shown = TensorBoard(folder, report) if options.run.tensorboard else report
+    log = RunLog(folder, options, shown, best_step=int(best[0][1]) if best else -1)
     if state:
         log.catch_up()
     return log
-
-
-def _objective(bundle: Bundle, options: ObjectiveSection, prompts: Prompts) -> Objective:
-    return Objective(
-        options.label_smoothing,
-        options.ctc_weight,
-        blank_id=_blank(bundle),
-        given_labels=0 if options.learn_language else prompts.given,
-        teacher_weight=options.teacher_weight,
-    )
-
-
-def _check_languages(objective: Objective, utterances: Sequence[Utterance]) -> None:
-    silent = [u.id for u in utterances if any(target.language is None for target in u.targets)]
-    if objective.given_labels and silent:
-        raise UsageError(
-            f"`objective.learn_language` may only be false where every text has a language, but {silent[0]} has none.",
-            hint="--set data.spoken_language=en, or --set objective.learn_language=true",
-        )
-
-
-def _blank(bundle: Bundle) -> int:
-    blank = bundle.settings.get("ctc", {}).get("blank_id")
-    if blank is not None:
-        return int(blank)
-    pad = None if bundle.tokenizer is None else bundle.tokenizer.pad_id
-    return 0 if pad is None else pad
 
 
 def _validate(bundle: Bundle, utterances: list[Utterance], objective: Objective, options: TrainOptions) -> Evaluation:
@@ -227,23 +206,4 @@ def evaluation_options(generation: GenerationOptions, *, beams: int, max_new_tok
         do_sample=False,
         max_length=None,
         max_new_tokens=max_new_tokens or None,
-    )
-
-
-def _started(
-    bundle: Bundle,
-    utterances: list[Utterance],
-    options: TrainOptions,
-    accelerator: Accelerator,
-    step: int,
-) -> Started:
-    return Started(
-        step=step,
-        utterances=len(utterances),
-        hours=sum(utterance.seconds for utterance in utterances) / 3600,
-        languages=count_languages(utterances),
-        parameters=sum(parameter.numel() for parameter in bundle.model.parameters()),
-        learning=sum(item.numel() for item in bundle.model.parameters() if item.requires_grad),
-        device=str(accelerator.device),
-        dtype=chosen_dtype(accelerator.device, options.run.dtype),
     )

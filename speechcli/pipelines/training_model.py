@@ -14,8 +14,10 @@ from speechcli.checkpoints.hub import resolve_model
 from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError, ModelError, UsageError
 from speechcli.nn.masks import Spans
-from speechcli.training.events import Report, Warned
+from speechcli.pipelines.training_data import count_languages
+from speechcli.training.events import Report, Started, Warned
 from speechcli.training.options import AugmentSection, TrainOptions
+from speechcli.training.precision import chosen_dtype
 
 
 class HubAccess(NamedTuple):
@@ -78,6 +80,23 @@ def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device) -
         parameter.data = parameter.data.clone()  # loaded weights are a view of the file
     bundle.model.encoder.recompute = options.run.gradient_checkpointing
     _mask(bundle, options.augment)
+
+
+def started(
+    bundle: Bundle, utterances: Sequence[Utterance], options: TrainOptions, device: torch.device, *, step: int = 0
+) -> Started:
+    """Return what a run tells at its beginning."""
+    parameters = list(bundle.model.parameters())
+    return Started(
+        step=step,
+        utterances=len(utterances),
+        hours=sum(utterance.seconds for utterance in utterances) / 3600,
+        languages=count_languages(utterances),
+        parameters=sum(parameter.numel() for parameter in parameters),
+        learning=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        device=str(device),
+        dtype=chosen_dtype(device, options.run.dtype),
+    )
 
 
 def add_teacher_head(bundle: Bundle, utterances: Sequence[Utterance], *, seed: int) -> None:

@@ -189,6 +189,8 @@ class RunSection:
     """Evaluate and save a running mean of the weights with this decay, such as 0.999; 0: the weights themselves."""
     max_nonfinite: int = 10
     """Steps in a row that may be skipped because the loss or gradient is not finite."""
+    tensorboard: bool = False
+    """Write the curves for TensorBoard too, into the run's folder `tensorboard` (extra `tensorboard`)."""
     samples: int = 5
     """References and hypotheses shown at each evaluation."""
     beam_size: int = 1

@@ -13,7 +13,7 @@ FREE = (
     "data.max_dev_utterances",
     "batch.workers",
     *(f"run.{key}" for key in ("max_steps", "max_epochs", "max_minutes", "eval_every", "save_every", "log_every")),
-    *(f"run.{key}" for key in ("keep_last", "keep_best", "patience", "threads", "samples", "beam_size")),
+    *(f"run.{key}" for key in ("keep_last", "keep_best", "patience", "threads", "tensorboard", "samples", "beam_size")),
     "run.max_new_tokens",
 )
 

@@ -62,13 +62,17 @@ class Stepper:
         if half and progress.scaler:
             self._scaler.load_state_dict(progress.scaler)
 
-    def step(self, group: Sequence[Batch]) -> Moved | None:
+    def step(self, group: Sequence[Batch], *, dropout: bool = True) -> Moved | None:
         """Learn from the batches of one step together; None where something was not finite and nothing moved.
+
+        Args:
+            group: the batches.
+            dropout: whether dropout, masks and skipped layers make it harder.
 
         Raises:
             OutOfMemory: if not even single recordings fit into the device's memory.
         """
-        self._wrapped.train()
+        self._wrapped.train(dropout)
         sums = self._fitting_gradients(group)
         self._scaler.unscale_(self._optimizer)
         norm = clip_gradients(self._model, self._options.optimizer.clip)

@@ -282,10 +282,10 @@ def test_average_hands_over_every_option(monkeypatch, tmp_path):
 
     given = []
 
-    def average(sources, output, *, last, dtype):
-        given.append((sources, output, last, dtype))
+    def average(sources, output, *, last, best, dtype):
+        given.append((sources, output, last, best, dtype))
         return module.AverageReport((Path("a"), Path("b")))
 
     monkeypatch.setattr(module, "average", average)
     assert main(["average", "run", "other", "-o", "mean", "--last", "3", "--dtype", "float16"]) == 0
-    assert given == [([Path("run"), Path("other")], Path("mean"), 3, "float16")]
+    assert given == [([Path("run"), Path("other")], Path("mean"), 3, None, "float16")]

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from speechcli.errors import AllInputsFailed, UsageError
 from speechcli.pipelines.average import average
 from speechcli.pipelines.evaluate import EvaluateOptions, evaluate
 from speechcli.pipelines.options import DecodingOptions, ModelOptions
+from speechcli.training.state import checkpoint_folder
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +66,19 @@ def test_averaged_models_have_the_mean_of_the_weights(places, tmp_path):
     assert all((parameter == 2.0).all() for parameter in load(tmp_path / "mean").model.parameters())
     average([tmp_path / "a", tmp_path / "b"], tmp_path / "newest", last=1)
     assert all((parameter == 3.0).all() for parameter in load(tmp_path / "newest").model.parameters())
+
+
+def test_the_best_checkpoints_of_a_run_are_averaged(places, tmp_path):
+    scores = {1: 10.0, 2: 30.0, 3: 20.0}
+    for step in (1, 2, 3, 4):
+        folder = checkpoint_folder(tmp_path / "run", step)
+        shutil.copytree(places[0], folder)
+        (folder / "COMPLETE").write_text("{}")
+    log = [{"event": "started", "step": 0}, *({"event": "evaluated", "step": s, "score": x} for s, x in scores.items())]
+    (tmp_path / "run" / "log.jsonl").write_text("\n".join(map(json.dumps, log)))
+    report = average([tmp_path / "run"], tmp_path / "mean", best=2)
+    assert [folder.name for folder in report.folders] == ["step-00000002", "step-00000003"]
+    with pytest.raises(UsageError, match="both were given"):
+        average([tmp_path / "run"], tmp_path / "mean", best=2, last=1)
+    with pytest.raises(UsageError, match="`--best` must be at least 1"):
+        average([tmp_path / "run"], tmp_path / "mean", best=0)

@@ -1,0 +1,118 @@
+"""Whether a set-up can learn at all: a few recordings, by heart, before a night is spent on all of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from accelerate import Accelerator
+
+from speechcli.data.batching import DurationBatches
+from speechcli.data.collate import Batch, Collate
+from speechcli.data.manifest import Utterance
+from speechcli.errors import InputError, TrainingDiverged, UsageError
+from speechcli.pipelines.device import choose_device
+from speechcli.pipelines.scoring import make_collate
+from speechcli.pipelines.training_data import read_manifests, spread
+from speechcli.pipelines.training_model import NO_ACCESS, HubAccess, load_or_compose, prepare_model, started
+from speechcli.pipelines.training_objective import make_objective
+from speechcli.training.events import Report, Stepped
+from speechcli.training.freezing import freeze
+from speechcli.training.merge import Merged
+from speechcli.training.objective import means
+from speechcli.training.optimizer import build_optimizer, set_learning_rate
+from speechcli.training.options import TrainOptions
+from speechcli.training.progress import Progress, now
+from speechcli.training.step import Moved, Stepper
+
+MAX_STEPS = 500
+WARMUP_STEPS = 10
+SHOWN_EVERY = 20
+
+
+class LearnedByHeart(NamedTuple):
+    """How it went."""
+
+    recordings: int
+    steps: int
+    seconds: float
+
+
+def overfit(merged: Merged, count: int, *, hub: HubAccess = NO_ACCESS, report: Report) -> LearnedByHeart:
+    """Teach a few recordings by heart: without dropout, masks and augmentation every next token must come out right.
+
+    Nothing is written. The encoder learns from the first step, unless it is frozen for good.
+
+    Args:
+        merged: the options of the run to come.
+        count: recordings, spread evenly over the training manifests.
+        hub: how hub ids are resolved.
+        report: told how it goes.
+
+    Raises:
+        UsageError: if `count` is below 1.
+        InputError: if none of the recordings can be used.
+        TrainingDiverged: if the model cannot learn them.
+    """
+    if count < 1:
+        raise UsageError(f"`--debug-overfit` must be at least 1, but is {count}.")
+    options = merged.options
+    accelerator = Accelerator(cpu=choose_device(options.run.device).type == "cpu", mixed_precision="no")
+    bundle = load_or_compose(options, hub, report)
+    prepare_model(bundle, options, accelerator.device)
+    utterances = spread([one for _, one in read_manifests(options.data.train, options, report, learn=True)], count)
+    collate = make_collate(bundle, ctc=options.objective.ctc_weight > 0)
+    batches = _batches(collate, utterances, options)
+    # with two texts of one recording nobody could guess which language comes first
+    named = all(target.language is not None for one in utterances for target in one.targets)
+    section = replace(options.objective, learn_language=not named)
+    objective = make_objective(bundle, section, collate.prompts, utterances)
+    freeze(bundle.model, options.model.freeze, learn=options.model.learn)
+    report(started(bundle, utterances, options, accelerator.device))
+    optimizer = build_optimizer(bundle.model, options.optimizer)
+    stepper = Stepper(bundle.model, objective, optimizer, options, accelerator, Progress())
+
+    def step(number: int) -> Moved | None:
+        set_learning_rate(optimizer, options.optimizer.learning_rate * min(1.0, (number + 1) / WARMUP_STEPS))
+        return stepper.step(batches, dropout=False)
+
+    steps, seconds = _learn(step, sum(batch.seconds for batch in batches), options, report)
+    return LearnedByHeart(sum(map(len, batches)), steps, seconds)
+
+
+def _learn(
+    step: Callable[[int], Moved | None], audio_seconds: float, options: TrainOptions, report: Report
+) -> tuple[int, float]:
+    """Step until every token is right; return how many steps and seconds that took."""
+    begun, accuracy = now(), 0.0
+    for number in range(MAX_STEPS):
+        moved = step(number)
+        if moved is None:
+            continue
+        losses = means(moved.sums)
+        accuracy = losses["accuracy"]
+        seconds, done = now() - begun, accuracy == 1.0
+        if done or number % SHOWN_EVERY == 0:
+            rate = options.optimizer.learning_rate * min(1.0, (number + 1) / WARMUP_STEPS)
+            speed = audio_seconds * (number + 1) / max(seconds, 1e-9)
+            share = (number + 1) / MAX_STEPS
+            report(Stepped(number + 1, number + 1.0, losses, rate, moved.norm, speed, seconds, share, skipped=0))
+        if done:
+            return number + 1, seconds
+    raise TrainingDiverged(
+        f"A set-up that can learn knows a few recordings by heart, but after {MAX_STEPS} steps only {accuracy:.0%} of "
+        "their tokens are right.",
+        hint="look at the texts and the recordings; try a higher optimizer.learning_rate, less model.freeze",
+    )
+
+
+def _batches(collate: Collate, utterances: Sequence[Utterance], options: TrainOptions) -> list[Batch]:
+    """Read the recordings into as few batches as the options allow."""
+    plan = DurationBatches(
+        utterances, max_seconds=options.batch.max_seconds, max_items=options.batch.max_items, buckets=1, shuffle=False
+    )
+    batches = [collate(together) for together in plan]
+    usable = [batch for batch in batches if len(batch.labels)]
+    if not usable:
+        reason = batches[0].failed[0].reason if batches[0].failed else "they have no texts"
+        raise InputError(f"Something must be learned by heart, but no recording can be used: {reason}")
+    return usable
