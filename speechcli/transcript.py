@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 SCHEMA = 1
@@ -24,6 +24,10 @@ class Word:
     """Seconds from the start of the recording."""
     probability: float
     """How sure the model is, from 0 to 1."""
+
+    def later(self, seconds: float) -> "Word":
+        """Return the word as it is in a recording of which this was a part."""
+        return replace(self, start=self.start + seconds, end=self.end + seconds)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the word as JSON has it."""

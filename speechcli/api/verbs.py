@@ -11,6 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from speechcli.checkpoints.bundle import Bundle
+from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.errors import InputError, OutOfMemory, UsageError
 from speechcli.pipelines.inputs import Source
 from speechcli.pipelines.listen import Listener
@@ -21,8 +22,7 @@ from speechcli.pipelines.options import (
     TranscribeOptions,
     TranslateOptions,
 )
-from speechcli.pipelines.recognizer import Recognizer
-from speechcli.pipelines.speech import load_bundle
+from speechcli.pipelines.speech import load_bundle, open_recognizer
 from speechcli.transcript import Transcript
 
 Recording = str | Path | NDArray[Any]
@@ -37,7 +37,7 @@ def load(
     offline: bool = False,
     device: str = "auto",
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
-) -> Bundle:
+) -> Bundle | CtcBundle:
     """Load a model once, for many calls of `transcribe` and `translate`.
 
     Args:
@@ -70,7 +70,7 @@ def load(
 def transcribe(
     audio: Recording,
     *,
-    model: Bundle | str | Path | None = None,
+    model: Bundle | CtcBundle | str | Path | None = None,
     language: str | None = None,
     sample_rate: int | None = None,
     **decoding: Any,
@@ -97,7 +97,7 @@ def translate(
     audio: Recording,
     *,
     to: str | Sequence[str] = (),
-    model: Bundle | str | Path | None = None,
+    model: Bundle | CtcBundle | str | Path | None = None,
     language: str | None = None,
     sample_rate: int | None = None,
     **decoding: Any,
@@ -127,11 +127,11 @@ def translate(
 
 
 def _listen(
-    audio: Recording, options: SpeechOptions, model: Bundle | str | Path | None, sample_rate: int | None
+    audio: Recording, options: SpeechOptions, model: Bundle | CtcBundle | str | Path | None, sample_rate: int | None
 ) -> list[Transcript]:
-    bundle = model if isinstance(model, Bundle) else load(model)
+    bundle = model if isinstance(model, Bundle | CtcBundle) else load(model)
     options = replace(options, model=ModelOptions(model=bundle.name))
-    listener = Listener(Recognizer(bundle, options), options)
+    listener = Listener(open_recognizer(bundle, options), options)
     if not isinstance(audio, np.ndarray):
         if sample_rate is not None:
             raise UsageError("`sample_rate` belongs to samples, but a file is given.")

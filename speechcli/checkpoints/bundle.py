@@ -82,9 +82,9 @@ def load(
         sentence = error.message if str(folder) in error.message else f"{folder} cannot be loaded. {error.message}"
         raise ModelError(sentence, hint=error.hint) from error
     untie_if_different(config, tensors)
-    filled = _optional(expected, tensors)
-    assign(model, {key: _ready(tensor, dtype) for key, tensor in (tensors | filled).items()}, tied=config.tied)
-    _compute(model, filled)
+    filled = optional_tensors(expected, tensors)
+    assign(model, {key: ready(tensor, dtype) for key, tensor in (tensors | filled).items()}, tied=config.tied)
+    compute_tables(model, filled)
     settings = files.read_optional_json(folder / files.OURS) or {}
     if "ctc" in settings:
         model.ctc_head = _read_ctc_head(folder, model.encoder.frame_width, dtype)
@@ -233,12 +233,12 @@ def _read_ctc_head(folder: Path, width: int, dtype: torch.dtype) -> nn.Linear:
     if weight is None or bias is None or weight.ndim != 2 or weight.size(1) != width or bias.shape != weight.shape[:1]:
         raise ModelError(f"{path} must hold a weight (vocabulary, {width}) and a bias (vocabulary), but does not.")
     head = nn.Linear(width, weight.size(0), device="meta")
-    assign(head, {"weight": _ready(weight, dtype), "bias": _ready(bias, dtype)}, tied=None)
+    assign(head, {"weight": ready(weight, dtype), "bias": ready(bias, dtype)}, tied=None)
     return head
 
 
-def _optional(expected: Mapping[str, torch.Size], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # What a checkpoint may lack without harm: the vector of SpecAugment, which only training reads, and a counter.
+def optional_tensors(expected: Mapping[str, torch.Size], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a checkpoint may lack without harm: the vector of SpecAugment, which only training reads, and a counter."""
     generator = torch.Generator().manual_seed(0)
     absent = [key for key in expected if key not in tensors]
     return {
@@ -249,14 +249,15 @@ def _optional(expected: Mapping[str, torch.Size], tensors: Mapping[str, Tensor])
     }
 
 
-def _compute(model: nn.Module, names: Iterable[str]) -> None:
-    # Tables that follow from the configuration, where the checkpoint lacks them.
+def compute_tables(model: nn.Module, names: Iterable[str]) -> None:
+    """Fill the tables of these names that follow from the configuration, where the checkpoint lacks them."""
     for owner in (model.get_submodule(name.rpartition(".")[0]) for name in names):
         if isinstance(owner, SinusoidalPositions | CountedSinusoidTable):
             owner.reset()
 
 
-def _ready(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+def ready(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Put a tensor of a file into the memory layout and the numbers that a model computes in."""
     return (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
 
 

@@ -192,6 +192,7 @@ GenerationSet = Annotated[
         metavar="KEY=VALUE",
     ),
 ]
+WordTimes = Annotated[bool, _on(_DECODING, "--word-times/--no-word-times", help="Say in JSON when each word was said.")]
 MaxSegment = Annotated[
     float,
     _on(

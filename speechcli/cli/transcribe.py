@@ -39,6 +39,7 @@ def transcribe(
     min_new_tokens: o.MinNewTokens = None,
     max_new_tokens: o.MaxNewTokens = None,
     generation_set: o.GenerationSet = None,
+    word_times: o.WordTimes = False,
     max_segment: o.MaxSegment = 30.0,
     vad: o.Vad = "auto",
     batch_seconds: o.BatchSeconds = None,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.data.manifest import ManifestOptions, Utterance, read_manifest
 from speechcli.errors import AllInputsFailed, InputError, OutputError, UsageError
 from speechcli.pipelines.decoding import effective_options
@@ -108,6 +109,11 @@ def evaluate(
         OutputError: if the hypotheses cannot be written.
     """
     bundle = load_bundle(options.model)
+    if isinstance(bundle, CtcBundle):
+        raise UsageError(
+            f"`evaluate` scores a model with a decoder, but {bundle.name} has only a CTC head.",
+            hint="Use `speechcli transcribe`, or another --model.",
+        )
     utterances, bad_rows = _read(options)
     collate = make_collate(bundle, ctc=bundle.model.ctc_head is not None)
     collate.check_languages(utterances)

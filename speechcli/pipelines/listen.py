@@ -16,6 +16,7 @@ from speechcli.pipelines.outcome import Failure, Outcome, Progress, Report, Warn
 from speechcli.pipelines.pieces import End, Piece, Reader
 from speechcli.pipelines.read_ahead import read_ahead
 from speechcli.pipelines.recognizer import Clip, Decoded, Recognizer
+from speechcli.text.languages import has_spaces
 from speechcli.transcript import Segment, Transcript
 
 # Audio decoded at once: what keeps the device busy and leaves room for the weights and the beams.
@@ -25,8 +26,6 @@ WINDOW_BATCHES, WINDOW_SECONDS = 4, 900.0
 WINDOW_ITEMS = 512
 
 NOTHING = np.zeros(0, dtype=np.float32)
-
-_UNSPACED = frozenset(("zh", "ja", "yue", "th", "lo", "my", "km", "bo"))
 
 
 class _Window(NamedTuple):
@@ -175,7 +174,7 @@ class Listener:
         if recording.end is not None and len(recording.heard) == recording.end.pieces:
             del self._open[index]
             heard = [piece for _, piece in sorted(recording.heard.items())]
-            targets = range(len(self._recognizer.languages.targets))
+            targets = range(self._recognizer.targets)
             seconds = recording.end.seconds
             yield Outcome(index, tuple(self._transcript(index, heard, seconds, target) for target in targets))
 
@@ -192,6 +191,7 @@ class Listener:
                 tokens=each.tokens,
                 avg_logprob=each.avg_logprob,
                 compression_ratio=each.compression_ratio,
+                words=each.words and tuple(word.later(offset + piece.start) for word in each.words),
                 alternatives=each.alternatives,
             )
             for number, (piece, each) in enumerate(zip(heard, decoded, strict=True))
@@ -213,7 +213,7 @@ class Listener:
 
 def join(texts: Sequence[str], language: str | None) -> str:
     """Join the texts of segments as their language does."""
-    between = "" if language in _UNSPACED else " "
+    between = " " if has_spaces(language) else ""
     return between.join(text for text in texts if text)
 
 

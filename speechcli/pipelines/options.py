@@ -127,6 +127,8 @@ class DecodingOptions:
     """Longest text in tokens; `auto`: in proportion to the audio, also where the model sets a length."""
     generation_set: tuple[str, ...] = ()
     """`key=value` for any other key of `generation_config.json`."""
+    word_times: bool = False
+    """Say when each word was said; never changes the text."""
     max_segment: float = 30.0
     """Longest stretch of audio decoded in one piece, in seconds; longer audio is cut in pauses."""
     vad: Literal["auto", "none", "energy", "silero"] = "auto"

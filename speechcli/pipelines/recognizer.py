@@ -2,25 +2,30 @@
 
 import math
 import zlib
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from speechcli.audio.extractor import Extractor
 from speechcli.checkpoints.bundle import Bundle, set_language
 from speechcli.decoding.hypothesis import Hypothesis
-from speechcli.errors import ModelError
+from speechcli.errors import ModelError, UsageError
+from speechcli.models.encoder import SpeechEncoder
 from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.decoding import effective_options
 from speechcli.pipelines.generation import Request, write_texts
 from speechcli.pipelines.languages import Languages, hear
 from speechcli.pipelines.options import SpeechOptions
-from speechcli.text.languages import language_code
+from speechcli.pipelines.words import WordTimer, mean
+from speechcli.text.languages import has_spaces, language_code
 from speechcli.text.prompts import Task, prompts_for
 from speechcli.text.tokenizer import Tokenizer
-from speechcli.transcript import Alternative
+from speechcli.transcript import Alternative, Word
 
 # Below half a step of 16-bit audio there is nothing but digital silence.
 SILENT_PEAK = 0.5 / 2**15
@@ -40,12 +45,20 @@ class Decoded(NamedTuple):
 
     text: str
     tokens: tuple[int, ...]
-    avg_logprob: float
+    logprobs: tuple[float, ...]
+    """Of each token."""
     language: str | None
     """Code of the spoken language."""
     target_language: str | None
     """Code of the language of the text."""
     alternatives: tuple[Alternative, ...] = ()
+    words: tuple[Word, ...] | None = None
+    """With seconds from the start of the clip; None: nobody asked, or the model cannot tell."""
+
+    @property
+    def avg_logprob(self) -> float:
+        """Mean log-probability of the tokens."""
+        return mean(self.logprobs)
 
     @property
     def compression_ratio(self) -> float:
@@ -54,8 +67,74 @@ class Decoded(NamedTuple):
         return len(data) / len(zlib.compress(data))
 
 
-class Recognizer:
+class Recognizer(ABC):
     """A model that is ready to listen.
+
+    Args:
+        encoder: of the model.
+        features: what it hears with.
+        options: what was asked for.
+
+    Attributes:
+        device: where the model computes.
+        targets: how many texts it writes of each clip: one for each target language.
+    """
+
+    def __init__(self, encoder: SpeechEncoder, features: Extractor, options: SpeechOptions) -> None:
+        self._encoder, self._features = encoder, features.with_normalization(options.inputs.normalize)
+        parameter = next(encoder.parameters())
+        self.device, self._dtype = parameter.device, parameter.dtype
+        self.targets = 1
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the clips, in Hz."""
+        return self._features.sampling_rate
+
+    @property
+    def max_seconds(self) -> float:
+        """Longest clip that is heard to its end."""
+        longest = self._features.longest
+        return math.inf if longest is None else longest / self.sample_rate
+
+    @torch.inference_mode()
+    def decode(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
+        """Decode clips together: one pass of the encoder, however many target languages.
+
+        Returns:
+            For each clip one result for each target language. Digital silence has an empty text.
+        """
+        loud = [i for i, clip in enumerate(clips) if np.abs(clip.samples).max(initial=0.0) > SILENT_PEAK]
+        results = [self._silence(clip) for clip in clips]
+        if loud:
+            for i, result in zip(loud, self._write([clips[i] for i in loud]), strict=True):
+                results[i] = result
+        return results
+
+    def _inputs(self, clips: Sequence[Clip]) -> Iterator[tuple[list[int], Tensor, Tensor | None]]:
+        """Yield clips, and inputs and lengths as the encoder takes them: together only where padding is not heard."""
+        groups = [list(range(len(clips)))]
+        if not (self._features.pads and self._encoder.ignores_padding):
+            by_length: dict[int, list[int]] = {}
+            for row, clip in enumerate(clips):
+                by_length.setdefault(len(clip.samples), []).append(row)
+            groups = list(by_length.values())
+        for rows in groups:
+            batch = self._features([clips[row].samples for row in rows])
+            lengths = None if batch.lengths is None else batch.lengths.to(self.device)
+            yield rows, batch.values.to(self.device, self._dtype), lengths
+
+    @abstractmethod
+    def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
+        """Write what was said in clips that are not silent."""
+
+    @abstractmethod
+    def _silence(self, clip: Clip) -> tuple[Decoded, ...]:
+        """Write nothing, in each target language."""
+
+
+class AttentionRecognizer(Recognizer):
+    """A speech encoder and a text decoder that are ready to listen.
 
     Args:
         bundle: the model and everything that belongs to it.
@@ -67,14 +146,11 @@ class Recognizer:
     """
 
     def __init__(self, bundle: Bundle, options: SpeechOptions) -> None:
-        self._tokenizer = _tokenizer(bundle)
-        self._model = bundle.model.eval()
-        self._features = bundle.features.with_normalization(options.inputs.normalize)
+        super().__init__(bundle.model.eval().encoder, bundle.features, options)
+        self._model, self._tokenizer = bundle.model, _tokenizer(bundle)
         self._options = effective_options(bundle.generation, options.decoding)
         self._options.check_supported()
-        parameter = next(bundle.model.parameters())
-        self._device, self._dtype = parameter.device, parameter.dtype
-        self._generator = torch.Generator(self._device).manual_seed(options.model.seed)
+        self._generator = torch.Generator(self.device).manual_seed(options.model.seed)
         self._task: Task = options.task
         self._prompts = prompts_for(
             self._tokenizer, start=self._options.start_token_id, forced=self._options.forced_bos_token_id
@@ -88,39 +164,11 @@ class Recognizer:
             targets=options.targets,
             adapters=bundle.adapters,
         )
+        self.targets = len(self.languages.targets)
+        self._timer = _timer(bundle, options)
 
-    @property
-    def sample_rate(self) -> int:
-        """Of the clips, in Hz."""
-        return self._features.sampling_rate
-
-    @property
-    def max_seconds(self) -> float:
-        """Longest clip that is heard to its end."""
-        longest = self._features.longest
-        return math.inf if longest is None else longest / self.sample_rate
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model computes."""
-        return self._device
-
-    @torch.inference_mode()
-    def decode(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
-        """Decode clips together: one pass of the encoder, one search for each target language.
-
-        Returns:
-            For each clip one result for each target language. Digital silence has an empty text.
-        """
-        loud = [i for i, clip in enumerate(clips) if np.abs(clip.samples).max(initial=0.0) > SILENT_PEAK]
-        results = [self._silence(clip) for clip in clips]
-        if loud:
-            for i, result in zip(loud, self._decode_loud([clips[i] for i in loud]), strict=True):
-                results[i] = result
-        return results
-
-    def _decode_loud(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
-        encoded = self._encode([clip.samples for clip in clips])
+    def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
+        encoded = self._encode(clips)
         heard = hear(self._model, encoded, self._prompts) if self.languages.identifies else [None] * len(clips)
         spoken = [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, heard, strict=True)]
         requests = [
@@ -137,41 +185,51 @@ class Recognizer:
             self._decoded(hypotheses, spoken[request.row], request.prompt.language)
             for request, hypotheses in zip(requests, texts, strict=True)
         ]
-        targets = len(self.languages.targets)
-        return [tuple(decoded[first : first + targets]) for first in range(0, len(decoded), targets)]
+        if self._timer is not None:
+            decoded = self._timed(clips, encoded, decoded)
+        return [tuple(decoded[first : first + self.targets]) for first in range(0, len(decoded), self.targets)]
 
-    def _encode(self, waveforms: Sequence[NDArray[np.float32]]) -> Encoded:
-        """Encode each clip as if it were alone: together only where padding cannot be heard."""
-        groups = [list(range(len(waveforms)))]
-        if not (self._features.pads and self._model.encoder.ignores_padding):
-            by_length: dict[int, list[int]] = {}
-            for row, waveform in enumerate(waveforms):
-                by_length.setdefault(len(waveform), []).append(row)
-            groups = list(by_length.values())
+    def _timed(self, clips: Sequence[Clip], encoded: Encoded, decoded: Sequence[Decoded]) -> list[Decoded]:
+        """Add the times of words to transcripts, of which there is one a clip."""
+        assert self._timer is not None and self._model.ctc_head is not None
+        logits = self._model.ctc_head(encoded.frames)
+        return [
+            timed(self._timer, each, frames[:length], len(clip.samples) / self.sample_rate)
+            for each, clip, frames, length in zip(decoded, clips, logits, encoded.frame_lengths.tolist(), strict=True)
+        ]
+
+    def _encode(self, clips: Sequence[Clip]) -> Encoded:
+        """Encode each clip as if it were alone."""
+        order: list[int] = []
         parts = []
-        for rows in groups:
-            batch = self._features([waveforms[row] for row in rows])
-            lengths = None if batch.lengths is None else batch.lengths.to(self._device)
-            parts.append(self._model.encode(batch.values.to(self._device, self._dtype), lengths))
-        order = [row for rows in groups for row in rows]
+        for rows, inputs, lengths in self._inputs(clips):
+            parts.append(self._model.encode(inputs, lengths))
+            order += rows
         return Encoded.join(parts).take([order.index(row) for row in range(len(order))])
 
     def _decoded(self, hypotheses: Sequence[Hypothesis], spoken: str | None, written: str | None) -> Decoded:
         texts = [self._tokenizer.decode(hypothesis.tokens).strip() for hypothesis in hypotheses]
-        means = [_mean(hypothesis.logprobs) for hypothesis in hypotheses]
-        others = tuple(Alternative(text, mean) for text, mean in zip(texts[1:], means[1:], strict=True))
-        return Decoded(texts[0], hypotheses[0].tokens, means[0], *self._codes(spoken, written), others)
+        others = [Alternative(text, mean(other.logprobs)) for text, other in zip(texts, hypotheses, strict=True)]
+        best = hypotheses[0]
+        return Decoded(texts[0], best.tokens, best.logprobs, *self._codes(spoken, written), tuple(others[1:]))
 
     def _silence(self, clip: Clip) -> tuple[Decoded, ...]:
         spoken = self.languages.spoken_in(clip.language, None)
         named = [spoken if self.languages.writes_spoken else target for target in self.languages.targets]
-        return tuple(Decoded("", (), 0.0, *self._codes(spoken, tag and language_code(tag))) for tag in named)
+        return tuple(Decoded("", (), (), *self._codes(spoken, tag and language_code(tag))) for tag in named)
 
     def _codes(self, spoken: str | None, written: str | None) -> tuple[str | None, str | None]:
         language = None if spoken is None else language_code(spoken)
         if self.languages.writes_spoken:
             return language or written, written or language
         return language, written
+
+
+def timed(timer: WordTimer, decoded: Decoded, logits: Tensor, seconds: float) -> Decoded:
+    """Add the times of its words to a text; logits (frames, vocabulary) are those of its clip alone."""
+    spaced = has_spaces(decoded.target_language)
+    words = timer.words(logits, decoded.tokens, decoded.logprobs, seconds=seconds, spaced=spaced)
+    return decoded._replace(words=words)
 
 
 def _tokenizer(bundle: Bundle) -> Tokenizer:
@@ -183,5 +241,17 @@ def _tokenizer(bundle: Bundle) -> Tokenizer:
     return bundle.tokenizer
 
 
-def _mean(logprobs: Sequence[float]) -> float:
-    return math.fsum(logprobs) / len(logprobs) if logprobs else 0.0
+def _timer(bundle: Bundle, options: SpeechOptions) -> WordTimer | None:
+    if not options.decoding.word_times:
+        return None
+    head, tokenizer = bundle.model.ctc_head, bundle.tokenizer
+    if options.task == "translate":
+        raise UsageError("`--word-times` times what is said, which a translation is not.", hint="Leave it out.")
+    if head is None or tokenizer is None:
+        raise UsageError(
+            f"`--word-times` needs a model with a CTC head, but {bundle.name} has none.",
+            hint="Train it with `--set objective.ctc_weight=0.3`, or leave out --word-times.",
+        )
+    ends = {id_ for id_ in (tokenizer.bos_id, tokenizer.eos_id, tokenizer.sep_id, tokenizer.pad_id) if id_ is not None}
+    blank = bundle.settings.get("ctc", {}).get("blank_id", 0)
+    return WordTimer(tokenizer.decode, blank=blank, silent=ends, vocabulary=head.out_features)

@@ -3,16 +3,19 @@
 from collections.abc import Iterator
 
 from speechcli.checkpoints.bundle import Bundle, load
+from speechcli.checkpoints.ctc import CtcBundle, is_ctc, load_ctc
+from speechcli.checkpoints.folder import read_config
 from speechcli.checkpoints.hub import resolve_model
+from speechcli.pipelines.ctc import CtcRecognizer
 from speechcli.pipelines.device import prepare
 from speechcli.pipelines.inputs import find_inputs
 from speechcli.pipelines.listen import Listener
 from speechcli.pipelines.options import ModelOptions, SpeechOptions
 from speechcli.pipelines.outcome import Loaded, Outcome, Report, in_order, silent
-from speechcli.pipelines.recognizer import Recognizer
+from speechcli.pipelines.recognizer import AttentionRecognizer, Recognizer
 
 
-def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle:
+def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle | CtcBundle:
     """Find, load and place a model as the options say.
 
     Args:
@@ -32,7 +35,8 @@ def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle:
         language=language,
     )
     device, dtype = prepare(options, folder)
-    return load(folder, dtype=dtype, device=device, name=options.shown)
+    load_it = load_ctc if is_ctc(read_config(folder)) else load
+    return load_it(folder, dtype=dtype, device=device, name=options.shown)
 
 
 def open_listener(options: SpeechOptions, report: Report = silent) -> Listener:
@@ -45,7 +49,17 @@ def open_listener(options: SpeechOptions, report: Report = silent) -> Listener:
     bundle = load_bundle(options.model, options.language)
     weight = next(bundle.model.parameters())
     report(Loaded(bundle.name, str(weight.device), str(weight.dtype).removeprefix("torch.")))
-    return Listener(Recognizer(bundle, options), options, report)
+    return Listener(open_recognizer(bundle, options), options, report)
+
+
+def open_recognizer(bundle: Bundle | CtcBundle, options: SpeechOptions) -> Recognizer:
+    """Make a model ready to listen.
+
+    Raises:
+        ModelError: the model cannot write text.
+        UsageError: something asked for is not possible with this model.
+    """
+    return CtcRecognizer(bundle, options) if isinstance(bundle, CtcBundle) else AttentionRecognizer(bundle, options)
 
 
 def listen_to_inputs(options: SpeechOptions, report: Report = silent) -> Iterator[Outcome]:

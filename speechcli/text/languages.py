@@ -39,6 +39,13 @@ ory or;plt mg;swh sw;uzn uz;pbt ps;als sq;ydd yi;gaz om;kmr ku;fuv ff;gug gn;alb
 cze cs;dut nl;fre fr;geo ka;ger de;gre el;ice is;mac mk;mao mi;may ms;per fa;rum ro;slo sk;tib bo;wel cy
 """
 
+_WITHOUT_SPACES = frozenset(("zh", "ja", "yue", "th", "lo", "my", "km", "bo"))
+
+
+def has_spaces(code: str | None) -> bool:
+    """Say whether a language writes spaces between words; one that is not known does."""
+    return code not in _WITHOUT_SPACES
+
 
 def language_code(tag: str) -> str:
     """Return the short code of a language: ISO 639-1 where there is one, else 639-3.

@@ -13,7 +13,7 @@ from speechcli.checkpoints.bundle import Bundle, load, save, set_language
 from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines.compose_options import ComposeOptions
 from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognizer import Recognizer
+from speechcli.pipelines.recognizer import AttentionRecognizer
 from speechcli.pipelines.warm_start import warm_start
 
 from .tiny_models import decoder_config, encoder_config, randomised, seq2seq, write_tokenizer
@@ -77,7 +77,7 @@ def test_frames_are_those_of_the_reference_with_the_adapter_of_the_language(
 @pytest.mark.parametrize("options", [TranscribeOptions(language="fr"), TranslateOptions(language="fr")])
 def test_the_spoken_language_sets_the_adapters(folder: Path, options: TranscribeOptions | TranslateOptions) -> None:
     chosen, expected = load(folder), load(folder)
-    Recognizer(chosen, options)
+    AttentionRecognizer(chosen, options)
     set_language(expected, "fra")
     assert torch.equal(encode(chosen), encode(expected))
     assert not torch.equal(encode(chosen), encode(load(folder)))
@@ -95,7 +95,7 @@ def test_a_warm_start_may_begin_with_the_adapters_of_a_language(
 
 def test_a_language_without_adapters_is_refused_with_those_that_there_are(folder: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        Recognizer(load(folder), TranscribeOptions(language="Japanese"))
+        AttentionRecognizer(load(folder), TranscribeOptions(language="Japanese"))
     assert "Japanese" in caught.value.message
     assert caught.value.hint is not None and "azj-script_latin, deu, fra" in caught.value.hint
 

@@ -1,6 +1,7 @@
 """Every command hands its pipeline exactly the options that were typed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,9 +72,9 @@ def job(monkeypatch):
 
 
 def test_transcribe_hands_over_every_option(job):
-    flags = f"a.wav b {MODEL_FLAGS} {INPUT_FLAGS} {DECODING_FLAGS} {OUTPUT_FLAGS} --from de"
+    flags = f"a.wav b {MODEL_FLAGS} {INPUT_FLAGS} {DECODING_FLAGS} {OUTPUT_FLAGS} --from de --word-times"
     assert main(["transcribe", *flags.split()]) == 0
-    assert job == [(TranscribeOptions(MODEL, INPUTS, DECODING, "de"), OUTPUTS)]
+    assert job == [(TranscribeOptions(MODEL, INPUTS, replace(DECODING, word_times=True), "de"), OUTPUTS)]
 
 
 def test_translate_hands_over_every_option(job):

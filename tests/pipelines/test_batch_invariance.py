@@ -6,7 +6,7 @@ import transformers
 
 from speechcli.audio.features import FilterbankFeatures, WaveformFeatures
 from speechcli.pipelines.options import TranscribeOptions
-from speechcli.pipelines.recognizer import Clip, Recognizer
+from speechcli.pipelines.recognizer import AttentionRecognizer, Clip
 from tests.parity.reference import ENCODERS, OTHER_ENCODERS
 
 from .tiny_model import make_bundle
@@ -29,7 +29,9 @@ def test_a_clip_has_the_same_text_and_score_alone_and_in_any_batch(tmp_path, nam
     width = features.num_mel_bins * features.stride if isinstance(features, FilterbankFeatures) else None
     encoder = {"model_type": getattr(transformers, config).model_type, **values}
     encoder |= {} if width is None else {"feature_projection_input_dim": width}
-    recognizer = Recognizer(make_bundle(tmp_path, ctc=False, encoder=encoder, features=features), TranscribeOptions())
+    recognizer = AttentionRecognizer(
+        make_bundle(tmp_path, ctc=False, encoder=encoder, features=features), TranscribeOptions()
+    )
     heard = clips(0)
     alone = [recognizer.decode([clip])[0][0] for clip in heard]
     assert len({each.tokens for each in alone}) > 1 or len({round(each.avg_logprob, 5) for each in alone}) > 1

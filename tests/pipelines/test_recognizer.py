@@ -6,9 +6,9 @@ import torch
 
 from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines.options import DecodingOptions, InputOptions, ModelOptions, TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognizer import Clip, Recognizer
+from speechcli.pipelines.recognizer import AttentionRecognizer, Clip
 
-from .tiny_model import make_bundle, tone
+from .tiny_model import RATE, make_bundle, tone
 
 CLIPS = [Clip(tone(seconds, pitch)) for seconds, pitch in ((0.5, 200.0), (0.8, 900.0), (0.63, 400.0))]
 
@@ -19,7 +19,7 @@ def bundle(tmp_path_factory):
 
 
 def test_text_is_the_same_alone_and_in_a_batch(bundle):
-    recognizer = Recognizer(bundle, TranscribeOptions(decoding=DecodingOptions(beam_size=3)))
+    recognizer = AttentionRecognizer(bundle, TranscribeOptions(decoding=DecodingOptions(beam_size=3)))
     together = recognizer.decode(CLIPS)
     alone = [recognizer.decode([clip])[0] for clip in CLIPS]
     assert [[each.tokens for each in result] for result in together] == [
@@ -32,14 +32,14 @@ def test_several_targets_come_from_one_pass_of_the_encoder(bundle, monkeypatch):
     passes = []
     encode = bundle.model.encode
     monkeypatch.setattr(bundle.model, "encode", lambda *given: passes.append(1) or encode(*given))
-    recognizer = Recognizer(bundle, TranslateOptions(targets=("es", "German")))
+    recognizer = AttentionRecognizer(bundle, TranslateOptions(targets=("es", "German")))
     results = recognizer.decode(CLIPS)
     assert passes == [1]
     tags = bundle.tokenizer.languages
     for result in results:
         assert [each.target_language for each in result] == ["es", "de"]
         assert [each.tokens[0] for each in result] == [tags["es_XX"], tags["de_DE"]]
-    single = Recognizer(bundle, TranslateOptions(targets=("de",))).decode(CLIPS)
+    single = AttentionRecognizer(bundle, TranslateOptions(targets=("de",))).decode(CLIPS)
     assert [result[0].tokens for result in single] == [result[1].tokens for result in results]
 
 
@@ -50,10 +50,10 @@ def test_the_ctc_head_says_which_language_is_spoken(bundle):
     with torch.no_grad():
         head.bias[tags["en_XX"]] = 50.0
     try:
-        (result,) = Recognizer(bundle, TranscribeOptions()).decode(CLIPS[:1])
-        (forced,) = Recognizer(bundle, TranscribeOptions(language="Spanish")).decode(CLIPS[:1])
-        (hinted,) = Recognizer(bundle, TranscribeOptions()).decode([CLIPS[0]._replace(language="de")])
-        (translated,) = Recognizer(bundle, TranslateOptions(targets=("es",))).decode(CLIPS[:1])
+        (result,) = AttentionRecognizer(bundle, TranscribeOptions()).decode(CLIPS[:1])
+        (forced,) = AttentionRecognizer(bundle, TranscribeOptions(language="Spanish")).decode(CLIPS[:1])
+        (hinted,) = AttentionRecognizer(bundle, TranscribeOptions()).decode([CLIPS[0]._replace(language="de")])
+        (translated,) = AttentionRecognizer(bundle, TranslateOptions(targets=("es",))).decode(CLIPS[:1])
     finally:
         with torch.no_grad():
             head.bias.copy_(before)
@@ -65,21 +65,21 @@ def test_the_ctc_head_says_which_language_is_spoken(bundle):
 
 def test_without_a_ctc_head_the_model_says_its_own_first_token(tmp_path):
     plain = make_bundle(tmp_path, ctc=False, forced_bos_token_id=22)
-    (result,) = Recognizer(plain, TranscribeOptions()).decode(CLIPS[:1])
+    (result,) = AttentionRecognizer(plain, TranscribeOptions()).decode(CLIPS[:1])
     code = {number: tag for tag, number in plain.tokenizer.languages.items()}[22][:2]
     assert (result[0].tokens[0], result[0].language, result[0].target_language) == (22, code, code)
 
 
 def test_a_model_without_tags_has_unknown_languages(tmp_path):
     plain = make_bundle(tmp_path, languages=(), ctc=False)
-    (result,) = Recognizer(plain, TranscribeOptions()).decode(CLIPS[:1])
+    (result,) = AttentionRecognizer(plain, TranscribeOptions()).decode(CLIPS[:1])
     assert (result[0].language, result[0].target_language) == (None, None)
     with pytest.raises(UsageError):
-        Recognizer(plain, TranslateOptions(targets=("es",)))
+        AttentionRecognizer(plain, TranslateOptions(targets=("es",)))
 
 
 def test_digital_silence_is_an_empty_text(bundle):
-    recognizer = Recognizer(bundle, TranslateOptions(targets=("es", "de")))
+    recognizer = AttentionRecognizer(bundle, TranslateOptions(targets=("es", "de")))
     silence, loud, empty = recognizer.decode(
         [Clip(np.zeros(8000, dtype=np.float32)), CLIPS[0], Clip(np.zeros(0, dtype=np.float32))]
     )
@@ -90,28 +90,28 @@ def test_digital_silence_is_an_empty_text(bundle):
 
 def test_alternatives_are_the_further_texts(bundle):
     options = TranscribeOptions(decoding=DecodingOptions(strategy="beam", beam_size=3, num_return=3))
-    (result,) = Recognizer(bundle, options).decode(CLIPS[:1])
+    (result,) = AttentionRecognizer(bundle, options).decode(CLIPS[:1])
     assert len(result[0].alternatives) == 2
     assert result[0].avg_logprob < 0
 
 
 def test_length_is_in_proportion_to_the_audio_and_within_the_positions(tmp_path):
     free = make_bundle(tmp_path, max_length=None, eos_token_id=None)
-    results = Recognizer(free, TranscribeOptions()).decode(CLIPS[:1])
+    results = AttentionRecognizer(free, TranscribeOptions()).decode(CLIPS[:1])
     assert len(results[0][0].tokens) == 59  # 60 positions, one for the start
 
 
 def test_sampling_depends_on_the_seed(bundle):
     def sampled(seed):
         options = TranscribeOptions(model=ModelOptions(seed=seed), decoding=DecodingOptions(strategy="sample"))
-        return [result[0].tokens for result in Recognizer(bundle, options).decode(CLIPS)]
+        return [result[0].tokens for result in AttentionRecognizer(bundle, options).decode(CLIPS)]
 
     assert sampled(1) == sampled(1) != sampled(2)
 
 
 def test_models_trained_without_a_mask_get_no_lengths(tmp_path, monkeypatch):
     plain = make_bundle(tmp_path, mask=False)
-    recognizer = Recognizer(plain, TranscribeOptions())
+    recognizer = AttentionRecognizer(plain, TranscribeOptions())
     lengths = []
     encode = plain.model.encode
     monkeypatch.setattr(plain.model, "encode", lambda values, given: lengths.append(given) or encode(values, given))
@@ -120,13 +120,32 @@ def test_models_trained_without_a_mask_get_no_lengths(tmp_path, monkeypatch):
 
 
 def test_loudness_can_be_left_as_it_is(bundle):
-    asked = Recognizer(bundle, TranscribeOptions(inputs=InputOptions(normalize="none")))
+    asked = AttentionRecognizer(bundle, TranscribeOptions(inputs=InputOptions(normalize="none")))
     quiet = [Clip(clip.samples * 0.01) for clip in CLIPS]
-    usual = Recognizer(bundle, TranscribeOptions())
+    usual = AttentionRecognizer(bundle, TranscribeOptions())
     assert [r[0].tokens for r in usual.decode(quiet)] == [r[0].tokens for r in usual.decode(CLIPS)]
     assert asked.decode(quiet)[0][0].avg_logprob != asked.decode(CLIPS)[0][0].avg_logprob
 
 
 def test_a_model_without_a_tokenizer_cannot_write(bundle):
     with pytest.raises(ModelError, match="must have a tokenizer"):
-        Recognizer(replace(bundle, tokenizer=None), TranscribeOptions())
+        AttentionRecognizer(replace(bundle, tokenizer=None), TranscribeOptions())
+
+
+def test_times_of_words_do_not_change_the_text(bundle):
+    options = TranscribeOptions(language="de", decoding=DecodingOptions(word_times=True))
+    plain = AttentionRecognizer(bundle, TranscribeOptions(language="de")).decode(CLIPS)
+    timed = AttentionRecognizer(bundle, options).decode(CLIPS)
+    assert [each[0]._replace(words=None) for each in timed] == [each[0] for each in plain]
+    assert any(each[0].words for each in timed)
+    for clip, (each,) in zip(CLIPS, timed, strict=True):
+        edges = [edge for word in each.words or () for edge in (word.start, word.end)]
+        assert edges == sorted(edges) and max(edges, default=0) <= len(clip.samples) / RATE
+
+
+def test_only_what_is_said_and_heard_by_a_ctc_head_has_times_of_words(bundle, tmp_path):
+    timed = DecodingOptions(word_times=True)
+    with pytest.raises(UsageError, match="needs a model with a CTC head"):
+        AttentionRecognizer(make_bundle(tmp_path, ctc=False), TranscribeOptions(decoding=timed))
+    with pytest.raises(UsageError, match="a translation is not"):
+        AttentionRecognizer(bundle, TranslateOptions(targets=("es",), decoding=timed))

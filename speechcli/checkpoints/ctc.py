@@ -1,0 +1,85 @@
+"""Folders of speech encoders that were trained with a CTC head alone: `Wav2Vec2ForCTC` and its siblings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from speechcli.audio.extractor import Extractor
+from speechcli.checkpoints import folder as files
+from speechcli.checkpoints.bundle import (
+    assign,
+    compute_tables,
+    default_features,
+    optional_tensors,
+    read_features,
+    ready,
+)
+from speechcli.checkpoints.convert import check_numbers, to_ours
+from speechcli.errors import ModelError
+from speechcli.families import SPEECH_ENCODERS
+from speechcli.families.composite import family_config
+from speechcli.families.family import Same, under
+from speechcli.models.speech_ctc import SpeechCtc
+from speechcli.text.tokenizer import Tokenizer
+
+HEAD = "lm_head"
+
+
+@dataclass
+class CtcBundle:
+    """A model with a CTC head and no decoder, and what it takes to use it."""
+
+    model: SpeechCtc
+    features: Extractor
+    tokenizer: Tokenizer
+    blank_id: int
+    """The token that means "nothing new"."""
+    name: str
+    """What to call it in results and messages."""
+
+
+def is_ctc(config: Mapping[str, Any]) -> bool:
+    """Say whether a config.json is that of an encoder with a CTC head."""
+    kinds = config.get("architectures") or []
+    return config.get("model_type") in SPEECH_ENCODERS and any(str(kind).endswith("ForCTC") for kind in kinds)
+
+
+def load_ctc(
+    folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu", name: str | None = None
+) -> CtcBundle:
+    """Load a folder; as `speechcli.checkpoints.bundle.load`.
+
+    Raises:
+        ModelError: a file is missing, corrupt or not supported, or the weights do not fit.
+    """
+    values = files.read_config(folder)
+    try:
+        config = family_config(values, SPEECH_ENCODERS, role="speech encoder")
+        family = SPEECH_ENCODERS[config.model_type]
+        theirs = files.read_weights(folder)
+        if f"{HEAD}.weight" not in theirs:
+            raise ModelError("The weights must have a CTC head, but have none.")
+        with torch.device("meta"):
+            model = SpeechCtc(family.build(config), theirs[f"{HEAD}.weight"].size(0))
+        expected = {key: tensor.shape for key, tensor in model.state_dict().items()}
+        rules = (*under(family.base, "encoder.", family.keys), Same(HEAD, "head"))
+        tensors, _ = to_ours(rules, theirs, expected)
+        check_numbers(model.state_dict(), tensors)
+        tokenizer = Tokenizer.load(folder)
+    except ModelError as error:
+        sentence = error.message if str(folder) in error.message else f"{folder} cannot be loaded. {error.message}"
+        raise ModelError(sentence, hint=error.hint) from error
+    filled = optional_tensors(expected, tensors)
+    assign(model, {key: ready(tensor, dtype) for key, tensor in (tensors | filled).items()}, tied=None)
+    compute_tables(model, filled)
+    blank = values.get("pad_token_id") if tokenizer.pad_id is None else tokenizer.pad_id
+    return CtcBundle(
+        model=model.to(device).eval(),
+        features=read_features(folder) or default_features(config),
+        tokenizer=tokenizer,
+        blank_id=blank or 0,
+        name=name or folder.resolve().name,
+    )

@@ -1,0 +1,88 @@
+"""Texts from what a CTC head says of every frame (Graves et al. 2006)."""
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+
+from torch import Tensor
+
+MARGIN = 12.0
+"""Tokens whose log-probability in a frame is this much below the likeliest one's are not looked at in beam search."""
+
+
+def collapse(path: Sequence[int], blank: int) -> tuple[int, ...]:
+    """Return the text of a path of one token a frame: equal neighbours are one, blanks none."""
+    return tuple(token for token, _ in groupby(path) if token != blank)
+
+
+def as_path(tokens: Sequence[int], blank: int) -> list[int]:
+    """Return a path that collapses to a text."""
+    return [each for token in tokens for each in (token, blank)]
+
+
+class _Prefix:
+    """A text so far, as a node of the tree of all texts: equal texts are the same object."""
+
+    __slots__ = ("children", "parent", "token")
+
+    def __init__(self, parent: "_Prefix | None" = None, token: int | None = None) -> None:
+        self.parent, self.token = parent, token
+        self.children: dict[int, _Prefix] = {}
+
+    def child(self, token: int) -> "_Prefix":
+        if token not in self.children:
+            self.children[token] = _Prefix(self, token)
+        return self.children[token]
+
+    def tokens(self) -> tuple[int, ...]:
+        found: list[int] = []
+        node: _Prefix | None = self
+        while node is not None and node.token is not None:
+            found.append(node.token)
+            node = node.parent
+        return tuple(reversed(found))
+
+
+def prefix_beam_search(logprobs: Tensor, *, beams: int, blank: int) -> list[tuple[tuple[int, ...], float]]:
+    """Find likely texts, where the probability of a text is that of all its paths (Graves 2012, section 7.5.3).
+
+    Args:
+        logprobs: (frames, vocabulary) of one recording.
+        beams: texts kept from frame to frame.
+        blank: the token that means "nothing new".
+
+    Returns:
+        at most `beams` texts and their log-probabilities, best first
+    """
+    # prefix -> log-probability of its paths that end in a blank, and of those that end in its last token
+    kept: dict[_Prefix, tuple[float, float]] = {_Prefix(): (0.0, -math.inf)}
+    near = logprobs >= logprobs.amax(dim=-1, keepdim=True) - MARGIN
+    near[:, blank] = True
+    for frame, looked_at in zip(logprobs.float(), near, strict=True):
+        ids = looked_at.nonzero().squeeze(1)
+        tokens = dict(zip(ids.tolist(), frame[ids].tolist(), strict=True))
+        nothing = tokens.pop(blank)
+        grown: dict[_Prefix, tuple[float, float]] = {}
+        for prefix, (at_blank, at_token) in kept.items():
+            total = _logadd(at_blank, at_token)
+            again = at_token + tokens.get(-1 if prefix.token is None else prefix.token, -math.inf)
+            _put(grown, prefix, total + nothing, again)
+            for token, logprob in tokens.items():
+                before = at_blank if token == prefix.token else total
+                _put(grown, prefix.child(token), -math.inf, before + logprob)
+        best = sorted(grown.items(), key=lambda item: _logadd(*item[1]), reverse=True)
+        kept = dict(best[:beams])
+    return [(prefix.tokens(), _logadd(*logs)) for prefix, logs in kept.items()]
+
+
+def _put(grown: dict[_Prefix, tuple[float, float]], prefix: _Prefix, at_blank: float, at_token: float) -> None:
+    if at_blank == at_token == -math.inf:
+        return
+    blank, token = grown.get(prefix, (-math.inf, -math.inf))
+    grown[prefix] = _logadd(blank, at_blank), _logadd(token, at_token)
+
+
+def _logadd(a: float, b: float) -> float:
+    if a == -math.inf or b == -math.inf:
+        return max(a, b)
+    return max(a, b) + math.log1p(math.exp(-abs(a - b)))

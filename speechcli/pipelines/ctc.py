@@ -1,0 +1,97 @@
+"""Clips of audio to texts with a CTC head alone: no language is chosen, and nothing but what is said can be written."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+from torch import Tensor
+
+from speechcli.checkpoints.ctc import CtcBundle
+from speechcli.decoding.alignment import align
+from speechcli.decoding.ctc import as_path, collapse, prefix_beam_search
+from speechcli.errors import UsageError
+from speechcli.pipelines.decoding import DEFAULT_BEAMS
+from speechcli.pipelines.options import DecodingOptions, SpeechOptions
+from speechcli.pipelines.recognizer import Clip, Decoded, Recognizer, timed
+from speechcli.pipelines.words import WordTimer, mean
+from speechcli.text.languages import language_code
+from speechcli.transcript import Alternative
+
+_MEANINGFUL = ("strategy", "beam_size", "num_return", "word_times", "max_segment", "batch_seconds", "batch_size")
+
+
+class CtcRecognizer(Recognizer):
+    """A speech encoder with a CTC head that is ready to listen.
+
+    Args:
+        bundle: the model and everything that belongs to it.
+        options: what was asked for.
+
+    Raises:
+        UsageError: something is asked for that takes a decoder.
+    """
+
+    def __init__(self, bundle: CtcBundle, options: SpeechOptions) -> None:
+        super().__init__(bundle.model.encoder, bundle.features, options)
+        _check(bundle.name, options)
+        self._model, self._tokenizer, self._blank = bundle.model, bundle.tokenizer, bundle.blank_id
+        asked = options.decoding
+        self._returned = asked.num_return or 1
+        searches = asked.strategy == "beam" or max(asked.beam_size or 1, self._returned) > 1
+        self._beams = (asked.beam_size or max(DEFAULT_BEAMS, self._returned)) if searches else 0
+        self._language = options.language
+        self._timer = WordTimer(self._text, blank=self._blank, silent=set(), vocabulary=self._model.head.out_features)
+        self._times_words = asked.word_times
+
+    def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
+        written: dict[int, Decoded] = {}
+        for rows, inputs, lengths in self._inputs(clips):
+            logits, frame_lengths = self._model(inputs, lengths)
+            for row, frames, length in zip(rows, logits, frame_lengths.tolist(), strict=True):
+                written[row] = self._decoded(clips[row], frames[:length])
+        return [(written[row],) for row in range(len(clips))]
+
+    def _decoded(self, clip: Clip, logits: Tensor) -> Decoded:
+        logprobs = logits.float().log_softmax(dim=-1)
+        if self._beams:
+            texts = [tokens for tokens, _ in prefix_beam_search(logprobs.cpu(), beams=self._beams, blank=self._blank)]
+        else:
+            texts = [collapse(logprobs.argmax(dim=-1).tolist(), self._blank)]
+        sure = [tuple(span.logprob for span in align(logprobs, text, blank=self._blank) or ()) for text in texts]
+        others = [Alternative(self._text(text).strip(), mean(each)) for text, each in zip(texts, sure, strict=True)]
+        code = self._code(clip)
+        alternatives = tuple(others[1 : self._returned])
+        decoded = Decoded(self._text(texts[0]).strip(), texts[0], sure[0], code, code, alternatives)
+        if not self._times_words:
+            return decoded
+        return timed(self._timer, decoded, logits, len(clip.samples) / self.sample_rate)
+
+    def _silence(self, clip: Clip) -> tuple[Decoded, ...]:
+        code = self._code(clip)
+        return (Decoded("", (), (), code, code),)
+
+    def _code(self, clip: Clip) -> str | None:
+        name = self._language or clip.language
+        return None if name is None else language_code(name)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        # What the head says is the text, special tokens too: a padding token in between keeps equal letters apart.
+        return self._tokenizer.decode(as_path(tokens, self._blank), skip_special=False)
+
+
+def _check(name: str, options: SpeechOptions) -> None:
+    if options.task == "translate":
+        raise UsageError(
+            f"Translating takes a decoder, but {name} is a speech encoder with a CTC head: it writes what is said.",
+            hint="Use `speechcli transcribe`, or another --model.",
+        )
+    asked = options.decoding
+    if asked.strategy == "sample":
+        raise UsageError("`--strategy` must be greedy or beam for a model with a CTC head alone, but is sample.")
+    unset = DecodingOptions()
+    for item in fields(DecodingOptions):
+        if item.name not in _MEANINGFUL and getattr(asked, item.name) != getattr(unset, item.name):
+            flag = "--" + item.name.replace("_", "-")
+            raise UsageError(f"`{flag}` steers a decoder, but {name} has only a CTC head.", hint=f"Leave out {flag}.")
+    beams = 1 if asked.strategy == "greedy" else asked.beam_size
+    if beams is not None and (asked.num_return or 1) > beams:
+        raise UsageError(f"`--num-return` must be at most the beams ({beams}), but is {asked.num_return}.")

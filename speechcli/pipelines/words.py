@@ -1,0 +1,98 @@
+"""Tokens to words: which belong together, how sure the model is of them, and when they were said."""
+
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from torch import Tensor
+
+from speechcli.decoding.alignment import Span, align
+from speechcli.transcript import Word
+
+Decode = Callable[[Sequence[int]], str]
+"""Ids to text."""
+
+
+class Spelled(NamedTuple):
+    """A word of a text, and where it stands among its tokens."""
+
+    word: str
+    places: tuple[int, ...]
+    """Of its tokens."""
+
+
+def spell(decode: Decode, tokens: Sequence[int], *, spaced: bool = True) -> list[Spelled]:
+    """Find the words of a text, whatever the vocabulary is made of.
+
+    Args:
+        decode: of the vocabulary.
+        tokens: of the text; those that say nothing belong to no word.
+        spaced: whether words stand between spaces; else each token is one.
+    """
+    text = decode(tokens)
+    ends = [0]
+    for count in range(1, len(tokens) + 1):
+        # A character of several tokens is whole with the last of them: until then the texts differ there.
+        same = os.path.commonprefix([decode(tokens[:count]), text])
+        ends.append(max(ends[-1], len(same)))
+    if not spaced:
+        parts = [text[start:end].strip() for start, end in pairwise(ends)]
+        return [Spelled(word, (place,)) for place, word in enumerate(parts) if word]
+    found = []
+    for match in re.finditer(r"\S+", text):
+        first, last = match.span()
+        places = [place for place in range(len(tokens)) if ends[place] < last and ends[place + 1] > first]
+        found.append(Spelled(match[0], tuple(places)))
+    return found
+
+
+class WordTimer:
+    """Times the words of a text by what a CTC head says of the frames.
+
+    Args:
+        decode: of the vocabulary.
+        blank: the head's token that means "nothing new".
+        silent: ids that the head never says, such as the end of a text.
+        vocabulary: tokens that the head tells apart.
+    """
+
+    def __init__(self, decode: Decode, *, blank: int, silent: set[int], vocabulary: int) -> None:
+        self._decode, self._blank = decode, blank
+        self._silent, self._vocabulary = silent | {blank}, vocabulary
+
+    def words(
+        self, logits: Tensor, tokens: Sequence[int], logprobs: Sequence[float], *, seconds: float, spaced: bool
+    ) -> tuple[Word, ...] | None:
+        """Time the words of one text.
+
+        Args:
+            logits: (frames, vocabulary) of the recording.
+            tokens: of the text.
+            logprobs: of each token.
+            seconds: length of the recording.
+            spaced: whether words stand between spaces.
+
+        Returns:
+            the words, with seconds from the start of the recording; None where the text is too long for it
+        """
+        said = [place for place, token in enumerate(tokens) if token < self._vocabulary and token not in self._silent]
+        spans = align(logits.float().log_softmax(dim=-1), [tokens[place] for place in said], blank=self._blank)
+        if spans is None:
+            return None
+        by_place = dict(zip(said, spans, strict=True))
+        frame = seconds / max(1, logits.size(0))
+        words, now = [], 0
+        for word, places in spell(self._decode, tokens, spaced=spaced):
+            heard = [by_place[place] for place in places if place in by_place] or [Span(now, now, 0.0)]
+            now = heard[-1].end
+            sure = math.exp(mean([logprobs[place] for place in places]))
+            words.append(Word(word, heard[0].start * frame, now * frame, sure))
+        return tuple(words)
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean; 0 for no values."""
+    return math.fsum(values) / len(values) if values else 0.0

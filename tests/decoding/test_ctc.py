@@ -1,0 +1,78 @@
+import itertools
+import math
+
+import pytest
+import torch
+
+from speechcli.decoding.alignment import align
+from speechcli.decoding.ctc import as_path, collapse, prefix_beam_search
+
+BLANK = 1
+
+
+def logprobs(frames: int, vocabulary: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (2 * torch.randn(frames, vocabulary, generator=generator)).log_softmax(dim=-1)
+
+
+def brute_force(table: torch.Tensor) -> dict[tuple[int, ...], float]:
+    """Add up every path."""
+    texts: dict[tuple[int, ...], float] = {}
+    for path in itertools.product(range(table.size(1)), repeat=table.size(0)):
+        probability = math.exp(sum(table[frame, token].item() for frame, token in enumerate(path)))
+        text = collapse(list(path), BLANK)
+        texts[text] = texts.get(text, 0.0) + probability
+    return texts
+
+
+def test_equal_neighbours_are_one_and_blanks_none():
+    assert collapse([1, 5, 5, 1, 5, 0, 0, 1], BLANK) == (5, 5, 0)
+    assert collapse(as_path((5, 5, 0), BLANK), BLANK) == (5, 5, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_prefix_beam_search_finds_the_texts_that_all_paths_together_make_likeliest(seed):
+    table = logprobs(5, 4, seed)
+    expected = sorted(brute_force(table).items(), key=lambda item: -item[1])
+    found = prefix_beam_search(table, beams=400, blank=BLANK)
+    assert [text for text, _ in found[:8]] == [text for text, _ in expected[:8]]
+    for (_, logprob), (_, probability) in zip(found, expected, strict=True):
+        assert logprob == pytest.approx(math.log(probability), abs=1e-4)
+
+
+def test_a_narrow_beam_keeps_the_best_texts():
+    table = logprobs(5, 4, 3)
+    (best,) = prefix_beam_search(table, beams=1, blank=BLANK)
+    assert best[0] == prefix_beam_search(table, beams=4, blank=BLANK)[0][0]
+
+
+def test_the_likeliest_text_need_not_be_that_of_the_likeliest_path():
+    # a blank twice: 0.36; "0" by three paths: 0.48 + 0.16
+    table = torch.tensor([[0.4, 0.6, 0.0], [0.4, 0.6, 0.0]]).clamp(min=1e-9).log()
+    assert collapse(table.argmax(dim=-1).tolist(), BLANK) == ()
+    assert prefix_beam_search(table, beams=3, blank=BLANK)[0][0] == (0,)
+
+
+def test_no_frames_are_no_text():
+    assert prefix_beam_search(torch.zeros(0, 4), beams=2, blank=BLANK)[0][0] == ()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tokens_are_aligned_with_the_likeliest_of_all_their_paths(seed):
+    table, text = logprobs(6, 4, seed), (2, 2, 0)
+    paths = [path for path in itertools.product(range(4), repeat=6) if collapse(path, BLANK) == text]
+    best = max(paths, key=lambda path: sum(table[frame, token].item() for frame, token in enumerate(path)))
+    spans = align(table, text, blank=BLANK)
+    aligned = [BLANK] * 6
+    for token, span in zip(text, spans, strict=True):
+        aligned[span.start : span.end] = [token] * (span.end - span.start)
+        mean = sum(table[frame, token].item() for frame in range(span.start, span.end)) / (span.end - span.start)
+        assert span.logprob == pytest.approx(mean, abs=1e-5)
+    assert tuple(aligned) == best
+
+
+def test_a_text_that_is_longer_than_the_frames_cannot_be_aligned():
+    table = logprobs(3, 4, 0)
+    assert len(align(table, (2, 0, 2), blank=BLANK)) == 3
+    assert align(table, (2, 2, 0), blank=BLANK) is None  # equal neighbours need a blank between them
+    assert align(table, (), blank=BLANK) == [] == align(table[:0], (), blank=BLANK)

@@ -1,0 +1,152 @@
+"""Checkpoints with a CTC head alone write what transformers writes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from speechcli.errors import ModelError, UsageError
+from speechcli.pipelines.ctc import CtcRecognizer
+from speechcli.pipelines.options import DecodingOptions, ModelOptions, TranscribeOptions, TranslateOptions
+from speechcli.pipelines.recognizer import Clip
+from speechcli.pipelines.speech import load_bundle
+
+TOKENS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEF'"]
+# An even number of filterbank frames: of an odd one, transformers also reads the padding that it stacks last.
+CLIPS = [Clip(np.random.default_rng(n).normal(size=n).astype(np.float32)) for n in (9840, 8240, 12400)]
+WAVEFORM = {
+    "conv_dim": (8, 8, 8),
+    "conv_kernel": (10, 8, 8),
+    "conv_stride": (8, 8, 5),
+    "num_feat_extract_layers": 3,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+    "feat_extract_norm": "layer",
+}
+ADAPTER = {"add_adapter": True, "num_adapter_layers": 1, "output_hidden_size": 12}
+KINDS = {
+    "wav2vec2": WAVEFORM,
+    "hubert": WAVEFORM,
+    "wavlm": WAVEFORM,
+    "data2vec-audio": WAVEFORM,
+    "unispeech": WAVEFORM,
+    "unispeech-sat": WAVEFORM,
+    "wav2vec2-bert": {"feature_projection_input_dim": 160},
+    "wav2vec2-adapter": WAVEFORM | ADAPTER,
+}
+
+
+def write_ctc(folder: Path, kind: str = "wav2vec2", *, vocabulary: int = len(TOKENS), lower: bool = False) -> Path:
+    """A tiny model of transformers whose head prefers now this token, now that."""
+    torch.manual_seed(3)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 20}
+    config = transformers.AutoConfig.for_model(
+        kind.removesuffix("-adapter"), vocab_size=vocabulary, pad_token_id=0, **sizes, **KINDS[kind]
+    )
+    model = transformers.AutoModelForCTC.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape) * 0.2)
+        model.lm_head.weight.mul_(4.0)
+        model.lm_head.bias.zero_()
+    model.save_pretrained(folder)
+    (folder / "vocab.json").write_text(json.dumps({token: id_ for id_, token in enumerate(TOKENS)}))
+    tokenizer = transformers.Wav2Vec2CTCTokenizer(str(folder / "vocab.json"), do_lower_case=lower)
+    features = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=True)
+    if kind == "wav2vec2-bert":
+        features = transformers.SeamlessM4TFeatureExtractor(num_mel_bins=80, stride=2)
+    tokenizer.save_pretrained(folder)
+    features.save_pretrained(folder)
+    return folder
+
+
+def recognizer(folder: Path, **decoding: object) -> CtcRecognizer:
+    options = TranscribeOptions(
+        ModelOptions(str(folder), device="cpu", dtype="float32"), decoding=DecodingOptions(**decoding)
+    )
+    opened = CtcRecognizer(load_bundle(options.model), options)
+    assert isinstance(opened, CtcRecognizer)
+    return opened
+
+
+@pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")  # transformers' WavLM
+@pytest.mark.parametrize("kind", KINDS)
+def test_greedy_text_is_that_of_transformers(kind: str, tmp_path: Path) -> None:
+    folder = write_ctc(tmp_path, kind)
+    model = transformers.AutoModelForCTC.from_pretrained(folder).eval()
+    features = transformers.AutoFeatureExtractor.from_pretrained(folder)
+    tokenizer = transformers.Wav2Vec2CTCTokenizer.from_pretrained(folder)
+    texts = [result[0].text for result in recognizer(folder).decode(CLIPS)]
+    for clip, text in zip(CLIPS, texts, strict=True):
+        with torch.no_grad():
+            logits = model(**features(clip.samples, sampling_rate=16_000, return_tensors="pt")).logits
+        assert text == tokenizer.decode(logits.argmax(dim=-1)[0])
+    assert len(set(texts)) > 1 and max(map(len, texts)) > 3
+
+
+def test_ids_beyond_the_vocabulary_are_unknown_and_capitals_small(tmp_path: Path) -> None:
+    folder = write_ctc(tmp_path, vocabulary=20, lower=True)
+    model = transformers.AutoModelForCTC.from_pretrained(folder).eval()
+    tokenizer = transformers.Wav2Vec2CTCTokenizer.from_pretrained(folder)
+    features = transformers.AutoFeatureExtractor.from_pretrained(folder)
+    texts = [result[0].text for result in recognizer(folder).decode(CLIPS)]
+    for clip, text in zip(CLIPS, texts, strict=True):
+        with torch.no_grad():
+            logits = model(**features(clip.samples, sampling_rate=16_000, return_tensors="pt")).logits
+        assert text == tokenizer.decode(logits.argmax(dim=-1)[0])
+    assert any("<unk>" in text for text in texts)
+
+
+def test_beam_search_returns_texts_that_are_likelier_together_with_alternatives(tmp_path: Path) -> None:
+    folder = write_ctc(tmp_path)
+    (result,) = recognizer(folder, num_return=3).decode(CLIPS[:1])[0]
+    assert len(result.alternatives) == 2 and result.avg_logprob < 0
+    assert len({result.text, *(each.text for each in result.alternatives)}) == 3
+    (narrow,) = recognizer(folder, strategy="beam", beam_size=2).decode(CLIPS[:1])[0]
+    assert narrow.text and not narrow.alternatives
+
+
+def test_word_times_do_not_change_the_text_and_lie_in_order_in_the_clip(tmp_path: Path) -> None:
+    folder = write_ctc(tmp_path)
+    plain = recognizer(folder).decode(CLIPS)
+    timed = recognizer(folder, word_times=True).decode(CLIPS)
+    assert [each[0]._replace(words=None) for each in timed] == [each[0] for each in plain]
+    for clip, (each,) in zip(CLIPS, timed, strict=True):
+        assert [word.word for word in each.words] == each.text.split()
+        edges = [edge for word in each.words for edge in (word.start, word.end)]
+        assert edges == sorted(edges) and edges[-1] <= len(clip.samples) / 16_000
+        assert all(0 < word.probability <= 1 for word in each.words)
+
+
+def test_silence_is_an_empty_text_in_the_language_that_the_user_names(tmp_path: Path) -> None:
+    options = TranscribeOptions(ModelOptions(str(write_ctc(tmp_path))), language="German")
+    opened = CtcRecognizer(load_bundle(options.model), options)
+    ((silence,), (loud,)) = opened.decode([Clip(np.zeros(8000, dtype=np.float32)), CLIPS[0]])
+    assert (silence.text, silence.language, loud.language) == ("", "de", "de")
+
+
+def test_what_takes_a_decoder_is_refused(tmp_path: Path) -> None:
+    model = ModelOptions(str(write_ctc(tmp_path)))
+    bundle = load_bundle(model)
+    with pytest.raises(UsageError, match="Translating takes a decoder"):
+        CtcRecognizer(bundle, TranslateOptions(model, targets=("es",)))
+    for words, decoding in (
+        ("greedy or beam", {"strategy": "sample"}),
+        ("--length-penalty", {"length_penalty": 2.0}),
+        ("--num-return", {"num_return": 3, "beam_size": 2}),
+        ("--num-return", {"num_return": 3, "strategy": "greedy"}),
+    ):
+        with pytest.raises(UsageError, match=words):
+            CtcRecognizer(bundle, TranscribeOptions(model, decoding=DecodingOptions(**decoding)))
+
+
+def test_a_head_that_is_missing_is_told(tmp_path: Path) -> None:
+    folder = write_ctc(tmp_path)
+    transformers.AutoModel.from_pretrained(folder).save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["Wav2Vec2ForCTC"]}))
+    with pytest.raises(ModelError, match="must have a CTC head"):
+        load_bundle(ModelOptions(str(folder)))
