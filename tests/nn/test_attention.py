@@ -1,0 +1,28 @@
+import pytest
+import torch
+
+from speechcli.nn.attention import CrossAttention, MultiHeadAttention
+
+
+@pytest.mark.parametrize("queries", [1, 5, 40])
+def test_attention_to_a_memory_in_bfloat16_is_that_in_float32_rounded(queries: int) -> None:
+    torch.manual_seed(queries)
+    attention = CrossAttention(32, 4).eval()
+    x, memory = torch.randn(2, queries, 32), torch.randn(2, 30, 32)
+    mask = torch.arange(30) < torch.tensor([[30], [11]])
+    expected = attention.attend(x, attention.project(memory), mask=mask)
+    attention.bfloat16()
+    found = attention.attend(x.bfloat16(), attention.project(memory.bfloat16()), mask=mask)
+    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.02)
+    # what is masked does not matter at all
+    memory[1, 11:] = 1e3
+    again = attention.attend(x.bfloat16(), attention.project(memory.bfloat16()), mask=mask)
+    assert torch.equal(again, found)
+
+
+def test_the_scale_of_the_scores_holds_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    attention = MultiHeadAttention(16, 2, scale=3.0).eval()
+    x = torch.randn(1, 4, 16)
+    expected = attention(x)
+    torch.testing.assert_close(attention.bfloat16()(x.bfloat16()).float(), expected, rtol=0.05, atol=0.05)
