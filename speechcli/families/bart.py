@@ -8,7 +8,7 @@ from torch import nn
 
 from speechcli.families.config import FamilyConfig
 from speechcli.families.family import Family, Same
-from speechcli.models.decoder import TextDecoder
+from speechcli.models.decoder import TextDecoder, token_embeddings
 from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation
 from speechcli.nn.initialize import initialize as initialize_module
@@ -171,7 +171,7 @@ def build_text_decoder(
 ) -> TextDecoder:
     """Build what BART and its kin share; what differs comes in built."""
     return TextDecoder(
-        nn.Embedding(config.vocab_size, config.d_model),
+        token_embeddings(config.vocab_size, config.d_model, config.pad_token_id),
         positions,
         layers,
         nn.Linear(config.d_model, config.vocab_size, bias=False),

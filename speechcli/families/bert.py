@@ -9,7 +9,7 @@ from torch import nn
 
 from speechcli.families.config import FamilyConfig
 from speechcli.families.family import Copy, Drop, Family, Rule, Same
-from speechcli.models.decoder import TextDecoder, TransformHead
+from speechcli.models.decoder import TextDecoder, TransformHead, token_embeddings
 from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation
 from speechcli.nn.initialize import initialize as initialize_module
@@ -18,10 +18,9 @@ from speechcli.nn.positions import CountedPositions, LearnedPositions, Positions
 
 
 @dataclass(frozen=True, kw_only=True)
-class BertConfig(FamilyConfig):
-    """BERT (Devlin et al. 2019)."""
+class BertLikeConfig(FamilyConfig):
+    """What all kin of BERT have."""
 
-    model_type: ClassVar[str] = "bert"
     vocab_size: int = 30522
     hidden_size: int = 768
     num_hidden_layers: int = 12
@@ -31,8 +30,6 @@ class BertConfig(FamilyConfig):
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
     max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    """Token types, of which a decoder uses the first."""
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int | None = 0
@@ -50,7 +47,16 @@ class BertConfig(FamilyConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BertGenerationConfig(BertConfig):
+class BertConfig(BertLikeConfig):
+    """BERT (Devlin et al. 2019)."""
+
+    model_type: ClassVar[str] = "bert"
+    type_vocab_size: int = 2
+    """Token types, of which a decoder uses the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertGenerationConfig(BertLikeConfig):
     """BERT for generation (Rothe et al. 2020), without token types."""
 
     model_type: ClassVar[str] = "bert-generation"
@@ -59,7 +65,6 @@ class BertGenerationConfig(BertConfig):
     num_hidden_layers: int = 24
     num_attention_heads: int = 16
     intermediate_size: int = 4096
-    type_vocab_size: int = 0
     bos_token_id: int | None = 2
     eos_token_id: int | None = 1
 
@@ -176,23 +181,35 @@ def _untied(head: Sequence[Same]) -> tuple[Rule, ...]:
 def build_bert(config: BertConfig) -> TextDecoder:
     """Build a BERT decoder."""
     positions = LearnedPositions(config.max_position_embeddings, config.hidden_size)
-    return build_text_decoder(config, positions, transform_head(config, config.hidden_act), layers(config))
+    head = transform_head(config, config.hidden_act)
+    return build_text_decoder(config, positions, head, layers(config), types=types(config))
 
 
 def build_bert_generation(config: BertGenerationConfig) -> TextDecoder:
-    """Build a BERT decoder with a linear head."""
+    """Build a BERT decoder with a linear head and without token types."""
     positions = LearnedPositions(config.max_position_embeddings, config.hidden_size)
     return build_text_decoder(config, positions, nn.Linear(config.hidden_size, config.vocab_size), layers(config))
 
 
 def build_roberta(config: RobertaConfig) -> TextDecoder:
     """Build a RoBERTa decoder."""
-    return build_text_decoder(config, counted_positions(config), transform_head(config, "gelu"), layers(config))
+    head = transform_head(config, "gelu")
+    return build_text_decoder(config, counted_positions(config), head, layers(config), types=types(config))
+
+
+def types(config: BertConfig) -> nn.Embedding:
+    """BERT's token types."""
+    return nn.Embedding(config.type_vocab_size, config.hidden_size)
 
 
 def counted_positions(config: BertConfig) -> CountedPositions:
     """RoBERTa's positions."""
     padding_id = 1 if config.pad_token_id is None else config.pad_token_id
+    config.require(
+        0 <= padding_id < config.max_position_embeddings - 1,
+        f"positions are counted from `pad_token_id` + 1 ({padding_id + 1}), so `max_position_embeddings` "
+        f"({config.max_position_embeddings}) must be larger.",
+    )
     return CountedPositions(config.max_position_embeddings, config.hidden_size, padding_id=padding_id)
 
 
@@ -203,7 +220,7 @@ def transform_head(config: BertConfig, act: str) -> TransformHead:
     return TransformHead(nn.Linear(width, width), activation(act), norm, nn.Linear(width, config.vocab_size))
 
 
-def layers(config: BertConfig, *, norm_first: bool = False) -> list[TransformerLayer]:
+def layers(config: BertLikeConfig, *, norm_first: bool = False) -> list[TransformerLayer]:
     """BERT's layers."""
     width, heads, dropout = config.hidden_size, config.num_attention_heads, config.attention_probs_dropout_prob
     return [
@@ -220,11 +237,12 @@ def layers(config: BertConfig, *, norm_first: bool = False) -> list[TransformerL
 
 
 def build_text_decoder(
-    config: BertConfig,
+    config: BertLikeConfig,
     positions: Positions,
     head: nn.Linear | TransformHead,
     layers: Sequence[TransformerLayer],
     *,
+    types: nn.Embedding | None = None,
     embedding_norm: bool = True,
     widen: nn.Linear | None = None,
     norm: nn.Module | None = None,
@@ -232,11 +250,11 @@ def build_text_decoder(
     """Build what BERT and its kin share; what differs comes in built."""
     width = config.hidden_size if widen is None else widen.in_features
     return TextDecoder(
-        nn.Embedding(config.vocab_size, width),
+        token_embeddings(config.vocab_size, width, config.pad_token_id),
         positions,
         layers,
         head,
-        types=nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None,
+        types=types,
         embedding_norm=nn.LayerNorm(width, eps=config.layer_norm_eps) if embedding_norm else None,
         widen=widen,
         norm=norm,
@@ -244,14 +262,14 @@ def build_text_decoder(
     )
 
 
-def initialize(decoder: nn.Module, config: BertConfig) -> None:
+def initialize(decoder: nn.Module, config: BertLikeConfig) -> None:
     """Fill a decoder with random weights."""
     for module in decoder.modules():
         initialize_module(module, config.initializer_range)
 
 
 def family(
-    config: type[BertConfig],
+    config: type[BertLikeConfig],
     base: str,
     head: tuple[Same, ...],
     build: Callable[[Any], TextDecoder],

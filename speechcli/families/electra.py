@@ -66,15 +66,17 @@ def build_electra(config: ElectraConfig) -> TextDecoder:
     width, narrow = config.hidden_size, config.embedding_size
     widen = nn.Linear(narrow, width) if narrow != width else None
     positions = LearnedPositions(config.max_position_embeddings, narrow)
-    return build_text_decoder(config, positions, _head(config, narrow, "gelu"), layers(config), widen=widen)
+    head, types = _head(config, narrow, "gelu"), nn.Embedding(config.type_vocab_size, narrow)
+    return build_text_decoder(config, positions, head, layers(config), types=types, widen=widen)
 
 
 def build_rembert(config: RemBertConfig) -> TextDecoder:
     """Build a RemBERT decoder."""
-    widen = nn.Linear(config.input_embedding_size, config.hidden_size)
-    positions = LearnedPositions(config.max_position_embeddings, config.input_embedding_size)
+    narrow = config.input_embedding_size
+    widen, types = nn.Linear(narrow, config.hidden_size), nn.Embedding(config.type_vocab_size, narrow)
+    positions = LearnedPositions(config.max_position_embeddings, narrow)
     head = _head(config, config.output_embedding_size, config.hidden_act)
-    return build_text_decoder(config, positions, head, layers(config), widen=widen)
+    return build_text_decoder(config, positions, head, layers(config), types=types, widen=widen)
 
 
 def _head(config: BertConfig, inner: int, act: str) -> TransformHead:

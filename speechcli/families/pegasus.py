@@ -126,8 +126,9 @@ def build_marian(config: MarianConfig) -> TextDecoder:
 
 def build_blenderbot_small(config: BlenderbotSmallConfig) -> TextDecoder:
     """Build a small Blenderbot's decoder."""
-    norm = nn.LayerNorm(config.d_model)
-    return build_text_decoder(config, _learned(config), layers(config, norm_first=False), token_norm=norm)
+    # The reference knows `scale_embedding` here but never multiplies by it.
+    unscaled, norm = replace(config, scale_embedding=False), nn.LayerNorm(config.d_model)
+    return build_text_decoder(unscaled, _learned(config), layers(config, norm_first=False), token_norm=norm)
 
 
 def _learned(config: BartConfig) -> LearnedPositions:

@@ -15,6 +15,7 @@ from speechcli.families.bert import (
     family,
     layers,
     transform_head,
+    types,
 )
 from speechcli.families.family import Same
 from speechcli.models.decoder import TextDecoder
@@ -103,6 +104,7 @@ def _build(config: BertConfig, positions: Positions, head_act: str, *, embedding
         positions,
         transform_head(config, head_act),
         layers(config, norm_first=True),
+        types=types(config),
         embedding_norm=embedding_norm,
         norm=nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps),
     )

@@ -8,7 +8,7 @@ from torch import nn
 from speechcli.families.bart import LAYER_KEYS, TIED
 from speechcli.families.config import FamilyConfig
 from speechcli.families.family import Drop, Family, Rule, Same
-from speechcli.models.decoder import TextDecoder
+from speechcli.models.decoder import TextDecoder, token_embeddings
 from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation
 from speechcli.nn.initialize import initialize as initialize_module
@@ -75,7 +75,7 @@ def build(config: XGLMConfig) -> TextDecoder:
         )
 
     return TextDecoder(
-        nn.Embedding(config.vocab_size, width),
+        token_embeddings(config.vocab_size, width, config.pad_token_id),
         OffsetSinusoids(config.max_position_embeddings, width, padding_id=config.pad_token_id),
         [layer() for _ in range(config.num_layers)],
         nn.Linear(width, config.vocab_size, bias=False),

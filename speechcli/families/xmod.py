@@ -14,6 +14,7 @@ from speechcli.families.bert import (
     family,
     norm_keys,
     transform_head,
+    types,
 )
 from speechcli.families.family import Same
 from speechcli.models.decoder import TextDecoder
@@ -64,7 +65,8 @@ def build(config: XmodConfig) -> TextDecoder:
     """Build an X-MOD decoder."""
     norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.pre_norm else None
     layers = [_layer(config) for _ in range(config.num_hidden_layers)]
-    return build_text_decoder(config, counted_positions(config), transform_head(config, "gelu"), layers, norm=norm)
+    head = transform_head(config, "gelu")
+    return build_text_decoder(config, counted_positions(config), head, layers, types=types(config), norm=norm)
 
 
 def _layer(config: XmodConfig) -> TransformerLayer:

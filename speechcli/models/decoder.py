@@ -11,6 +11,20 @@ from speechcli.nn.layer import TransformerLayer
 from speechcli.nn.positions import Positions
 
 
+def token_embeddings(vocabulary: int, width: int, padding_id: int | None) -> nn.Embedding:
+    """Embeddings of tokens, of which the padding's begins as zeros and learns nothing from being read.
+
+    That matters where a text begins with it, as in Marian and Pegasus.
+
+    Args:
+        vocabulary: number of tokens.
+        width: of a vector.
+        padding_id: None, or one that is no token: all learn.
+    """
+    known = padding_id is not None and 0 <= padding_id < vocabulary
+    return nn.Embedding(vocabulary, width, padding_idx=padding_id if known else None)
+
+
 class TransformHead(nn.Module):
     """BERT's and RoBERTa's head: a linear map, an activation and a norm before the vocabulary scores.
 

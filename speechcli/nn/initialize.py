@@ -16,6 +16,9 @@ def initialize(module: nn.Module, std: float) -> None:
     """
     if isinstance(module, nn.Linear | nn.Embedding):
         module.weight.normal_(0.0, std)
+        padding = getattr(module, "padding_idx", None)
+        if padding is not None:
+            module.weight[padding].zero_()
     elif isinstance(module, nn.Conv1d):
         if nn.utils.parametrize.is_parametrized(module):
             # The positional convolution has its own, wider rule (wav2vec 2.0).

@@ -98,17 +98,17 @@ class CountedPositions(nn.Embedding):
     Args:
         count: rows of the table.
         width: of a vector.
-        padding_id: the id that is not counted; its own row serves it.
+        padding_id: the id that is not counted; its own row serves it, and learns nothing.
     """
 
     def __init__(self, count: int, width: int, *, padding_id: int) -> None:
-        super().__init__(count, width)
+        super().__init__(count, width, padding_idx=padding_id)
         self.padding_id = padding_id
         self.max_tokens = count - padding_id - 1
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
         """Ids (rows, tokens) that begin at position `start` -> (rows, tokens, width)."""
-        return F.embedding(counted(ids, start, self.padding_id), self.weight)
+        return super().forward(counted(ids, start, self.padding_id))
 
 
 class CountedSinusoidTable(CountedPositions):

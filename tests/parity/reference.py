@@ -216,11 +216,7 @@ def build_reference(encoder: str, decoder: str) -> Any:
     )
     config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = START, PAD, EOS
     model = transformers.SpeechEncoderDecoderModel(config).eval()
-    for name, parameter in model.named_parameters():
-        if parameter.ndim > 1 and "original0" not in name:
-            torch.nn.init.normal_(parameter, 0.0, 0.15)
-        elif "norm" not in name.lower() and "ln_" not in name:
-            torch.nn.init.normal_(parameter, 0.0, 0.1)
+    randomise(model)
     for name, buffer in model.named_buffers():
         if name.endswith(("running_mean", "running_var")):
             torch.nn.init.uniform_(buffer, 0.5, 1.5)
@@ -228,6 +224,15 @@ def build_reference(encoder: str, decoder: str) -> Any:
         decoder_start_token_id=START, bos_token_id=START, pad_token_id=PAD, eos_token_id=EOS, max_new_tokens=12
     )
     return model
+
+
+def randomise(model: torch.nn.Module) -> None:
+    """Weights wide enough that every part shows in the result."""
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1 and "original0" not in name:
+            torch.nn.init.normal_(parameter, 0.0, 0.15)
+        elif "norm" not in name.lower() and "ln_" not in name:
+            torch.nn.init.normal_(parameter, 0.0, 0.1)
 
 
 @functools.cache
