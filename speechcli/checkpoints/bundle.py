@@ -21,7 +21,7 @@ from speechcli.families.composite import SpeechEncoderDecoderConfig, build
 from speechcli.families.config import FamilyConfig
 from speechcli.families.family import Copy, tie
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
-from speechcli.nn.positions import CountedSinusoidTable, SinusoidalPositions
+from speechcli.nn.positions import Tables
 from speechcli.text.languages import resolve_language
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
@@ -251,9 +251,15 @@ def optional_tensors(expected: Mapping[str, torch.Size], tensors: Mapping[str, T
 
 def compute_tables(model: nn.Module, names: Iterable[str]) -> None:
     """Fill the tables of these names that follow from the configuration, where the checkpoint lacks them."""
-    for owner in (model.get_submodule(name.rpartition(".")[0]) for name in names):
-        if isinstance(owner, SinusoidalPositions | CountedSinusoidTable):
-            owner.reset()
+    for name in names:
+        if (table := table_of(model, name)) is not None:
+            table.reset()
+
+
+def table_of(model: nn.Module, name: str) -> Tables | None:
+    """Find what computes a tensor of a model; None when nothing does."""
+    owner = model.get_submodule(name.rpartition(".")[0])
+    return owner if isinstance(owner, Tables) else None
 
 
 def ready(tensor: Tensor, dtype: torch.dtype) -> Tensor:

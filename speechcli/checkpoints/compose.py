@@ -13,7 +13,7 @@ from torch import Tensor
 from speechcli.audio.extractor import Extractor
 from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
-from speechcli.checkpoints.bundle import Bundle, assign, default_features, read_features, untie_if_different
+from speechcli.checkpoints.bundle import Bundle, assign, default_features, read_features, table_of, untie_if_different
 from speechcli.checkpoints.convert import check_numbers, modern_name, to_ours, to_theirs
 from speechcli.checkpoints.language_adapters import find_adapters
 from speechcli.checkpoints.special_ids import SpecialIds, find_ids, generation_defaults
@@ -233,7 +233,7 @@ def _warm(
     twins = None if names is None else ("decoder." + names[0], "decoder." + names[1])
     loaded, left = to_ours(config.keys, tensors, expected, tied=twins, strict=False)
     check_numbers(state, loaded)
-    fresh = {key for key in expected if key not in loaded}
+    fresh = {key for key in expected if key not in loaded and table_of(model, key) is None}
     _refuse_gaps(config, state, fresh)
     untie_if_different(config, state | loaded)
     kinds = {key: tensor.dtype for key, tensor in state.items()}

@@ -13,7 +13,7 @@ from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation
 from speechcli.nn.initialize import initialize as initialize_module
 from speechcli.nn.layer import TransformerLayer
-from speechcli.nn.positions import CountedSinusoidTable, LearnedPositions, Positions, SinusoidalPositions
+from speechcli.nn.positions import LearnedPositions, Positions, Tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +188,7 @@ def initialize(decoder: nn.Module, config: BartConfig) -> None:
     """Fill a decoder with random weights."""
     for module in decoder.modules():
         initialize_module(module, config.init_std)
-        if isinstance(module, SinusoidalPositions | CountedSinusoidTable):
+        if isinstance(module, Tables):
             module.reset()
 
 

@@ -10,6 +10,7 @@ from speechcli.errors import ModelError
 from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS, WHOLE_MODELS
 from speechcli.families.config import FamilyConfig
 from speechcli.families.family import Family, Rule, Same, tie, under
+from speechcli.families.refused import why_refused
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.encoder import SpeechEncoder
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
@@ -134,7 +135,7 @@ class SpeechEncoderDecoderConfig:
     def tied(self) -> tuple[str, str] | None:
         """Our names of the head's matrix and the embeddings that it shares, in the whole model; none when untied."""
         names = self.decoder_family.tied
-        if names is None or not getattr(self.decoder, "tie_word_embeddings", True):
+        if names is None or not self.decoder_family.ties or not getattr(self.decoder, "tie_word_embeddings", True):
             return None
         return "decoder." + names[0], "decoder." + names[1]
 
@@ -154,7 +155,8 @@ def family_config(values: Mapping[str, Any], families: Mapping[str, Family], *, 
         raise ModelError(f"The configuration of the {role} must be a JSON object, but is {values!r:.80}.")
     kind = str(values.get("model_type"))
     if kind not in families:
-        raise ModelError(f"The {role} must be one of {', '.join(families)}, but its `model_type` is {kind!r}.")
+        why = why_refused(kind) if families is TEXT_DECODERS else ""
+        raise ModelError(f"The {role} must be one of {', '.join(families)}, but its `model_type` is {kind!r}{why}.")
     return families[kind].config.from_dict(values)
 
 

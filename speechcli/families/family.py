@@ -186,6 +186,8 @@ class Family:
     """What their keys begin with where a head stands on top ("wav2vec2."); a bare model's keys lack it."""
     tied: tuple[str, str] | None = None
     """Our names of the head's matrix and of the embeddings that it shares when `tie_word_embeddings`."""
+    ties: bool = True
+    """Whether transformers does what `tie_word_embeddings` says."""
     untied: tuple[Rule, ...] = ()
     """Rules that come before `keys` where the head has a matrix of its own."""
     sources: Mapping[str, str] | None = None

@@ -144,13 +144,13 @@ def _family(
     build: Callable[[Any], TextDecoder],
     keys: tuple[Same, ...] = KEYS,
     *,
-    tied: tuple[str, str] | None = TIED,
+    ties: bool = True,
 ) -> Family:
-    return Family(config, keys, build, initialize, base="model.", tied=tied, sources=SHARED)
+    return Family(config, keys, build, initialize, base="model.", tied=TIED, ties=ties, sources=SHARED)
 
 
 PEGASUS = _family(PegasusConfig, build_pegasus, SINUSOID_KEYS)
-BIGBIRD_PEGASUS = _family(BigBirdPegasusConfig, build_bigbird_pegasus, BIGBIRD_KEYS, tied=None)
+BIGBIRD_PEGASUS = _family(BigBirdPegasusConfig, build_bigbird_pegasus, BIGBIRD_KEYS, ties=False)
 MARIAN = _family(MarianConfig, build_marian, SINUSOID_KEYS)
 BLENDERBOT = _family(BlenderbotConfig, build_blenderbot)
 BLENDERBOT_SMALL = _family(BlenderbotSmallConfig, build_blenderbot_small, BLENDERBOT_SMALL_KEYS)

@@ -46,7 +46,8 @@ class SinusoidalPositions(LearnedPositions):
         self.weight.copy_(torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width])
 
     def _rates(self, width: int) -> Tensor:
-        return torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+        # The reference computes this table in double precision, and Whisper's in single.
+        return torch.exp(torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(10000.0) / width))
 
 
 class FramePositions(SinusoidalPositions):
@@ -164,6 +165,9 @@ class OffsetSinusoids(nn.Module):
         position = torch.arange(2 + start, 2 + start + ids.size(1), device=ids.device)
         return sinusoids(position, self.width, self.padding_id)
 
+
+Tables = SinusoidalPositions | CountedSinusoidTable
+"""What checkpoints hold although it can be computed."""
 
 Positions = LearnedPositions | CountedPositions | CountedSinusoids | OffsetSinusoids
 """What a decoder may count its tokens with."""

@@ -148,7 +148,8 @@ def twins(kind: str, seed: int) -> tuple[Any, TextDecoder]:
 
 
 def tied_names(config: Any) -> tuple[str, str] | None:
-    return TEXT_DECODERS[config.model_type].tied if config.tie_word_embeddings else None
+    family = TEXT_DECODERS[config.model_type]
+    return family.tied if family.ties and config.tie_word_embeddings else None
 
 
 def renamed(config: Any, decoder: TextDecoder, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
