@@ -22,11 +22,11 @@ from speechcli.families.waveform import (
     PROJECTION_KEYS,
     FrontendNormConfig,
     build_waveform_encoder,
-    conv_positions,
     length_adapter,
 )
 from speechcli.models.encoder import SpeechEncoder
 from speechcli.nn.conformer import ConvModule
+from speechcli.nn.positions import UnreadConvPositions
 from speechcli.nn.relative import StoredRotaryPositions
 
 
@@ -40,7 +40,9 @@ class Wav2Vec2ConformerConfig(FrontendNormConfig, ConformerConfig, AdapterConfig
 KEYS = (
     *FRONTEND_KEYS,
     *PROJECTION_KEYS,
-    Same("encoder.pos_conv_embed.conv",                            "unread.conv"),
+    Same("encoder.pos_conv_embed.conv.parametrizations.weight.original0", "unread.scale"),
+    Same("encoder.pos_conv_embed.conv.parametrizations.weight.original1", "unread.direction"),
+    Same("encoder.pos_conv_embed.conv.bias",                       "unread.bias"),
     Same("encoder.embed_positions.inv_freq",                       "attention_positions.rates"),
     *LAYER_KEYS,
     Same("encoder.layers.{}.conv_module.batch_norm",               "layers.{}.conv.depthwise_norm"),
@@ -69,8 +71,9 @@ def build(config: Wav2Vec2ConformerConfig) -> SpeechEncoder:
         attention_positions=attention_positions(config, StoredRotaryPositions),
         adapter=length_adapter(config, config),
     )
-    # Checkpoints have a positional convolution that the reference builds and never calls.
-    encoder.add_module("unread", conv_positions(config).requires_grad_(False))
+    # The reference builds a positional convolution and never calls it.
+    kernel, groups = config.num_conv_pos_embeddings, config.num_conv_pos_embedding_groups
+    encoder.add_module("unread", UnreadConvPositions(width, kernel, groups))
     return encoder
 
 

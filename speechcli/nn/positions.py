@@ -196,6 +196,17 @@ class ConvPositions(nn.Module):
         return self.activation(y).transpose(1, 2)  # type: ignore[no-any-return]
 
 
+class UnreadConvPositions(nn.Module):
+    """The weights of such a convolution, which some checkpoints have and nothing reads: kept to be written back."""
+
+    def __init__(self, width: int, kernel: int, groups: int) -> None:
+        super().__init__()
+        direction = torch.randn(width, width // groups, kernel) * 2 / math.sqrt(kernel * width)
+        self.register_buffer("direction", direction)
+        self.register_buffer("scale", direction.norm(dim=(0, 1), keepdim=True))
+        self.register_buffer("bias", torch.zeros(width))
+
+
 class BatchNormConvPositions(nn.Module):
     """The same with a batch norm before a plain convolution, as some HuBERT checkpoints have it."""
 

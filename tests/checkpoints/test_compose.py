@@ -30,6 +30,18 @@ ENCODER_CLASSES = {
     "wav2vec2": ("Wav2Vec2Model", "Wav2Vec2ForCTC", "Wav2Vec2ForPreTraining", "Wav2Vec2ForSequenceClassification"),
     "hubert": ("HubertModel", "HubertForCTC"),
     "wavlm": ("WavLMModel", "WavLMForCTC", "WavLMForXVector"),
+    "data2vec-audio": ("Data2VecAudioModel", "Data2VecAudioForCTC"),
+    "unispeech": ("UniSpeechModel", "UniSpeechForPreTraining"),
+    "unispeech-sat": ("UniSpeechSatModel", "UniSpeechSatForCTC", "UniSpeechSatForPreTraining"),
+    "wav2vec2-conformer": (
+        "Wav2Vec2ConformerModel",
+        "Wav2Vec2ConformerForCTC",
+        "Wav2Vec2ConformerForPreTraining",
+        "Wav2Vec2ConformerForAudioFrameClassification",
+    ),
+    "wav2vec2-bert": ("Wav2Vec2BertModel", "Wav2Vec2BertForCTC", "Wav2Vec2BertForXVector"),
+    "sew": ("SEWModel", "SEWForCTC", "SEWForSequenceClassification"),
+    "sew-d": ("SEWDModel", "SEWDForCTC", "SEWDForSequenceClassification"),
 }
 DECODER_CLASSES = {
     "bert": ("BertModel", "BertForMaskedLM", "BertForPreTraining", "BertLMHeadModel"),
@@ -38,7 +50,7 @@ DECODER_CLASSES = {
     "bart": ("BartModel", "BartForConditionalGeneration", "BartForCausalLM"),
     "mbart": ("MBartModel", "MBartForConditionalGeneration", "MBartForCausalLM"),
 }
-EVERY_ENCODER = [(kind, name) for kind in ENCODERS for name in ENCODER_CLASSES[kind]]
+EVERY_ENCODER = [(kind, name) for kind, names in ENCODER_CLASSES.items() for name in names]
 EVERY_DECODER = [(kind, name) for kind in DECODERS for name in DECODER_CLASSES[kind]]
 
 
