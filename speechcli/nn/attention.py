@@ -99,7 +99,7 @@ class MultiHeadAttention(nn.Module):
 
 
 def _two_products_are_faster(query: Tensor) -> bool:
-    # torch 2.14 takes 2 to 4 times as long for the few queries of a decoding step in its fused attention, on a processor
+    # torch 2.14 takes 2 to 4 times as long for the few queries of a decoding step in its fused attention, on a CPU
     return query.size(2) <= 16 and query.dtype == torch.bfloat16 and query.device.type == "cpu"
 
 

@@ -1,5 +1,7 @@
 """What the whole model does beyond the parity with the reference."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -126,8 +128,10 @@ def test_an_adapters_lengths_are_those_of_its_convolutions(kernel: int) -> None:
     assert int(encoded.mask.sum()) == encoded.memory.size(1)
 
 
-@pytest.mark.parametrize("config", [Wav2Vec2Config, HubertConfig, WavLMConfig])
-def test_every_encoder_can_freeze_its_frontend(config: type[Wav2Vec2Config] | type[HubertConfig]) -> None:
+@pytest.mark.parametrize(
+    "config", [Wav2Vec2Config, HubertConfig, WavLMConfig, Wav2Vec2ConformerConfig, SEWConfig, SEWDConfig]
+)
+def test_every_encoder_can_freeze_its_frontend(config: Callable[..., FamilyConfig]) -> None:
     model = make(config(**SIZES))
     model.encoder.freeze_frontend()
     frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
