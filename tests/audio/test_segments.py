@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,11 +7,13 @@ from hypothesis import strategies as st
 
 from speechcli.audio import segments
 from speechcli.audio.activity import EnergyDetector, EverythingIsSpeech, make_detector
+from speechcli.audio.read import read_audio
 from speechcli.audio.segments import MARGIN_SECONDS, cut
 from speechcli.audio.silero import SileroDetector, weights_path
 from speechcli.errors import UsageError
 
 RATE = 1000
+SAMPLES = Path(__file__).parents[2] / "samples"
 
 
 class Marked:
@@ -135,6 +139,27 @@ def test_a_pause_is_preferred_to_a_short_dip():
 def test_stretches_too_short_to_measure_are_refused():
     with pytest.raises(ValueError, match="max_seconds"):
         everything(np.zeros(10, dtype=np.float32), max_seconds=0.01)
+
+
+@pytest.mark.parametrize("vad", ["none", "energy", "silero"])
+def test_spoken_digits_repeated_across_every_seam_are_whole_and_as_many_as_went_in(vad):
+    if vad == "silero" and weights_path() is None:
+        pytest.skip("needs the extra vad")
+    rate = 16_000
+    spoken = read_audio(SAMPLES / "en-four-digits.wav", sample_rate=rate).samples
+    generator = np.random.default_rng(0)
+    parts, heard, length = [], [], 0
+    for _ in range(12):
+        gap = 1e-4 * generator.standard_normal(generator.integers(rate // 4, 2 * rate)).astype(np.float32)
+        heard.append((length, length + len(spoken)))
+        parts += [spoken, gap]
+        length += len(spoken) + len(gap)
+    audio = np.concatenate(parts)
+    stretches = list(cut([audio], rate, detector=make_detector(vad, rate), max_seconds=5.0))
+    assert len(stretches) > 5
+    trim = rate // 10  # the recording begins and ends softly
+    for start, end in heard:
+        assert sum(stretch.start <= start + trim and end - trim <= stretch.end for stretch in stretches) == 1
 
 
 def test_energy_takes_for_silence_only_what_is_far_below_everything_else():
