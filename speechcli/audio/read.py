@@ -19,6 +19,7 @@ import soxr
 from speechcli.audio.decoders import CutShort, Decoder, open_decoder
 from speechcli.audio.inside import AudioFile, FileSlice, TableCell
 from speechcli.audio.raw import RawFormat
+from speechcli.audio.url import Url
 from speechcli.errors import InputError, UsageError
 
 __all__ = [
@@ -112,7 +113,7 @@ class Sound:
 
 @contextmanager
 def open_audio(
-    source: AudioFile | BinaryIO,
+    source: AudioFile | Url | BinaryIO,
     *,
     sample_rate: int,
     channel: str = "mix",
@@ -155,7 +156,7 @@ def open_audio(
 
 
 def read_audio(
-    source: AudioFile | BinaryIO,
+    source: AudioFile | Url | BinaryIO,
     *,
     sample_rate: int,
     channel: str = "mix",
@@ -181,7 +182,7 @@ def read_audio(
     return Audio(samples, sample_rate, sound.seconds, sound.truncated)
 
 
-def audio_seconds(file: AudioFile) -> float:
+def audio_seconds(file: AudioFile | Url) -> float:
     """Return the length of a sound file in seconds, from its header where that says it.
 
     Raises:
@@ -197,7 +198,7 @@ def audio_seconds(file: AudioFile) -> float:
         return frames / decoder.sample_rate
 
 
-def audio_rate(file: AudioFile) -> int:
+def audio_rate(file: AudioFile | Url) -> int:
     """Return the sample rate of a sound file in Hz.
 
     Raises:
@@ -208,7 +209,7 @@ def audio_rate(file: AudioFile) -> int:
 
 
 @contextmanager
-def _header(file: AudioFile) -> Iterator[Decoder]:
+def _header(file: AudioFile | Url) -> Iterator[Decoder]:
     name = _name(file)
     with ExitStack() as stack:
         opened, _ = _openable(file, name, stack)
@@ -259,17 +260,19 @@ def _check_empty(name: str, size: int, start: float, truncated: bool) -> None:
         )
 
 
-def _name(source: AudioFile | BinaryIO) -> str:
-    if isinstance(source, AudioFile):
+def _name(source: AudioFile | Url | BinaryIO) -> str:
+    if isinstance(source, AudioFile | Url):
         return str(source)
     name = getattr(source, "name", None)
     return name if isinstance(name, str) and name != "<stdin>" else "standard input"
 
 
-def _openable(source: AudioFile | BinaryIO, name: str, stack: ExitStack) -> tuple[Path | BinaryIO, int]:
+def _openable(source: AudioFile | Url | BinaryIO, name: str, stack: ExitStack) -> tuple[Path | BinaryIO, int]:
     """Return a regular file or a seekable stream, and its size in bytes; the stack closes what was made for it."""
     if isinstance(source, FileSlice | TableCell):
         source = source.open()
+    elif isinstance(source, Url):
+        source = stack.enter_context(source.open())
     try:
         if isinstance(source, Path):
             mode = source.stat().st_mode

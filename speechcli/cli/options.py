@@ -93,7 +93,7 @@ Inputs = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="INPUT...",
-        help="Files, folders, globs, @list.txt (one path a line), or - for standard input.",
+        help="Files, folders, globs, web addresses, @list.txt (one of them a line), or - for standard input.",
         show_default=False,
     ),
 ]

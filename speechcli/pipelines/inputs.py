@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from speechcli.audio.inside import AudioFile
 from speechcli.audio.read import AUDIO_EXTENSIONS
+from speechcli.audio.url import Url
 from speechcli.errors import InputError, UsageError
 from speechcli.pipelines.options import InputOptions
 from speechcli.pipelines.outcome import Failure
@@ -16,7 +17,7 @@ from speechcli.pipelines.outcome import Failure
 class Source(NamedTuple):
     """One recording to listen to."""
 
-    path: AudioFile | None
+    path: AudioFile | Url | None
     """The file; None: standard input."""
     name: str
     """What transcripts, the journal and messages call it."""
@@ -50,7 +51,7 @@ def find_inputs(options: InputOptions) -> Inputs:
     if not options.inputs and options.manifest is None:
         raise UsageError(
             "An input is missing.",
-            hint="Name a file, a folder, a glob, @list.txt, - for standard input, or --manifest FILE.",
+            hint="Name a file, a folder, a glob, a web address, @list.txt, - for standard input, or --manifest FILE.",
         )
     if options.inputs.count("-") > 1:
         raise UsageError("Standard input can be read once, but `-` is named twice.")
@@ -77,6 +78,8 @@ def _expand(text: str) -> Iterator[Source | Failure]:
         yield from _from_folder(path)
     elif path.exists():  # a pipe or a device is as good as a file
         yield Source(path, text, PurePath(path.name))
+    elif _is_url(text):
+        yield _from_url(text)
     elif text.startswith("@") and len(text) > 1:
         yield from _from_list(Path(text[1:]))
     elif glob.has_magic(text):
@@ -132,12 +135,24 @@ def _from_list(path: Path) -> Iterator[Source | Failure]:
     if not names:
         yield Failure(f"@{path}", f"The list {path} is empty.")
         return
-    base = os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name in names])
+    local = [os.path.dirname(os.path.abspath(name)) for name in names if not _is_url(name)]
+    base = os.path.commonpath(local) if local else ""
     for name in names:
-        if os.path.isfile(name):
+        if _is_url(name):
+            yield _from_url(name)
+        elif os.path.isfile(name):
             yield Source(Path(name), name, PurePath(os.path.relpath(os.path.abspath(name), base)))
         else:
             yield _missing(name)
+
+
+def _is_url(text: str) -> bool:
+    return text.lower().startswith(("http://", "https://"))
+
+
+def _from_url(text: str) -> Source:
+    url = Url(text)
+    return Source(url, str(url), PurePath(url.file_name))
 
 
 def _from_manifest(path: Path) -> Iterator[Source | Failure]:

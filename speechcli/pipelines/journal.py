@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from speechcli.audio.inside import outer_file
+from speechcli.audio.url import Url
 from speechcli.pipelines.inputs import Source
 from speechcli.pipelines.options import Shard
 from speechcli.pipelines.outcome import Failure
@@ -79,14 +80,18 @@ class Journal:
     def _maker(self, source: Source, *, done: bool) -> dict[str, Any] | None:
         if source.path is None:
             return None  # standard input is different each time
-        try:
-            state = os.stat(outer_file(source.path))
-        except OSError:
-            return None
+        if isinstance(source.path, Url):  # an address names the same recording for ever
+            path, size, changed = str(source.path), None, None
+        else:
+            try:
+                state = os.stat(outer_file(source.path))
+            except OSError:
+                return None
+            path, size, changed = os.path.abspath(str(source.path)), state.st_size, state.st_mtime_ns
         return {
-            "path": os.path.abspath(str(source.path)),
-            "size": state.st_size,
-            "changed": state.st_mtime_ns,
+            "path": path,
+            "size": size,
+            "changed": changed,
             "stretch": [source.start, source.end],
             **self._same,
             "done": done,

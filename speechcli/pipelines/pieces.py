@@ -16,7 +16,8 @@ from speechcli.audio.activity import make_detector
 from speechcli.audio.inside import outer_file
 from speechcli.audio.read import RawFormat, Sound, open_audio
 from speechcli.audio.segments import cut
-from speechcli.errors import OutOfMemory, SpeechCliError
+from speechcli.audio.url import Url
+from speechcli.errors import InputError, OutOfMemory, SpeechCliError
 from speechcli.pipelines.inputs import Source
 from speechcli.pipelines.options import InputOptions, SpeechOptions
 from speechcli.pipelines.outcome import Failure
@@ -98,6 +99,8 @@ class Reader:
 
     def _read(self, index: int, source: Source) -> Iterator[Piece | End]:
         decoding = self._options.decoding
+        if isinstance(source.path, Url) and self._options.model.offline:
+            raise InputError(f"{source.name} is on the web, but --offline forbids to ask there.")
         with open_source(source, self._options.inputs, self._sample_rate) as sound:
             if sound.expected_seconds is not None:
                 self._known_bytes += self._sizes[index]
@@ -151,6 +154,6 @@ class _StandardInput(io.RawIOBase):
 
 def _size(source: Source) -> int:
     try:
-        return 0 if source.path is None else os.stat(outer_file(source.path)).st_size
+        return 0 if source.path is None or isinstance(source.path, Url) else os.stat(outer_file(source.path)).st_size
     except OSError:
         return 0

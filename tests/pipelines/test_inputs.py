@@ -3,6 +3,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
+from speechcli.audio.url import Url
 from speechcli.errors import InputError, UsageError
 from speechcli.pipelines.inputs import find_inputs
 from speechcli.pipelines.options import InputOptions
@@ -109,3 +110,12 @@ def test_a_manifest_gives_recordings_languages_and_stretches(here):
     first, second = find(manifest=here / "m.tsv").sources
     assert (str(first.place), first.language, first.start, first.end) == ("s/u1", "de", 0.5, 1.0)
     assert str(second.place) == "u2"
+
+
+def test_web_addresses_are_recordings_named_by_the_last_part_of_their_path(tmp_path):
+    address = "https://me:secret@example.org/a/talk.mp3?key=1"
+    (tmp_path / "list.txt").write_text(f"{address}\nhttps://example.org/b.wav\n")
+    for inputs in ((address, "https://example.org/b.wav"), (f"@{tmp_path}/list.txt",)):
+        first, second = find_inputs(InputOptions(inputs=inputs)).sources
+        assert (first.path, first.name) == (Url(address), "https://example.org/a/talk.mp3?key=1")
+        assert (first.place, second.place) == (PurePath("talk.mp3"), PurePath("b.wav"))

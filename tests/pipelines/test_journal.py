@@ -4,6 +4,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
+from speechcli.audio.url import Url
 from speechcli.errors import OutputError
 from speechcli.pipelines.inputs import Source
 from speechcli.pipelines.journal import FailureList, Journal
@@ -99,3 +100,12 @@ def test_a_journal_that_cannot_be_read_is_an_output_error(tmp_path):
     (tmp_path / "speechcli.jsonl").mkdir()
     with pytest.raises(OutputError):
         journal(Path(tmp_path))
+
+
+def test_a_web_address_is_the_same_recording_each_time(job):
+    _, files, folder = job
+    source = Source(Url("https://me:secret@example.org/x.wav"), "https://example.org/x.wav", PurePath("x.wav"))
+    files[0].path.write_text("text")
+    journal(folder).add(source, files, done=True)
+    assert journal(folder).done(source, files)
+    assert b"secret" not in (folder / "speechcli.jsonl").read_bytes()

@@ -1,0 +1,123 @@
+"""Recordings on the web: fetched to a temporary file, not for ever, not without limit, not from inside by a detour."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import ipaddress
+import socket
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, BinaryIO, cast
+
+from speechcli import __version__
+from speechcli.errors import InputError
+
+MAX_BYTES = 4 * 2**30
+TIMEOUT_SECONDS = 30.0
+BLOCK_BYTES = 1 << 20
+SCHEMES = ("http", "https")
+
+Resolve = Callable[[str, int | None], Sequence[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True)
+class Url:
+    """A recording that a server sends."""
+
+    address: str
+
+    def __str__(self) -> str:
+        """Return the address without a user's name and password."""
+        scheme, rest = self.address.split("://", 1)
+        host, slash, path = rest.partition("/")
+        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the path, else the server's name."""
+        parts = urllib.parse.urlsplit(str(self))
+        name = urllib.parse.unquote(parts.path).replace("\\", "/").replace("\0", "").rstrip("/").rpartition("/")[2]
+        return name if name not in ("", ".", "..") else parts.netloc.replace(":", "_")
+
+    def open(self, *, max_bytes: int = MAX_BYTES, resolve: Resolve = socket.getaddrinfo) -> BinaryIO:
+        """Fetch it.
+
+        A server that the user names may be anywhere; where it sends us on to must be a public address.
+
+        Args:
+            max_bytes: refuse what is larger.
+            resolve: a server's name and port to its addresses, as `socket.getaddrinfo`.
+
+        Returns:
+            a temporary file, which is gone when closed
+
+        Raises:
+            InputError: it cannot be fetched.
+        """
+        with contextlib.ExitStack() as stack:
+            file = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))
+            try:
+                opener = urllib.request.build_opener(_PublicRedirects(resolve))
+                with opener.open(self._request(), timeout=TIMEOUT_SECONDS) as response:
+                    self._copy(response, file, max_bytes)
+            except urllib.error.HTTPError as error:
+                raise self._refused(f"the server says {error.code} {error.reason}") from error
+            except TimeoutError as error:
+                raise self._refused(f"the server sent nothing for {TIMEOUT_SECONDS:.0f} s") from error
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                reason = getattr(error, "reason", error)
+                raise self._refused(str(getattr(reason, "strerror", None) or reason or type(error).__name__)) from error
+            file.seek(0)
+            stack.pop_all()
+            return file
+
+    def _request(self) -> urllib.request.Request:
+        request = urllib.request.Request(str(self), headers={"User-Agent": f"speechcli/{__version__}"})
+        user, at, _ = urllib.parse.urlsplit(self.address).netloc.rpartition("@")
+        if at:
+            code = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+            request.add_unredirected_header("Authorization", f"Basic {code}")
+        return request
+
+    def _copy(self, response: Any, file: BinaryIO, max_bytes: int) -> None:
+        promised = int(response.headers.get("Content-Length") or 0)
+        size = 0
+        while size <= max_bytes >= promised and (block := response.read(BLOCK_BYTES)):
+            size += file.write(block)
+        if max(size, promised) > max_bytes:
+            raise self._refused(f"it is larger than {max_bytes} bytes")
+        if size < promised:
+            raise self._refused(f"it ended after {size} of {promised} bytes")
+
+    def _refused(self, reason: str) -> InputError:
+        return InputError(f"{self} cannot be fetched: {reason.rstrip('.')}.")
+
+
+class _PublicRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect only to a public address: a server must not make us ask others of our own network."""
+
+    def __init__(self, resolve: Resolve) -> None:
+        self._resolve = resolve
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        parts = urllib.parse.urlsplit(newurl)
+        if parts.scheme not in SCHEMES or parts.hostname is None:
+            raise ValueError(f"it is redirected to {newurl}, which is no web address")
+        addresses = [ipaddress.ip_address(found[4][0]) for found in self._resolve(parts.hostname, parts.port)]
+        if not all(address.is_global for address in addresses):
+            raise ValueError(f"it is redirected to {parts.hostname}, which is a private address")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
