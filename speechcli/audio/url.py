@@ -67,6 +67,7 @@ class Url:
                 with opener.open(self._request(), timeout=TIMEOUT_SECONDS) as response:
                     self._copy(response, file, max_bytes)
             except urllib.error.HTTPError as error:
+                error.close()
                 raise self._refused(f"the server says {error.code} {error.reason}") from error
             except TimeoutError as error:
                 raise self._refused(f"the server sent nothing for {TIMEOUT_SECONDS:.0f} s") from error
@@ -114,10 +115,17 @@ class _PublicRedirects(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        parts = urllib.parse.urlsplit(newurl)
-        if parts.scheme not in SCHEMES or parts.hostname is None:
-            raise ValueError(f"it is redirected to {newurl}, which is no web address")
-        addresses = [ipaddress.ip_address(found[4][0]) for found in self._resolve(parts.hostname, parts.port)]
-        if not all(address.is_global for address in addresses):
-            raise ValueError(f"it is redirected to {parts.hostname}, which is a private address")
+        try:
+            self._check(newurl)
+        except (OSError, ValueError):
+            fp.close()
+            raise
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+    def _check(self, address: str) -> None:
+        parts = urllib.parse.urlsplit(address)
+        if parts.scheme not in SCHEMES or parts.hostname is None:
+            raise ValueError(f"it is redirected to {address}, which is no web address")
+        found = [ipaddress.ip_address(each[4][0]) for each in self._resolve(parts.hostname, parts.port)]
+        if not all(each.is_global for each in found):
+            raise ValueError(f"it is redirected to {parts.hostname}, which is a private address")
