@@ -52,7 +52,7 @@ class AutoFeatureExtractor:
         Raises:
             ModelError: the model is not there, or its extractor is not supported.
         """
-        folder = resolve_model(str(name), **where)
+        folder = resolve_model(str(name), weights=False, **where)
         return cls(read_features(folder) or default_features(read_config(folder, SPEECH_ENCODERS)))
 
     @property
@@ -120,7 +120,7 @@ class AutoTokenizer:
         Raises:
             ModelError: the model is not there, or its tokenizer is not supported.
         """
-        return cls(Tokenizer.load(resolve_model(str(name), **where)))
+        return cls(Tokenizer.load(resolve_model(str(name), weights=False, **where)))
 
     def __len__(self) -> int:
         return self.tokenizer.vocabulary_size

@@ -87,6 +87,13 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def has_weights(folder: Path) -> bool:
+    """Say whether a folder holds weights, all of them or some shards."""
+    return any((folder / name).exists() for name in WEIGHTS if not name.endswith(".json")) or any(
+        next(folder.glob(pattern), None) for pattern in ("model-*.safetensors", "pytorch_model-*.bin")
+    )
+
+
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """Map every tensor of a folder's weight files into memory, by its name in the file.
 

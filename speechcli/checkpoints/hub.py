@@ -2,29 +2,33 @@
 
 import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from speechcli.checkpoints.folder import CTC_HEAD
 from speechcli.checkpoints.language_adapters import adapters_among
 from speechcli.errors import ModelError, OutputError, SpeechCliError, UsageError
 from speechcli.text.languages import resolve_language
+from speechcli.text.vocabulary import FILE_NAMES as TOKENIZER_FILES
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "default_model"
 
-_FILES = (
+_SMALL = (
     "config.json",
     "generation_config.json",
     "preprocessor_config.json",
     "processor_config.json",
     "speechcli.json",
-    "ctc_head.safetensors",
-    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.json", "vocab.txt", "merges.txt", "dict.txt"),
-    *("sentencepiece.bpe.model", "spiece.model", "source.spm", "target.spm"),
+    *TOKENIZER_FILES,
 )
-_SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
-_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
+# Of several kinds of weights, the first is downloaded.
+_WEIGHTS = (
+    ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
+    ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"),
+    ("flax_model.msgpack",),
+)
 
 # OWNER/NAME or NAME, then perhaps @REVISION (a branch, a tag such as refs/pr/3, or a commit)
 _NAME = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?)(@(?P<revision>[\w./-]+))?")
@@ -38,6 +42,7 @@ def resolve_model(
     cache_dir: Path | None = None,
     offline: bool = False,
     language: str | None = None,
+    weights: bool = True,
 ) -> Path:
     """Find the folder of a model, downloading the files that are needed and no others.
 
@@ -49,6 +54,7 @@ def resolve_model(
         cache_dir: where downloads are kept; None means huggingface_hub's own place.
         offline: never ask the network.
         language: that will be spoken: where an encoder has adapters for several (MMS), only its file is downloaded.
+        weights: whether they are needed, and not only what describes the model.
 
     Raises:
         ModelError: no such folder or model, or it may not be read, or the Hub cannot be reached.
@@ -66,21 +72,58 @@ def resolve_model(
         if path.is_file():
             raise ModelError(f"A model is a folder, but {name} is a file.", hint=f"Did you mean {path.parent}?")
         return path
+    common = {**_repository(name, revision), "token": token, "cache_dir": cache_dir}
+    return _snapshot(common, offline=offline, language=language, weights=weights)
+
+
+def read_headers(
+    name: str, *, revision: str | None = None, token: str | None = None
+) -> dict[str, dict[str, Any]] | None:
+    """Read dtype and shape of every tensor of a model on the Hub, from the first bytes of its weight files.
+
+    Args:
+        name: ``OWNER/NAME`` or ``OWNER/NAME@REVISION``.
+        revision: branch, tag or commit.
+        token: access token of the Hub; None means what huggingface_hub itself finds.
+
+    Returns:
+        by the tensor's name; None where there are no safetensors, of which alone the beginning says it.
+
+    Raises:
+        ModelError: no such model, or it may not be read, or the Hub cannot be reached.
+    """
+    import huggingface_hub
+    from huggingface_hub.errors import NotASafetensorsRepoError
+
+    where = _repository(name, revision)
+    try:
+        found = huggingface_hub.HfApi().get_safetensors_metadata(**where, token=token)
+    except NotASafetensorsRepoError:
+        return None
+    except Exception as error:
+        raise _explained(_shown(where), error) from None
+    files = found.files_metadata.values()
+    return {key: {"dtype": item.dtype, "shape": item.shape} for file in files for key, item in file.tensors.items()}
+
+
+def _repository(name: str, revision: str | None) -> dict[str, Any]:
     match = _NAME.fullmatch(name)
     if match is None or name.startswith((".", "~")):
         raise ModelError(f"There is no folder {name}.", hint="A model is a folder, or OWNER/NAME on the Hub.")
     if revision and match["revision"] and revision != match["revision"]:
         raise UsageError(f"{name} names one revision and --revision another: {revision}.", hint="Give only one.")
-    common = {"repo_id": match["name"], "revision": revision or match["revision"], "token": token}
-    return _snapshot(common | {"cache_dir": cache_dir}, offline=offline, language=language)
+    return {"repo_id": match["name"], "revision": revision or match["revision"]}
 
 
-def _snapshot(common: dict[str, Any], *, offline: bool, language: str | None) -> Path:
+def _shown(where: Mapping[str, Any]) -> str:
+    return str(where["repo_id"]) + (f"@{where['revision']}" if where["revision"] else "")
+
+
+def _snapshot(common: dict[str, Any], *, offline: bool, language: str | None, weights: bool) -> Path:
     import huggingface_hub
     from huggingface_hub import constants
 
-    name, revision, token = common["repo_id"], common["revision"], common["token"]
-    shown = name if revision is None else f"{name}@{revision}"
+    name, shown = common["repo_id"], _shown(common)
     if offline or constants.HF_HUB_OFFLINE:
         hint = "Run once without --offline (or HF_HUB_OFFLINE), or name a folder."
         problem: SpeechCliError = ModelError(
@@ -88,36 +131,58 @@ def _snapshot(common: dict[str, Any], *, offline: bool, language: str | None) ->
         )
     else:
         try:
-            names = huggingface_hub.HfApi().list_repo_files(name, revision=revision, token=token)
-            return Path(huggingface_hub.snapshot_download(**common, allow_patterns=_wanted(names, language)))
-        except UsageError:
+            names = huggingface_hub.HfApi().list_repo_files(name, revision=common["revision"], token=common["token"])
+            wanted = _wanted(names, language, weights)
+            if not wanted:
+                raise ModelError(f"{shown} on the Hub is no model: it holds {', '.join(names[:12]) or 'nothing'}.")
+            return Path(huggingface_hub.snapshot_download(**common, allow_patterns=wanted))
+        except (UsageError, ModelError):
             raise
         except Exception as error:
             problem = _explained(shown, error)
             if not _is_network(error):
                 raise problem from None  # the error's own text may quote the request
-    cached = _cached(common)
+    cached = _cached(common, weights)
     if cached is None:
         raise problem
     return cached
 
 
-def _cached(common: dict[str, Any]) -> Path | None:
+def _cached(common: Mapping[str, Any], weights: bool) -> Path | None:
     import huggingface_hub
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
+    where = {key: common[key] for key in ("repo_id", "revision", "cache_dir")}
     try:
-        folder = Path(huggingface_hub.snapshot_download(**common, local_files_only=True))
+        found = (huggingface_hub.try_to_load_from_cache(filename=name, **where) for name in _SMALL)
+        folder = next((Path(path).parent for path in found if isinstance(path, str)), None)
+        kind = () if folder is None else _kind_of_weights([path.name for path in folder.iterdir()])
+        if folder is None or (weights and not kind):
+            return None
+        # It knows what the repository holds, and whether all of what matches is here.
+        patterns = [*_SMALL, *(kind if weights else ())]
+        return Path(huggingface_hub.snapshot_download(**where, allow_patterns=patterns, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError):
         return None
-    return folder if (folder / "config.json").exists() else None
 
 
-def _wanted(names: Sequence[str], language: str | None) -> list[str]:
-    has_safetensors = any(name in _SAFETENSORS for name in names)
-    adapters = adapters_among(names)
-    spoken = [] if language is None or not adapters else [adapters[resolve_language(language, adapters)]]
-    return [*_FILES, *(_SAFETENSORS if has_safetensors else _PICKLES), *spoken]
+def _wanted(names: Sequence[str], language: str | None, weights: bool) -> list[str]:
+    # whole names of files at the top: nothing that a listing says can lead elsewhere
+    wanted = [name for name in names if name in _SMALL]
+    if weights:
+        adapters = adapters_among(names)
+        spoken = [] if language is None or not adapters else [adapters[resolve_language(language, adapters)]]
+        kind = _kind_of_weights(names)
+        wanted += [name for name in names if name == CTC_HEAD or _matches(name, kind)] + spoken
+    return wanted
+
+
+def _kind_of_weights(names: Sequence[str]) -> tuple[str, ...]:
+    return next((kind for kind in _WEIGHTS if any(_matches(name, kind) for name in names)), ())
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return "/" not in name and any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _is_network(error: BaseException) -> bool:
@@ -150,6 +215,8 @@ def _explained(shown: str, error: Exception) -> SpeechCliError:
         return ModelError(f"{shown} is neither a folder nor a possible name on the Hub.")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
         return OutputError(f"{shown} cannot be stored: {error.strerror}.", hint="Name another place with --cache-dir.")
+    if isinstance(error, OSError) and "Consistency check" in str(error):
+        return ModelError(f"{shown} was not downloaded whole.", hint="Run the same command again.")
     if _is_network(error):
         hint = "Check the connection, or name a folder that is already here."
         return ModelError(f"{shown} is not in the cache, and the Hub cannot be reached ({_name(error)}).", hint=hint)

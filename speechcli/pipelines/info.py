@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from speechcli.checkpoints import folder as files
-from speechcli.checkpoints.hub import resolve_model
+from speechcli.checkpoints.hub import read_headers, resolve_model
 from speechcli.checkpoints.parts import part_of, section
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
@@ -77,13 +77,14 @@ def info(options: ModelOptions) -> ModelInfo:
         token=options.token,
         cache_dir=options.cache_dir,
         offline=options.offline,
+        weights=False,
     )
     config = files.read_config(folder)
     missing: list[str] = []
     generation = GenerationOptions.from_files(config, files.read_optional_json(folder / files.GENERATION)).to_dict()
     decoding_ids = {key: generation.pop(key, None) for key in _SPECIAL_IDS}
     special_ids = {key: config.get(key) if value is None else value for key, value in decoding_ids.items()}
-    headers = _headers(folder, missing)
+    headers = _headers(folder, options, missing)
     return ModelInfo(
         name=options.shown,
         folder=str(folder),
@@ -112,8 +113,11 @@ def _half(
     return {"family": values.get("model_type"), **{key: value for key, value in found.items() if value is not None}}
 
 
-def _headers(folder: Path, missing: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the header entry of every tensor in safetensors files, by name."""
+def _headers(folder: Path, options: ModelOptions, missing: list[str]) -> dict[str, dict[str, Any]]:
+    """Return the header entry of every tensor in safetensors files, by name; of a model on the Hub, from there."""
+    on_hub = options.model is not None and not Path(options.model).expanduser().exists()
+    if on_hub and not options.offline and not files.has_weights(folder):
+        return read_headers(str(options.model), revision=options.revision, token=options.token) or {}
     name = next((name for name in files.WEIGHTS if (folder / name).exists()), None)
     if name is None:
         missing.append("There are no weights.")

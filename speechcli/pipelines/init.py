@@ -47,13 +47,18 @@ def special_ids(options: ComposeOptions) -> SpecialIds:
 
 def tokenizer_folder(options: ComposeOptions) -> Path | None:
     """Return the folder of the vocabulary, if it is not the decoder's."""
-    return None if options.tokenizer is None else find(options.tokenizer, options)
+    return None if options.tokenizer is None else find(options.tokenizer, options, weights=False)
 
 
-def find(name: str, options: ComposeOptions, *, spoken: str | None = None) -> Path:
+def find(name: str, options: ComposeOptions, *, spoken: str | None = None, weights: bool = True) -> Path:
     """Return the folder of a model; with the adapters of a spoken language, where it has them."""
     return resolve_model(
-        name, token=options.token, cache_dir=options.cache_dir, offline=options.offline, language=spoken
+        name,
+        token=options.token,
+        cache_dir=options.cache_dir,
+        offline=options.offline,
+        language=spoken,
+        weights=weights,
     )
 
 
@@ -61,4 +66,4 @@ def _source(name: str, options: ComposeOptions) -> str | Path:
     path = Path(name).expanduser()
     if path.exists():
         return path
-    return find(name, options) if "/" in name else name  # a family's name has no slash
+    return find(name, options, weights=False) if "/" in name else name  # a family's name has no slash

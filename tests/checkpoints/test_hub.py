@@ -33,9 +33,10 @@ class FakeHub:
 
     def snapshot_download(self, **options: Any) -> str:
         self.calls.append(options)
-        if options.get("local_files_only") and self.cache is None:
-            raise errors.LocalEntryNotFoundError("not cached")
         return str(self.cache or "downloaded")
+
+    def try_to_load_from_cache(self, *, filename: str, **options: Any) -> str | None:
+        return None if self.cache is None else str(self.cache / filename)
 
 
 @pytest.fixture
@@ -43,6 +44,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     fake = FakeHub()
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: fake)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fake.snapshot_download)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", fake.try_to_load_from_cache)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     return fake
 
@@ -50,6 +52,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
 def cache(folder: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").touch()
     return folder
 
 
@@ -93,18 +96,9 @@ def test_an_installation_without_the_embedded_model_says_so(tmp_path: Path, monk
         resolve_model(None)
 
 
-def test_only_the_needed_files_are_downloaded(fake: FakeHub) -> None:
+def test_whole_names_of_files_are_asked_for(fake: FakeHub) -> None:
     assert resolve_model("owner/name") == Path("downloaded")
-    wanted = fake.calls[0]["allow_patterns"]
-    assert {"config.json", "tokenizer.json", "model.safetensors", "model-*-of-*.safetensors"} <= set(wanted)
-    assert not any(".bin" in name or ".h5" in name or "*.json" in name for name in wanted)
-
-
-def test_pickles_are_downloaded_only_when_there_are_no_safetensors(fake: FakeHub) -> None:
-    fake.files.remove("model.safetensors")
-    resolve_model("owner/name")
-    assert {"pytorch_model.bin", "pytorch_model-*-of-*.bin"} <= set(fake.calls[0]["allow_patterns"])
-    assert "model.safetensors" not in fake.calls[0]["allow_patterns"]
+    assert fake.calls[0]["allow_patterns"] == ["config.json", "model.safetensors"]
 
 
 def test_of_adapters_only_those_of_the_spoken_language_are_downloaded(fake: FakeHub) -> None:
