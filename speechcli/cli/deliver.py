@@ -8,10 +8,15 @@ from speechcli.cli.options import pick
 from speechcli.pipelines.job import run_job
 from speechcli.pipelines.options import DecodingOptions, InputOptions, ModelOptions, OutputOptions, SpeechOptions
 
+TIMED = frozenset(("srt", "vtt", "tsv"))
+"""Formats that are about times."""
+
 
 def speech_sections(given: Mapping[str, Any]) -> tuple[ModelOptions, InputOptions, DecodingOptions]:
     """Sort the arguments of a command into the sections of its options."""
     given = {**given, "inputs": given["inputs"] or [], "generation_set": given["generation_set"] or []}
+    if given["timestamps"] is None and TIMED.intersection(given["formats"]):
+        given["timestamps"] = True
     return pick(ModelOptions, given), pick(InputOptions, given), pick(DecodingOptions, given)
 
 

@@ -203,6 +203,14 @@ MaxSegment = Annotated[
         min=1.0,
     ),
 ]
+Timestamps = Annotated[
+    bool | None,
+    _on(
+        _DECODING,
+        "--timestamps/--no-timestamps",
+        help="Let the decoder say when each phrase begins and ends, where it can (Whisper). Absent: for srt, vtt, tsv.",
+    ),
+]
 Vad = Annotated[
     Literal["auto", "none", "energy", "silero"],
     _on(

@@ -38,6 +38,7 @@ def transcribe(
     no_repeat_ngram_size: o.NoRepeatNgramSize = None,
     min_new_tokens: o.MinNewTokens = None,
     max_new_tokens: o.MaxNewTokens = None,
+    timestamps: o.Timestamps = None,
     generation_set: o.GenerationSet = None,
     word_times: o.WordTimes = False,
     max_segment: o.MaxSegment = 30.0,

@@ -39,6 +39,7 @@ def translate(
     no_repeat_ngram_size: o.NoRepeatNgramSize = None,
     min_new_tokens: o.MinNewTokens = None,
     max_new_tokens: o.MaxNewTokens = None,
+    timestamps: o.Timestamps = None,
     generation_set: o.GenerationSet = None,
     max_segment: o.MaxSegment = 30.0,
     vad: o.Vad = "auto",

@@ -127,6 +127,9 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "begin_suppress_tokens": _IDS,
     "forced_bos_token_id": _ID,
     "forced_eos_token_id": _ID_OR_IDS,
+    "return_timestamps": _BOOL,
+    "no_timestamps_token_id": _ID,
+    "max_initial_timestamp_index": _NOT_NEGATIVE,
     "exponential_decay_length_penalty": (_decay, "a pair of a whole number and a number"),
     "remove_invalid_values": _BOOL,
     "renormalize_logits": _BOOL,
@@ -139,6 +142,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 _MAY_BE_NONE = {
     "max_length", "max_new_tokens", "min_new_tokens", "min_p", "top_h", "bad_words_ids", "sequence_bias",
     "suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id",
+    "no_timestamps_token_id", "max_initial_timestamp_index",
     "exponential_decay_length_penalty", "bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id",
 }  # fmt: skip
 

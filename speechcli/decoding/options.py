@@ -80,6 +80,12 @@ class GenerationOptions:
     """Id said first after a prompt of one token: the language of multilingual decoders."""
     forced_eos_token_id: int | tuple[int, ...] | None = None
     """Id said last when `max_length` is reached."""
+    return_timestamps: bool = False
+    """Say times between the phrases, where `no_timestamps_token_id` is set."""
+    no_timestamps_token_id: int | None = None
+    """The id before the first time, of vocabularies that end with times."""
+    max_initial_timestamp_index: int | None = None
+    """Largest time that may be said first, as its place among the times."""
     exponential_decay_length_penalty: tuple[int, float] | None = None
     """(start, factor): so many tokens after the prompt, the end becomes likelier by factor ** further tokens."""
     remove_invalid_values: bool = False

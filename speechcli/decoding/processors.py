@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.timestamps import TimestampRules
 from speechcli.decoding.warpers import build_warpers
 from speechcli.errors import UsageError
 
@@ -182,6 +183,9 @@ def build_processors(
     if options.begin_suppress_tokens:
         begin = 2 if prompt_tokens == 1 and options.forced_bos_token_id is not None else prompt_tokens
         built.append(Ban(on_device(options.begin_suppress_tokens), first=begin, end=begin + 1))
+    if options.return_timestamps and options.no_timestamps_token_id is not None and options.eos_ids:
+        first, initial = options.no_timestamps_token_id + 1, options.max_initial_timestamp_index
+        built.append(TimestampRules(prompt_tokens, first, options.eos_ids[0], initial))
     built.extend(build_warpers(options))
     if options.renormalize_logits:
         built.append(renormalize)

@@ -6,6 +6,8 @@ from typing import Any
 from speechcli.decoding.options import GenerationOptions
 from speechcli.pipelines.compose_options import parse_changes
 from speechcli.pipelines.options import DecodingOptions
+from speechcli.text.prompts import Prompts, prompts_for
+from speechcli.text.tokenizer import Tokenizer
 
 DEFAULT_BEAMS = 5
 
@@ -28,6 +30,7 @@ _NAMES = {
     "repetition_penalty": "repetition_penalty",
     "no_repeat_ngram_size": "no_repeat_ngram_size",
     "min_new_tokens": "min_new_tokens",
+    "timestamps": "return_timestamps",
 }
 
 
@@ -52,6 +55,16 @@ def effective_options(model: GenerationOptions, asked: DecodingOptions) -> Gener
     elif asked.max_new_tokens is not None:
         changes |= {"max_new_tokens": asked.max_new_tokens}
     return model.with_(**(parse_changes(asked.generation_set) | changes))
+
+
+def decoder_prompts(tokenizer: Tokenizer, options: GenerationOptions) -> Prompts:
+    """Make the prompts of texts that obey some options.
+
+    Raises:
+        UsageError: the options have no token to begin with.
+    """
+    start, forced = options.start_token_id, options.forced_bos_token_id
+    return prompts_for(tokenizer, start=start, forced=forced, times=options.return_timestamps)
 
 
 def with_limit(

@@ -41,7 +41,7 @@ def write_texts(
         model: with a decoder.
         encoded: what `model.encode` returned.
         requests: the texts.
-        options: how to search; a prompt decides the first token.
+        options: how to search; a prompt decides the first token, and whether there are times.
         generator: source of chance for sampling.
 
     Returns:
@@ -50,7 +50,11 @@ def write_texts(
     groups: dict[tuple[int, GenerationOptions], list[int]] = {}
     for place, (_, prompt, seconds) in enumerate(requests):
         limited = with_limit(options, seconds, model.decoder.max_tokens, prompt_tokens=len(prompt.ids))
-        obeyed = limited.with_(forced_bos_token_id=prompt.first)
+        obeyed = limited.with_(
+            forced_bos_token_id=prompt.first,
+            return_timestamps=prompt.first_time is not None,
+            no_timestamps_token_id=None if prompt.first_time is None else prompt.first_time - 1,
+        )
         groups.setdefault((len(prompt.ids), obeyed), []).append(place)
     results: dict[int, list[Hypothesis]] = {}
     for (_, obeyed), places in groups.items():

@@ -13,6 +13,7 @@ from speechcli.pipelines.batches import batches
 from speechcli.pipelines.inputs import Source
 from speechcli.pipelines.options import SpeechOptions
 from speechcli.pipelines.outcome import Failure, Outcome, Progress, Report, Warned, silent
+from speechcli.pipelines.phrases import Phrase
 from speechcli.pipelines.pieces import End, Piece, Reader
 from speechcli.pipelines.read_ahead import read_ahead
 from speechcli.pipelines.recognizer import Clip, Decoded, Recognizer
@@ -182,19 +183,24 @@ class Listener:
         source = self._sources[index]
         offset = source.start or self._options.inputs.start or 0.0
         decoded = [piece.decoded[target] for piece in heard]
+        phrases = [
+            (offset + piece.start, each, phrase)
+            for piece, each in zip(heard, decoded, strict=True)
+            for phrase in each.phrases or (Phrase(0.0, piece.end - piece.start, each.tokens, each.text, each.words),)
+        ]
         segments = tuple(
             Segment(
                 id=number,
-                start=offset + piece.start,
-                end=offset + piece.end,
-                text=each.text,
-                tokens=each.tokens,
+                start=begin + phrase.start,
+                end=begin + phrase.end,
+                text=phrase.text,
+                tokens=phrase.tokens,
                 avg_logprob=each.avg_logprob,
                 compression_ratio=each.compression_ratio,
-                words=each.words and tuple(word.later(offset + piece.start) for word in each.words),
+                words=phrase.words and tuple(word.later(begin) for word in phrase.words),
                 alternatives=each.alternatives,
             )
-            for number, (piece, each) in enumerate(zip(heard, decoded, strict=True))
+            for number, (begin, each, phrase) in enumerate(phrases)
         )
         # Even nothing is in a language.
         said = decoded or [self._recognizer.decode([Clip(NOTHING, source.language)])[0][target]]

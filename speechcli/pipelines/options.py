@@ -125,6 +125,8 @@ class DecodingOptions:
     """Shortest text in tokens."""
     max_new_tokens: int | Literal["auto"] | None = None
     """Longest text in tokens; `auto`: in proportion to the audio, also where the model sets a length."""
+    timestamps: bool | None = None
+    """Let the decoder say when phrases begin and end, where its vocabulary has times (Whisper)."""
     generation_set: tuple[str, ...] = ()
     """`key=value` for any other key of `generation_config.json`."""
     word_times: bool = False

@@ -17,13 +17,14 @@ from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError, UsageError
 from speechcli.models.encoder import SpeechEncoder
 from speechcli.models.speech_encoder_decoder import Encoded
-from speechcli.pipelines.decoding import effective_options
+from speechcli.pipelines.decoding import decoder_prompts, effective_options
 from speechcli.pipelines.generation import Request, write_texts
 from speechcli.pipelines.languages import Languages, hear
 from speechcli.pipelines.options import SpeechOptions
+from speechcli.pipelines.phrases import Phrase, cut_at_times
 from speechcli.pipelines.words import WordTimer, mean
 from speechcli.text.languages import has_spaces, language_code
-from speechcli.text.prompts import Task, prompts_for
+from speechcli.text.prompts import Task
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.transcript import Alternative, Word
 
@@ -54,6 +55,8 @@ class Decoded(NamedTuple):
     alternatives: tuple[Alternative, ...] = ()
     words: tuple[Word, ...] | None = None
     """With seconds from the start of the clip; None: nobody asked, or the model cannot tell."""
+    phrases: tuple[Phrase, ...] = ()
+    """The text in pieces, where the model said their times and words have none."""
 
     @property
     def avg_logprob(self) -> float:
@@ -152,9 +155,7 @@ class AttentionRecognizer(Recognizer):
         self._options.check_supported()
         self._generator = torch.Generator(self.device).manual_seed(options.model.seed)
         self._task: Task = options.task
-        self._prompts = prompts_for(
-            self._tokenizer, start=self._options.start_token_id, forced=self._options.forced_bos_token_id
-        )
+        self._prompts = decoder_prompts(self._tokenizer, self._options)
         if bundle.adapters and options.language is not None:
             set_language(bundle, options.language)
         self.languages = Languages(
@@ -182,7 +183,7 @@ class AttentionRecognizer(Recognizer):
         ]
         texts = write_texts(self._model, encoded, requests, self._options, generator=self._generator)
         decoded = [
-            self._decoded(hypotheses, spoken[request.row], request.prompt.language)
+            self._decoded(hypotheses, spoken[request.row], request)
             for request, hypotheses in zip(requests, texts, strict=True)
         ]
         if self._timer is not None:
@@ -207,11 +208,20 @@ class AttentionRecognizer(Recognizer):
             order += rows
         return Encoded.join(parts).take([order.index(row) for row in range(len(order))])
 
-    def _decoded(self, hypotheses: Sequence[Hypothesis], spoken: str | None, written: str | None) -> Decoded:
+    def _decoded(self, hypotheses: Sequence[Hypothesis], spoken: str | None, request: Request) -> Decoded:
         texts = [self._tokenizer.decode(hypothesis.tokens).strip() for hypothesis in hypotheses]
         others = [Alternative(text, mean(other.logprobs)) for text, other in zip(texts, hypotheses, strict=True)]
         best = hypotheses[0]
-        return Decoded(texts[0], best.tokens, best.logprobs, *self._codes(spoken, written), tuple(others[1:]))
+        prompt, further, codes = request.prompt, tuple(others[1:]), self._codes(spoken, request.prompt.language)
+        phrases = () if prompt.first_time is None else self._phrases(best.tokens, prompt.first_time, request.seconds)
+        return Decoded(texts[0], best.tokens, best.logprobs, *codes, further, phrases=phrases)
+
+    def _phrases(self, tokens: Sequence[int], first_time: int, seconds: float) -> tuple[Phrase, ...]:
+        found = (
+            Phrase(start, end, said, self._tokenizer.decode(said).strip())
+            for start, end, said in cut_at_times(tokens, first_time, seconds)
+        )
+        return tuple(phrase for phrase in found if phrase.text)
 
     def _silence(self, clip: Clip) -> tuple[Decoded, ...]:
         spoken = self.languages.spoken_in(clip.language, None)
@@ -229,7 +239,7 @@ def timed(timer: WordTimer, decoded: Decoded, logits: Tensor, seconds: float) ->
     """Add the times of its words to a text; logits (frames, vocabulary) are those of its clip alone."""
     spaced = has_spaces(decoded.target_language)
     words = timer.words(logits, decoded.tokens, decoded.logprobs, seconds=seconds, spaced=spaced)
-    return decoded._replace(words=words)
+    return decoded._replace(words=words, phrases=())
 
 
 def _tokenizer(bundle: Bundle) -> Tokenizer:

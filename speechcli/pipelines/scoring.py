@@ -14,6 +14,7 @@ from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
+from speechcli.pipelines.decoding import decoder_prompts
 from speechcli.pipelines.generation import Request, write_texts
 from speechcli.text.prompts import prompts_for
 from speechcli.training.metrics import Pair
@@ -137,7 +138,7 @@ def _pairs(
 ) -> list[Pair]:
     """Decode all targets; where a target was left out of the labels it is decoded all the same."""
     tokenizer = collate.tokenizer
-    prompts = prompts_for(tokenizer, start=generation.start_token_id, forced=generation.forced_bos_token_id)
+    prompts = decoder_prompts(tokenizer, generation)
     targets = [(row, each, target) for row, each in enumerate(batch.utterances) for target in each.targets]
     requests = [
         Request(row, prompts.between(utterance.language, target.language), utterance.seconds)

@@ -19,6 +19,8 @@ class Prompt(NamedTuple):
     """The token that it must say first, a part of the text; None: it is free."""
     language: str | None = None
     """Code of the language that the text will be in, where that is decided."""
+    first_time: int | None = None
+    """Id of 0 seconds, where the text is to have times; later times follow it."""
 
     @property
     def given(self) -> tuple[int, ...]:
@@ -90,17 +92,19 @@ class ToldPrompts(Prompts):
         tags: the model's own language tags and their token ids.
         start: the decoder's start token.
         tasks: token ids of `transcribe` and of `translate`, which is into English; empty: there is only one task.
-        ending: what comes last before the text.
+        no_times: the token that asks for text without times; the next is that of 0 seconds.
+        times: whether to ask for times.
     """
 
     def __init__(
-        self, tags: Mapping[str, int], *, start: int, tasks: Mapping[str, int], ending: tuple[int, ...] = ()
+        self, tags: Mapping[str, int], *, start: int, tasks: Mapping[str, int], no_times: int, times: bool = False
     ) -> None:
         super().__init__(tags, start=start)
-        self._tasks, self._ending = tasks, ending
+        self._tasks, self._ending = tasks, () if times else (no_times,)
+        self._first_time = no_times + 1 if times else None
         self.into = tuple(tag for tag in self.tags if tasks and language_code(tag) == "en")
         self.asks = bool(tasks)
-        self.given = len(ending) + (2 if tasks else 0)
+        self.given = len(self._ending) + (2 if tasks else 0)
 
     def of(self, task: Task, *, spoken: str | None, target: str | None) -> Prompt:
         """Make the prompt of one text; the spoken language must be known unless there is only one.
@@ -109,7 +113,7 @@ class ToldPrompts(Prompts):
             UsageError: it is not known.
         """
         if not self._tasks:
-            return Prompt((self.start, *self._ending), None, "en")
+            return Prompt((self.start, *self._ending), None, "en", self._first_time)
         if spoken is None or spoken not in self.tags:
             raise UsageError(
                 "This model must be told which language is spoken, but it is "
@@ -117,7 +121,7 @@ class ToldPrompts(Prompts):
                 hint="Name it in the manifest, or with --from (data.spoken_language in training).",
             )
         ids = (self.start, self.tags[spoken], self._tasks[task], *self._ending)
-        return Prompt(ids, None, language_code(spoken) if task == "transcribe" else "en")
+        return Prompt(ids, None, language_code(spoken) if task == "transcribe" else "en", self._first_time)
 
     def between(self, spoken: str | None, written: str | None) -> Prompt:
         """Make the prompt of a text that is there already; a translation must be into English.
@@ -151,14 +155,17 @@ def translation_tag(name: str, into: tuple[str, ...]) -> str:
     return resolve_language(name, into)
 
 
-def prompts_for(tokenizer: Tokenizer, *, start: int, forced: int | None = None) -> Prompts:
+def prompts_for(tokenizer: Tokenizer, *, start: int, forced: int | None = None, times: bool = False) -> Prompts:
     """Choose the way of telling that a vocabulary was made for.
 
     Args:
         tokenizer: of the decoder.
         start: the decoder's start token.
         forced: the token that the model says first if nobody chooses a language.
+        times: whether to ask for times, where the vocabulary has them.
     """
     if tokenizer.no_timestamps_id is None:
         return Prompts(tokenizer.languages, start=start, forced=forced)
-    return ToldPrompts(tokenizer.languages, start=start, tasks=tokenizer.tasks, ending=(tokenizer.no_timestamps_id,))
+    return ToldPrompts(
+        tokenizer.languages, start=start, tasks=tokenizer.tasks, no_times=tokenizer.no_timestamps_id, times=times
+    )

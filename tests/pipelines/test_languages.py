@@ -65,8 +65,8 @@ def test_language_is_the_one_with_the_highest_probability_in_any_real_frame():
     assert identify(logits, torch.tensor([3, 4]), [10, 11, 12]) == [12, 10]
 
 
-TOLD = ToldPrompts({"en": 52, "de": 53}, start=50, tasks={"transcribe": 61, "translate": 60})
-ENGLISH_ONLY = ToldPrompts({"en": 52}, start=50, tasks={})
+TOLD = ToldPrompts({"en": 52, "de": 53}, start=50, tasks={"transcribe": 61, "translate": 60}, no_times=63)
+ENGLISH_ONLY = ToldPrompts({"en": 52}, start=50, tasks={}, no_times=63)
 
 
 def told(task, *, spoken=None, targets=(), prompts=TOLD):

@@ -47,8 +47,8 @@ def test_a_model_without_tags_takes_texts_in_any_language():
     assert prompts({}).given == 0 and prompts().given == 1
 
 
-TOLD = ToldPrompts({"en": 52, "de": 53}, start=50, tasks={"transcribe": 61, "translate": 60}, ending=(63,))
-ENGLISH_ONLY = ToldPrompts({"en": 52}, start=50, tasks={}, ending=(63,))
+TOLD = ToldPrompts({"en": 52, "de": 53}, start=50, tasks={"transcribe": 61, "translate": 60}, no_times=63)
+ENGLISH_ONLY = ToldPrompts({"en": 52}, start=50, tasks={}, no_times=63)
 
 
 def test_a_told_model_reads_language_task_and_that_no_times_are_wanted():
@@ -83,3 +83,8 @@ def test_a_target_is_one_of_those_that_the_model_writes():
     assert translation_tag("eng", ("en",)) == "en"
     with pytest.raises(UsageError, match="English only"):
         translation_tag("Spanish", ("en",))
+
+
+def test_a_model_that_says_times_is_not_told_to_leave_them_out():
+    timed = ToldPrompts({"de": 53}, start=50, tasks={"transcribe": 61}, no_times=63, times=True)
+    assert timed.of("transcribe", spoken="de", target=None) == Prompt((50, 53, 61), None, "de", first_time=64)

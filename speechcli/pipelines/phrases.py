@@ -1,0 +1,47 @@
+"""Texts with times in them as phrases that have a start and an end."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from speechcli.transcript import Word
+
+TIME_STEP = 0.02
+"""Seconds from one time of a vocabulary to the next."""
+
+
+class Phrase(NamedTuple):
+    """A part of a text, and when it is said, in seconds from the start of the clip."""
+
+    start: float
+    end: float
+    tokens: tuple[int, ...]
+    text: str
+    words: tuple[Word, ...] | None = None
+    """With seconds from the start of the clip, where they were asked for and can be told."""
+
+
+def cut_at_times(
+    tokens: Sequence[int], first_time: int, seconds: float
+) -> Iterator[tuple[float, float, tuple[int, ...]]]:
+    """Cut a text at its times.
+
+    Args:
+        tokens: of the text; a start before and an end after each phrase, either of which may be missing.
+        first_time: the token of 0 seconds; larger tokens are later times.
+        seconds: length of the clip, which no phrase exceeds.
+
+    Yields:
+        start, end and tokens of each phrase, in order
+    """
+    start, said = 0.0, list[int]()
+    for token in tokens:
+        if token < first_time:
+            said.append(token)
+            continue
+        time = min((token - first_time) * TIME_STEP, seconds)
+        if said:
+            yield start, max(start, time), tuple(said)
+            said = []
+        start = time
+    if said:
+        yield start, seconds, tuple(said)

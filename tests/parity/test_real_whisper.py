@@ -1,0 +1,83 @@
+"""Published Whisper weights, held against transformers on the samples.
+
+They are not part of this repository. Put `WhisperForConditionalGeneration` folders (`openai/whisper-base`,
+`openai/whisper-tiny.en`, …) somewhere and name them: SPEECHCLI_WHISPER=FOLDER or FOLDER:FOLDER.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from speechcli.audio.read import read_audio
+from speechcli.checkpoints.bundle import Bundle, load
+from speechcli.pipelines.options import DecodingOptions, TranscribeOptions, TranslateOptions
+from speechcli.pipelines.recognizer import Clip, Recognizer
+from tests.parity.reference import quiet
+
+FOLDERS = [Path(name) for name in os.environ.get("SPEECHCLI_WHISPER", "").split(":") if name]
+SAMPLES = ("en-check-the-number.wav", "fr-say-your-name.wav", "ru-please-hold.mp3")
+
+pytestmark = pytest.mark.skipif(not FOLDERS, reason="SPEECHCLI_WHISPER names no folder with Whisper's weights")
+
+
+@pytest.fixture(scope="module", params=FOLDERS, ids=lambda folder: folder.name)
+def models(request: pytest.FixtureRequest) -> tuple[Bundle, Any]:
+    quiet()
+    bundle = load(request.param)
+    theirs = transformers.WhisperForConditionalGeneration.from_pretrained(request.param).eval()
+    tokenizer = bundle.tokenizer
+    assert tokenizer is not None
+    told = {"is_multilingual": bool(tokenizer.tasks), "no_timestamps_token_id": tokenizer.no_timestamps_id}
+    if tokenizer.tasks:
+        told |= {"task_to_id": tokenizer.tasks}
+        told |= {"lang_to_id": {f"<|{tag}|>": number for tag, number in tokenizer.languages.items()}}
+    for name, value in told.items():
+        setattr(theirs.generation_config, name, value)
+    return bundle, theirs
+
+
+def sounds() -> list[np.ndarray]:
+    samples = Path(__file__).parents[2] / "samples"
+    return [read_audio(samples / name, sample_rate=16_000).samples for name in SAMPLES]
+
+
+def their_tokens(models: tuple[Bundle, Any], **options: Any) -> list[list[int]]:
+    bundle, theirs = models
+    extractor = transformers.WhisperFeatureExtractor(feature_size=theirs.config.num_mel_bins)
+    features = extractor(sounds(), sampling_rate=16_000, return_tensors="pt")["input_features"]
+    rows = theirs.generate(features, do_sample=False, max_new_tokens=60, **options).tolist()
+    prompt = {theirs.config.decoder_start_token_id, *range(bundle.generation.eos_ids[0], theirs.config.vocab_size)}
+    return [[token for token in row if token not in prompt] for row in rows]
+
+
+def our_tokens(bundle: Bundle, options: TranscribeOptions | TranslateOptions) -> list[list[int]]:
+    results = Recognizer(bundle, options).decode([Clip(sound) for sound in sounds()])
+    return [[token for token in result[0].tokens if token < bundle.generation.eos_ids[0]] for result in results]
+
+
+@pytest.mark.parametrize("beams", [1, 5])
+def test_transcripts_and_languages_are_theirs(models: tuple[Bundle, Any], beams: int) -> None:
+    decoding = DecodingOptions(beam_size=beams, max_new_tokens=60)
+    # theirs leave the task out where it is not named and the language is not either
+    named = {"task": "transcribe"} if hasattr(models[1].generation_config, "task_to_id") else {}
+    wanted = their_tokens(models, num_beams=beams, **named)
+    assert our_tokens(models[0], TranscribeOptions(decoding=decoding)) == wanted
+
+
+def test_translations_are_theirs(models: tuple[Bundle, Any]) -> None:
+    tokenizer = models[0].tokenizer
+    if tokenizer is None or not tokenizer.tasks:
+        pytest.skip("This Whisper only writes English.")
+    options = TranslateOptions(targets=("en",), decoding=DecodingOptions(max_new_tokens=60))
+    assert our_tokens(models[0], options) == their_tokens(models, num_beams=1, task="translate")
+
+
+def test_features_are_theirs(models: tuple[Bundle, Any]) -> None:
+    extractor = transformers.WhisperFeatureExtractor(feature_size=models[1].config.num_mel_bins)
+    wanted = extractor(sounds(), sampling_rate=16_000, return_tensors="pt")["input_features"]
+    torch.testing.assert_close(models[0].features(sounds()).values, wanted.transpose(1, 2), atol=1e-6, rtol=0)
