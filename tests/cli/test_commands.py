@@ -32,9 +32,10 @@ DECODING_FLAGS = (
     "--strategy beam --beam-size 6 --length-penalty 0.5 --early-stopping false --temperature 0.7 --top-k 8 --top-p 0.9 "
     "--min-p 0.1 --typical-p 0.8 --num-return 2 --repetition-penalty 1.1 --no-repeat-ngram-size 3 "
     "--min-new-tokens 1 --max-new-tokens 99 --generation-set min_length=2 --generation-set suppress_tokens=[4] "
-    "--max-segment 20 --batch-seconds 40 --batch-size 5"
+    "--no-timestamps --max-segment 20 --batch-seconds 40 --batch-size 5"
 )
 DECODING = DecodingOptions(
+    timestamps=False,
     strategy="beam",
     beam_size=6,
     length_penalty=0.5,
@@ -81,6 +82,12 @@ def test_translate_hands_over_every_option(job):
     flags = f"a.wav b {MODEL_FLAGS} {INPUT_FLAGS} {DECODING_FLAGS} {OUTPUT_FLAGS} --from de --to es --to fr"
     assert main(["translate", *flags.split()]) == 0
     assert job == [(TranslateOptions(MODEL, INPUTS, DECODING, "de", ("es", "fr")), OUTPUTS)]
+
+
+def test_formats_that_are_about_times_ask_the_decoder_for_them(job):
+    for kind in ("srt", "vtt", "tsv", "json", "txt"):
+        assert main(["transcribe", "a.wav", "-f", kind]) == 0
+    assert [options.decoding.timestamps for options, _ in job] == [True, True, True, None, None]
 
 
 def test_defaults_of_the_command_are_those_of_the_options(job, monkeypatch):
