@@ -14,6 +14,7 @@ import typer
 from speechcli import __version__
 from speechcli.cli import console
 from speechcli.cli.average import average
+from speechcli.cli.data import data
 from speechcli.cli.evaluate import evaluate
 from speechcli.cli.info import info
 from speechcli.cli.init import init
@@ -60,6 +61,7 @@ app.command("evaluate")(evaluate)
 app.command("info")(info)
 app.command("average")(average)
 app.command("report")(report)
+app.add_typer(data, name="data")
 
 
 class _Terminated(BaseException):

@@ -101,6 +101,8 @@ class BadRow(NamedTuple):
     where: str
     """Where in the manifest it stands, such as "line 3"; lines are counted from 1, the header included."""
     reason: str
+    kind: str = "bad-row"
+    """What it is counted as, a key of `speechcli.data.check.ERRORS`."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Mani
             first = utterances.get(utterance.id)
             utterances[utterance.id] = utterance if first is None else _merged(first, utterance)
         except RowError as error:
-            bad.append(BadRow(row.where, str(error)))
+            bad.append(BadRow(row.where, str(error), error.kind))
     if not utterances:
         raise InputError(_nothing_usable(path, bad, left_out), hint=f"columns found: {columns.summary()}")
     return Manifest(path, tuple(utterances.values()), tuple(bad), left_out)
@@ -173,11 +175,13 @@ def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOption
     targets = _targets(transcript, translations, language, options)
     if options.need_targets and not targets:
         if transcript is None and not translations:
-            raise RowError("the row must have a text, but every text is empty or has no known column")
+            raise RowError(
+                "the row must have a text, but every text is empty or has no known column", kind="empty-text"
+            )
         return None
     file, part = find_recording(audio, folder)
     if options.check_audio and not outer_file(file).is_file():
-        raise RowError(f"the recording must exist, but `{outer_file(file)}` does not")
+        raise RowError(f"the recording must exist, but `{outer_file(file)}` does not", kind="missing-audio")
     start, end, seconds = find_times(row, columns, file, part)
     if not options.min_seconds <= seconds <= options.max_seconds:
         limits = f"between {options.min_seconds:g} and {options.max_seconds:g} s"
@@ -198,7 +202,10 @@ def _merged(first: Utterance, second: Utterance) -> Utterance:
     languages = {target.language for target in first.targets}
     new = tuple(target for target in second.targets if target.language not in languages)
     if not new:
-        raise RowError(f"the row must say something new, but {first.where} has this recording in the same language")
+        raise RowError(
+            f"the row must say something new, but {first.where} has this recording in the same language",
+            kind="duplicate-row",
+        )
     sure = [each.confidence for each in (first, second) if each.confidence is not None]
     return replace(
         first,

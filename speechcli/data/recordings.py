@@ -15,7 +15,16 @@ Number = TypeVar("Number", int, float)
 
 
 class RowError(Exception):
-    """A reason why a row is bad."""
+    """A reason why a row is bad.
+
+    Args:
+        reason: what must be, and what came.
+        kind: what `speechcli data check` counts it as.
+    """
+
+    def __init__(self, reason: str, *, kind: str = "bad-row") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class Part(NamedTuple):
@@ -40,7 +49,7 @@ def find_recording(text: str, folder: Path) -> tuple[AudioFile, Part | None]:
     match = re.fullmatch(r"(.+?)(?::(\d+))?:(\d+)", text)
     if match is None or file.is_file():
         if file.suffix == ".npy":
-            raise RowError(f"the recording must be sound, but `{file}` holds features")
+            raise RowError(f"the recording must be sound, but `{file}` holds features", kind="unreadable-audio")
         return file, None
     outer, last = folder / Path(match[1]).expanduser(), int(match[3])
     if match[2] is None:
@@ -98,4 +107,6 @@ def _asked(question: Callable[[AudioFile], Number], file: AudioFile) -> Number:
     try:
         return question(file)
     except (SpeechCliError, OSError) as error:
-        raise RowError(f"the length of the recording must be readable, but: {error}") from error
+        raise RowError(
+            f"the length of the recording must be readable, but: {error}", kind="unreadable-audio"
+        ) from error

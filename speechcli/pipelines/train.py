@@ -16,7 +16,7 @@ from speechcli.pipelines.device import choose_device
 from speechcli.pipelines.run_log import RunLog
 from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
 from speechcli.pipelines.tensorboard import TensorBoard
-from speechcli.pipelines.training_data import Share, make_feed, read_manifests, spread
+from speechcli.pipelines.training_data import Share, make_feed, read_manifests, spread, tell_leaks
 from speechcli.pipelines.training_model import (
     NO_ACCESS,
     HubAccess,
@@ -123,6 +123,7 @@ def _trainer(
     collate = make_collate(bundle, ctc=options.objective.ctc_weight > 0)
     objective = make_objective(bundle, options.objective, collate.prompts, [utterance for _, utterance in read])
     dev = read_manifests(options.data.dev, options, report, learn=False) if options.data.dev else []
+    tell_leaks(read, dev, report)
     heard = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
     frozen = (*options.model.freeze, *(["ctc_head"] if bundle.model.ctc_head and not collate.ctc else []))
     freeze(bundle.model, frozen, learn=options.model.learn)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from speechcli.audio.augment import Augment
 from speechcli.data.batching import DurationBatches, balanced_weights
+from speechcli.data.check import ERRORS, NOTES, Finding, check_manifests, find_leaks
 from speechcli.data.collate import Collate
 from speechcli.data.manifest import Manifest, ManifestOptions, Task, Utterance, read_manifest
 from speechcli.errors import InputError
@@ -57,7 +58,7 @@ def read_manifests(
         learn: whether what is too short, too long or too uncertain to learn from is left out.
 
     Raises:
-        InputError: if a manifest cannot be read, or too many of its rows are bad.
+        InputError: if a manifest cannot be read, or too many of its rows have errors.
     """
     data = options.data
     task: Task = "both" if len(set(data.tasks)) == 2 else "transcribe" if data.tasks[0] == "transcribe" else "translate"
@@ -65,17 +66,43 @@ def read_manifests(
     read: list[tuple[str, Utterance]] = []
     for path in paths:
         manifest = read_manifest(Path(path), options=wanted)
-        bad = len(manifest.bad_rows)
-        if bad:
-            first = f"{bad} rows of {path} are bad, first {manifest.bad_rows[0].where}: {manifest.bad_rows[0].reason}"
-            if bad > data.max_bad * (bad + len(manifest.utterances) + manifest.left_out):
-                raise InputError(f"{first}.", hint="repair the manifest, or allow more with --set data.max_bad=0.1")
-            report(Warned(f"{first}."))
+        _check(manifest, data.max_bad, report)
         kept = _fit_to_learn(manifest, options, report) if learn else manifest.utterances
         read += [(path, utterance) for utterance in kept]
     if not read:
         raise InputError(f"A run needs usable recordings, but {', '.join(paths) or 'no manifest'} has none.")
     return _unique(read)
+
+
+def tell_leaks(train: Sequence[tuple[str, Utterance]], dev: Sequence[tuple[str, Utterance]], report: Report) -> None:
+    """Warn of recordings, speakers and texts that are in both splits: scores on them say little of others."""
+    pairs = [(Path(path), utterance) for path, utterance in train]
+    _tell(list(find_leaks(pairs, [utterance for _, utterance in dev], {})), report)
+
+
+def _check(manifest: Manifest, max_bad: float, report: Report) -> None:
+    """Tell what is wrong with a manifest, as far as it shows without listening.
+
+    Raises:
+        InputError: if more than a share `max_bad` of its rows have errors.
+    """
+    checked = check_manifests([manifest])
+    if checked.errors > max_bad * (checked.rows + manifest.left_out):
+        first = next(finding for finding in checked.findings if finding.kind in ERRORS)
+        raise InputError(
+            f"{checked.errors} rows of {manifest.path} have errors, the first {first.where}: {first.message}",
+            hint=f"speechcli data check {manifest.path} -o filtered.tsv; or allow more with --set data.max_bad=0.1",
+        )
+    _tell(checked.findings, report)
+
+
+def _tell(findings: Sequence[Finding], report: Report) -> None:
+    """Warn once of each kind of finding."""
+    for kind, what in (ERRORS | NOTES).items():
+        same = [finding for finding in findings if finding.kind == kind]
+        if same:
+            where = f"{same[0].manifest} {same[0].where}".strip()
+            report(Warned(f"{kind}: {what} ({len(same)}); the first in {where}: {same[0].message}"))
 
 
 def _fit_to_learn(manifest: Manifest, options: TrainOptions, report: Report) -> list[Utterance]:

@@ -62,7 +62,8 @@ class DataSection:
     max_dev_utterances: int = 0
     """Dev utterances scored during training, spread evenly over the manifests; 0: all."""
     max_bad: float = 0.01
-    """Share of unusable rows of a manifest above which training does not begin."""
+    """Share of a manifest's rows with errors above which training does not begin; errors are those that `speechcli data
+    check --no-listen` counts."""
     cache_audio: bool = False
     """Keep the decoded training audio in memory (2 bytes a sample), so that it is decoded once."""
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from speechcli.data import recordings
-from speechcli.data.manifest import ManifestOptions, Target, read_manifest
+from speechcli.data.manifest import BadRow, ManifestOptions, Target, read_manifest
 from speechcli.errors import InputError, UsageError
 
 WIDE = "id\tpath\tseconds\tspeaker\tsrc_lang\tsrc_text\ttext_en\ttext_it\n"
@@ -145,9 +145,9 @@ def test_missing_seconds_are_read_from_the_recording(folder: Path, monkeypatch: 
     manifest = read_manifest(write(folder, "path\tseconds\ttext\na.flac\t\tx\nb.flac\t2\tx\nc.flac\t\tx\n"))
     assert [utterance.seconds for utterance in manifest.utterances] == [4.25, 2.0]
     assert asked == ["a.flac", "c.flac"]
-    assert manifest.bad_rows == (
-        ("line 4", "the length of the recording must be readable, but: `c.flac` is no sound."),
-    )
+    (bad,) = manifest.bad_rows
+    told = "the length of the recording must be readable, but: `c.flac` is no sound."
+    assert bad == BadRow("line 4", told, "unreadable-audio")
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,9 @@ def test_every_bad_row_is_told_with_its_line_and_the_rest_is_read(
     path = write_lines(folder, good | {"id": "first"}, good | {"path": "c.flac"} | row, good | {"path": "d.flac"})
     manifest = read_manifest(path, options=ManifestOptions(min_seconds=0.5, max_seconds=30))
     assert [utterance.id for utterance in manifest.utterances] == ["first", "d.flac"]
-    ((where, told),) = manifest.bad_rows
-    assert where == "line 2"
-    assert told.startswith(reason)
+    (bad,) = manifest.bad_rows
+    assert bad.where == "line 2"
+    assert bad.reason.startswith(reason)
 
 
 def test_lines_that_are_no_rows_are_bad(folder: Path) -> None:
@@ -186,7 +186,8 @@ def test_lines_that_are_no_rows_are_bad(folder: Path) -> None:
         ("line 4", "the line must be a json object, but is a"),
     ]
     manifest = read_manifest(write(folder, "path\tseconds\ttext\na.flac\t1\tx\n\nb.flac\t1\tx\ty\n"))
-    assert manifest.bad_rows == (("line 4", "the line must have 3 cells, but has 4"),)
+    (bad,) = manifest.bad_rows
+    assert (bad.where, bad.reason) == ("line 4", "the line must have 3 cells, but has 4")
 
 
 def test_files_need_not_exist_when_they_are_not_checked(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def ids(manifest: Manifest) -> list[str]:
 
 
 def bad(manifest: Manifest) -> list[tuple[str, str]]:
-    return [tuple(row) for row in manifest.bad_rows]
+    return [(row.where, row.reason) for row in manifest.bad_rows]
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 
 from speechcli.data.batching import DurationBatches
 from speechcli.data.manifest import Target, read_manifest
-from speechcli.errors import UsageError
-from speechcli.pipelines.training_data import draw_weights, read_manifests
+from speechcli.errors import InputError, UsageError
+from speechcli.pipelines.training_data import draw_weights, read_manifests, tell_leaks
 from speechcli.training.events import Warned
 from speechcli.training.merge import merge_options
 from speechcli.transcript import Segment, Transcript
@@ -63,8 +63,8 @@ def test_json_lines_are_known_whatever_their_file_is_called(pseudo):
 def test_a_confidence_is_a_probability(pseudo):
     row = json.loads(pseudo.read_text().splitlines()[0])
     pseudo.write_text(json.dumps(row | {"confidence": 1.5}) + "\n" + json.dumps(row) + "\n")
-    ((_, reason),) = read_manifest(pseudo).bad_rows
-    assert reason == "`confidence` must be a number from 0 to 1, but is '1.5'"
+    (row,) = read_manifest(pseudo).bad_rows
+    assert row.reason == "`confidence` must be a number from 0 to 1, but is '1.5'"
 
 
 def test_uncertain_texts_are_left_out_of_training_and_told(pseudo, people):
@@ -75,6 +75,27 @@ def test_uncertain_texts_are_left_out_of_training_and_told(pseudo, people):
     assert [utterance.transcript for _, utterance in read] == ["good day", "sì", "sì", "sì"]
     assert told == [Warned(f"1 texts of {pseudo} have a confidence below 0.5.")]
     assert len(read_manifests(paths, chosen, told.append, learn=False)) == 5
+
+
+def test_errors_in_a_manifest_are_told_and_too_many_end_the_run(people):
+    people.write_text(people.read_text() + "b.wav\t1\tit\t" + "ahi " * 30 + "\nnowhere.wav\t1\tit\tno\n")
+    paths, told = (str(people),), []
+    assert len(read_manifests(paths, options(data__train=paths, data__max_bad=0.5), told.append, learn=True)) == 3
+    assert [event.message.split(" (")[0] for event in told] == [
+        "missing-audio: the recording does not exist",
+        "duplicate-row: an earlier row says the same",
+    ]
+    with pytest.raises(InputError, match="2 rows of .* have errors, the first line 5: the row must say") as caught:
+        read_manifests(paths, options(data__train=paths, data__max_bad=0.3), told.append, learn=True)
+    assert caught.value.hint.startswith("speechcli data check ")
+
+
+def test_what_training_shares_with_the_dev_split_is_told(pseudo, people):
+    train, dev = (read_manifests((str(path),), options(), lambda event: None, learn=False) for path in (people, pseudo))
+    told = []
+    tell_leaks(train, [*dev, train[0]], told.append)
+    assert [event.message.split(":")[0] for event in told] == ["leak-audio", "leak-text"]
+    assert "(1)" in told[0].message and "(3)" in told[1].message
 
 
 def test_weights_of_manifests_and_of_what_a_model_wrote_multiply(pseudo, people):

@@ -50,7 +50,8 @@ def test_a_run_leaves_models_a_log_and_its_options(places, tmp_path):
     assert set(evaluated.scores["en->es"]) == {"bleu", "chrf"}
     assert len(evaluated.samples) == 5
     log = [json.loads(line)["event"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert log[0] == "started" and "evaluated" in log and "saved" in log
+    assert log[0] == "warned"  # the dev manifest is the one that is learned
+    assert {"started", "evaluated", "saved"} <= set(log)
     again = merge_options(run=tmp_path / "run")
     assert again.options == options(places).options
 

@@ -1,0 +1,73 @@
+"""Listening to the recordings of manifests: what a check compares, and what is broken."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from speechcli.audio.inside import AudioFile
+from speechcli.audio.read import read_audio
+from speechcli.data.manifest import Utterance
+from speechcli.errors import SpeechCliError
+
+# At this rate recordings are compared, whatever their own.
+SAMPLE_RATE = 16_000
+# One step of 16 bits: what dithered or digital silence stays below.
+SILENT_PEAK = 2 / 32_768
+
+Place = tuple[AudioFile, float | None, float | None]
+"""A file and a stretch of it, in seconds."""
+
+
+class Heard(NamedTuple):
+    """What listening to an utterance gave."""
+
+    seconds: float
+    digest: str | None
+    """The same for two utterances exactly if they sound the same; None if it cannot be read."""
+    silent: bool = False
+    problem: str | None = None
+    """Why it cannot be used, in a sentence."""
+
+
+def place_of(utterance: Utterance) -> Place:
+    """Return where the sound of an utterance lies."""
+    return utterance.audio, utterance.start, utterance.end
+
+
+def listen_to(
+    utterances: Sequence[Utterance],
+    *,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[Place, Heard]:
+    """Decode every recording.
+
+    Args:
+        utterances: what to listen to; each stretch of a file is decoded once.
+        workers: threads that decode.
+        progress: told how many stretches are done, and of how many.
+    """
+    places = list(dict.fromkeys(map(place_of, utterances)))
+    heard: dict[Place, Heard] = {}
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        for place, found in zip(places, pool.map(_listen, places), strict=True):
+            heard[place] = found
+            progress(len(heard), len(places))
+    return heard
+
+
+def _listen(place: Place) -> Heard:
+    file, start, end = place
+    try:
+        audio = read_audio(file, sample_rate=SAMPLE_RATE, start=start, end=end)
+    except (SpeechCliError, OSError) as error:
+        return Heard(0.0, None, problem=str(error))
+    if audio.truncated or not len(audio.samples):
+        problem = f"`{file}` {'ends early' if len(audio.samples) else 'is empty'}."
+        return Heard(audio.seconds, None, problem=problem)
+    steps = np.rint(np.clip(audio.samples, -1, 1) * 32_767).astype(np.int16)
+    digest = hashlib.blake2b(steps.tobytes(), digest_size=16).hexdigest()
+    return Heard(audio.seconds, digest, silent=float(np.abs(audio.samples).max()) < SILENT_PEAK)

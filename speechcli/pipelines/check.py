@@ -1,0 +1,100 @@
+"""Lint manifests, and write what is left of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechcli.data.check import CheckReport, check_manifests
+from speechcli.data.listening import listen_to
+from speechcli.data.manifest import Manifest, ManifestOptions, read_manifest
+from speechcli.data.write import manifest_bytes
+from speechcli.errors import InputError, UsageError
+from speechcli.pipelines.options import ModelOptions
+from speechcli.pipelines.outputs import write_atomically
+from speechcli.text.languages import resolve_language
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """What to check, and against what."""
+
+    manifests: tuple[Path, ...]
+    """Manifests that are used together."""
+    against: tuple[Path, ...] = ()
+    """Other splits, that should share nothing with them."""
+    model: ModelOptions | None = None
+    """A model whose tokenizer must be able to write the texts."""
+    language: str | None = None
+    """The spoken language where a manifest does not say it."""
+    listen: bool = True
+    """Decode all recordings; without it they are only looked up."""
+    workers: int = 4
+    """Threads that decode."""
+    output: Path | None = None
+    """Manifest to write, of the rows without an error."""
+    overwrite: bool = False
+    """Replace the output if it is there."""
+
+
+def check(options: CheckOptions, *, progress: Callable[[int, int], None] = lambda done, total: None) -> CheckReport:
+    """Check manifests together, and write the rows that have no error if an output is named.
+
+    Args:
+        options: what to do.
+        progress: told how many recordings are decoded, and of how many.
+
+    Raises:
+        InputError: if a manifest cannot be read, or no row is without an error.
+        ModelError: if the model has no tokenizer.
+        OutputError: if the output cannot be written.
+        UsageError: if the output is there already.
+    """
+    if options.output is not None and options.output.exists() and not options.overwrite:
+        raise UsageError(f"{options.output} is there already.", hint="Add --overwrite, or name another file with -o.")
+    unknown_language, unknown_characters = _spelling(options.model)
+    manifests, against = (_read(paths, options) for paths in (options.manifests, options.against))
+    utterances = [utterance for manifest in (*manifests, *against) for utterance in manifest.utterances]
+    report = check_manifests(
+        manifests,
+        against=against,
+        heard=listen_to(utterances, workers=options.workers, progress=progress) if options.listen else None,
+        unknown_language=unknown_language,
+        unknown_characters=unknown_characters,
+    )
+    if not report.kept:
+        raise InputError(f"All {report.rows} rows have errors: {report.findings[0].message}")
+    if options.output is not None:
+        write_atomically(options.output, manifest_bytes(report.kept, options.output))
+    return report
+
+
+def _read(paths: tuple[Path, ...], options: CheckOptions) -> list[Manifest]:
+    return [read_manifest(path, options=ManifestOptions(default_language=options.language)) for path in paths]
+
+
+def _spelling(model: ModelOptions | None) -> tuple[Callable[[str], bool], Callable[[str], str]]:
+    """Return what says whether a model has no tag for a language, and which characters it cannot write."""
+    if model is None:
+        return (lambda language: False), (lambda text: "")
+    from speechcli.checkpoints.hub import resolve_model
+    from speechcli.text.tokenizer import Tokenizer
+
+    folder = resolve_model(
+        model.model, revision=model.revision, token=model.token, cache_dir=model.cache_dir, offline=model.offline
+    )
+    tokenizer = Tokenizer.load(folder)
+
+    def unknown_language(language: str) -> bool:
+        try:
+            resolve_language(language, tokenizer.languages)
+        except UsageError:
+            return bool(tokenizer.languages)
+        return False
+
+    def unknown_characters(text: str) -> str:
+        unknown = tokenizer.unk_id
+        if unknown is None or unknown not in tokenizer.encode(text):
+            return ""
+        return "".join(char for char in dict.fromkeys(text) if unknown in tokenizer.encode(char))
+
+    return unknown_language, unknown_characters

@@ -1,0 +1,211 @@
+"""Defects that are put into good manifests one by one, and what is told of each."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechcli.cli.app import main
+from speechcli.data.check import ERRORS, NOTES, CheckReport, check_manifests
+from speechcli.data.listening import listen_to
+from speechcli.data.manifest import read_manifest
+
+RATE = 8_000
+HEADER = "id\tpath\tseconds\tspeaker\tsrc_lang\tsrc_text\ttext_en"
+WORDS = "eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf".split()
+
+Row = dict[str, Any]
+
+
+def sound(path: Path, pitch: float, seconds: float = 1.0, level: float = 0.3) -> Path:
+    time = np.arange(round(seconds * RATE)) / RATE
+    soundfile.write(path, level * np.sin(2 * np.pi * pitch * time), RATE)
+    return path
+
+
+def rows_of(folder: Path, name: str, pitch: float) -> list[Row]:
+    """Make twelve good recordings."""
+    rows = []
+    for number, word in enumerate(WORDS):
+        sound(folder / f"{name}{number}.wav", pitch + 10 * number)
+        text = f"{word} aus {name}"
+        row = {"id": f"{name}{number}", "path": f"{name}{number}.wav", "seconds": 1, "speaker": f"{name}-speaker"}
+        rows.append(row | {"src_lang": "de", "src_text": text, "text_en": f"{text} too"})
+    return rows
+
+
+def write(path: Path, rows: list[Row]) -> Path:
+    lines = [HEADER, *("\t".join(str(cell) for cell in row.values()) for row in rows)]
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> tuple[list[Row], list[Row]]:
+    return rows_of(tmp_path, "train", 200.0), rows_of(tmp_path, "test", 1_000.0)
+
+
+def checked(folder: Path, train: list[Row], test: list[Row], **options: Any) -> CheckReport:
+    ours, theirs = read_manifest(write(folder / "train.tsv", train)), read_manifest(write(folder / "test.tsv", test))
+    heard = listen_to([*ours.utterances, *theirs.utterances], workers=2)
+    return check_manifests([ours], against=[theirs], heard=heard, **options)
+
+
+def test_nothing_is_found_in_good_data(tmp_path: Path, splits: tuple[list[Row], list[Row]]) -> None:
+    report = checked(tmp_path, *splits)
+    assert report.findings == ()
+    (summary,) = report.summaries
+    assert (summary.rows, summary.utterances, summary.speakers) == (12, 12, 1)
+    assert summary.hours == pytest.approx(12 / 3600)
+    assert summary.languages == {"de->de": 12, "de->en": 12}
+    assert len(report.kept) == 12
+
+
+def cut_short(folder: Path, row: Row) -> None:
+    path = folder / row["path"]
+    path.write_bytes(path.read_bytes()[:9_000])
+
+
+def copied(folder: Path, row: Row, other: str) -> None:
+    (folder / row["path"]).write_bytes((folder / other).read_bytes())
+
+
+SEEDS: dict[str, tuple[Callable[[Path, Row], Any], str]] = {
+    "bad-row": (lambda _, row: row.update(seconds="soon"), "`seconds` must be a number of seconds, but is 'soon'."),
+    "empty-text": (lambda _, row: row.update(src_text="", text_en=" "), "the row must have a text"),
+    "missing-audio": (lambda folder, row: (folder / row["path"]).unlink(), "the recording must exist"),
+    "unreadable-audio": (cut_short, "ends early"),
+    "silent-audio": (lambda folder, row: sound(folder / row["path"], 0.0), "all 1.00 s are silent"),
+    "duplicate-row": (
+        lambda _, row: row.update(id="train0", path="train0.wav"),
+        "line 2 has this recording",
+    ),
+    "duplicate-audio": (lambda folder, row: copied(folder, row, "train0.wav"), "`train0` ("),
+    "duration-mismatch": (lambda _, row: row.update(seconds=1.2), "says 1.20 s, but the recording has 1.00 s"),
+    "text-length": (lambda _, row: row.update(text_en="so on " * 18), "107 characters for 1.00 s are unusual"),
+    "leak-audio": (lambda folder, row: copied(folder, row, "test3.wav"), "`test3` of the other split"),
+    "unknown-language": (lambda _, row: row.update(src_lang="tlh"), "no tag for the language `tlh`"),
+    "leak-speaker": (lambda _, row: row.update(speaker="test-speaker"), "the speaker `test-speaker` (1 rows)"),
+    "leak-text": (lambda _, row: row.update(src_text="Fünf, aus test!"), "'Fünf, aus test!' is a text of the other"),
+    "all-caps": (lambda _, row: row.update(src_text="FÜNF AUS TRAIN"), "'FÜNF AUS TRAIN' is written in capitals"),
+    "unknown-characters": (lambda _, row: row.update(src_text="fünf ☃ aus train"), "cannot write '☃'"),
+}
+
+
+def test_every_kind_of_finding_has_a_seed() -> None:
+    assert SEEDS.keys() == ERRORS.keys() | NOTES.keys()
+
+
+@pytest.mark.parametrize("kind", SEEDS)
+def test_a_seeded_defect_is_the_only_thing_that_is_found(
+    kind: str, tmp_path: Path, splits: tuple[list[Row], list[Row]]
+) -> None:
+    seed, message = SEEDS[kind]
+    train, test = splits
+    seed(tmp_path, train[4])
+    report = checked(
+        tmp_path,
+        train,
+        test,
+        unknown_language=lambda language: language not in ("de", "en"),
+        unknown_characters=lambda text: "".join(char for char in text if char == "☃"),
+    )
+    assert report.counts() == {kind: 1}
+    (finding,) = report.findings
+    assert message in finding.message
+    assert finding.manifest == tmp_path / "train.tsv"
+    assert finding.where == ("" if kind == "leak-speaker" else "line 6")
+    left_out = [f"train{i}" for i in range(12) if f"train{i}" not in {utterance.id for utterance in report.kept}]
+    assert left_out == (["train4"] if kind in ERRORS else [])
+
+
+def test_all_seeds_together_are_all_found(tmp_path: Path, splits: tuple[list[Row], list[Row]]) -> None:
+    train, test = splits
+    kinds = [kind for kind in SEEDS if kind not in ("unknown-language", "unknown-characters", "duplicate-row")]
+    for row, kind in zip(train[1:], kinds[1:], strict=False):
+        SEEDS[kind][0](tmp_path, row)
+    assert checked(tmp_path, train, test).counts().keys() >= set(kinds[1:12])
+
+
+def test_far_less_text_than_usual_is_found_and_a_short_word_in_a_short_clip_is_not(
+    tmp_path: Path, splits: tuple[list[Row], list[Row]]
+) -> None:
+    train, test = splits
+    sound(tmp_path / "train4.wav", 500.0, seconds=4.0)
+    train[4] |= {"seconds": 4, "text_en": "hm"}
+    train[5] |= {"seconds": 1, "text_en": "oh, no"}
+    (finding,) = checked(tmp_path, train, test).findings
+    assert (finding.id, finding.message) == ("train4", "2 characters for 4.00 s are unusual in this language.")
+
+
+def test_one_recording_with_texts_in_two_languages_is_no_duplicate(
+    tmp_path: Path, splits: tuple[list[Row], list[Row]]
+) -> None:
+    train, test = splits
+    other = {**train[0], "id": "again", "src_text": "", "text_en": "x" * 12}
+    train[0]["text_en"] = ""
+    assert checked(tmp_path, [*train, other], test).counts() == {}
+
+
+def test_without_listening_only_files_are_compared(tmp_path: Path, splits: tuple[list[Row], list[Row]]) -> None:
+    train, test = splits
+    again = {**train[0], "id": "again"}
+    copied(tmp_path, train[5], "test3.wav")
+    report = check_manifests([read_manifest(write(tmp_path / "train.tsv", [*train, again]))])
+    assert report.counts() == {"duplicate-audio": 1}
+
+
+@pytest.fixture
+def spoilt(tmp_path: Path, splits: tuple[list[Row], list[Row]]) -> Path:
+    train, test = splits
+    train[2]["seconds"] = 3
+    train[3]["src_text"] = "VIER AUS TRAIN"
+    write(tmp_path / "test.tsv", test)
+    return write(tmp_path / "train.tsv", train)
+
+
+def test_the_command_prints_a_table_and_leaves_a_filtered_manifest(
+    spoilt: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    filtered = tmp_path / "out" / "filtered.tsv"
+    against = ["--against", str(tmp_path / "test.tsv")]
+    assert main(["data", "check", str(spoilt), *against, "-o", str(filtered), "--progress", "none"]) == 5
+    out, err = capfd.readouterr()
+    assert err == "error: 1 of 12 rows have errors.\n"
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[1][1:5] == ["12", "12", "0.00", "1"]
+    assert [(line[0], line[1], line[2]) for line in lines[4:]] == [
+        ("duration-mismatch", "error", "1"),
+        ("all-caps", "note", "1"),
+    ]
+    kept = read_manifest(filtered)
+    assert [utterance.id for utterance in kept.utterances] == [f"train{i}" for i in range(12) if i != 2]
+    assert kept.utterances[0].audio == filtered.parent / str(tmp_path / "train0.wav")
+    assert main(["data", "check", str(filtered), *against, "-q"]) == 0
+
+
+def test_the_command_prints_all_findings_as_json(spoilt: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", str(spoilt), "--format", "json", "--no-listen", "-q"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert (report["rows"], report["errors"], report["counts"]) == (12, 0, {"all-caps": 1})
+    assert report["manifests"][0]["languages"] == {"de->de": 12, "de->en": 12}
+    (finding,) = report["findings"]
+    assert (finding["kind"], finding["where"], finding["id"]) == ("all-caps", "line 5", "train3")
+
+
+def test_an_output_that_is_there_is_kept(spoilt: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = spoilt.read_bytes()
+    assert main(["data", "check", str(spoilt), "-o", str(spoilt), "--no-listen", "-q"]) == 2
+    assert "is there already" in capfd.readouterr().err
+    assert spoilt.read_bytes() == before
+    assert main(["data", "check", str(spoilt), "-o", str(spoilt), "--no-listen", "-q", "--overwrite"]) == 0
+
+
+def test_nothing_usable_is_no_input(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.tsv").write_text("path\ttext\nnowhere.wav\tx\n")
+    assert main(["data", "check", str(tmp_path / "m.tsv")]) == 4
+    assert "must hold at least one usable row" in capfd.readouterr().err
