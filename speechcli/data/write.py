@@ -10,7 +10,8 @@ from pathlib import Path
 from speechcli.data.columns import WIDE
 from speechcli.data.manifest import Target, Utterance
 from speechcli.text.languages import language_code
-from speechcli.writers import encode, one_line
+from speechcli.transcript import one_line
+from speechcli.writers import encode
 
 _ORDER = ("id", "audio", "start", "end", "seconds", "speaker", "confidence", "teacher", "src_lang", "src_text")
 
