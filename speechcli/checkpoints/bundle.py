@@ -14,6 +14,7 @@ from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.convert import check_numbers, to_ours, to_theirs, unread
 from speechcli.checkpoints.language_adapters import apply_adapter, find_adapters, link_adapters
+from speechcli.checkpoints.lora import lora_base, with_lora
 from speechcli.checkpoints.tensors import read_tensors
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
@@ -21,6 +22,7 @@ from speechcli.families.composite import SpeechEncoderDecoderConfig, build
 from speechcli.families.config import FamilyConfig
 from speechcli.families.family import Copy, tie
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
+from speechcli.nn.lora import merged_state
 from speechcli.nn.positions import Tables
 from speechcli.text.languages import resolve_language
 from speechcli.text.tokenizer import Tokenizer
@@ -53,12 +55,12 @@ class Bundle:
 def load(
     folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu", name: str | None = None
 ) -> Bundle:
-    """Load a model folder, written by transformers or by `save`.
+    """Load a model folder, written by transformers or by `save`, or low-rank additions (LoRA) with their base model.
 
     The weights are mapped into memory: on the CPU, in the file's own dtype, nothing is copied.
 
     Args:
-        folder: with config.json and weights.
+        folder: with config.json and weights, or with adapter_config.json, which names the base model.
         dtype: of the weights in memory.
         device: where the model is put.
         name: what to call the model; None: as the folder.
@@ -69,6 +71,8 @@ def load(
     Raises:
         ModelError: a file is missing, corrupt or not supported, or the weights do not fit; all complaints in one.
     """
+    base = lora_base(folder)
+    additions, folder = (None, folder) if base is None else (folder, base)
     values = files.read_config(folder)
     try:
         config = SpeechEncoderDecoderConfig.from_dict(values)
@@ -76,6 +80,8 @@ def load(
             model = build(config)
         expected = {key: tensor.shape for key, tensor in model.state_dict().items()}
         theirs = files.read_weights(folder)
+        if additions is not None:
+            theirs = with_lora(theirs, additions)
         tensors, _ = to_ours(config.keys, theirs, expected, tied=config.tied)
         check_numbers(model.state_dict(), tensors)
     except ModelError as error:
@@ -94,7 +100,7 @@ def load(
         features=read_features(folder) or default_features(config.encoder),
         tokenizer=Tokenizer.load(folder) if has_tokenizer(folder) else None,
         generation=GenerationOptions.from_files(values, files.read_optional_json(folder / files.GENERATION)),
-        name=name or folder.resolve().name,
+        name=name or (additions or folder).resolve().name,
         settings=settings,
         unread=unread(config.keys, theirs),
         adapters=find_adapters(folder),
@@ -121,13 +127,12 @@ def set_language(bundle: Bundle, name: str) -> str:
 
 
 def save(bundle: Bundle, folder: Path) -> None:
-    """Write a model folder that `load` and transformers read, all or nothing.
+    """Write a model folder that `load` and transformers read, all or nothing; low-rank additions become part of it.
 
     Raises:
         OutputError: the folder cannot be written, for example because the disk is full.
     """
-    state = {key: tensor.detach() for key, tensor in bundle.model.state_dict().items()}
-    state = {key: tensor for key, tensor in state.items() if not key.startswith("teacher_head.")}
+    state = {key: t for key, t in merged_state(bundle.model).items() if not key.startswith("teacher_head.")}
     head = {key.removeprefix("ctc_head."): state.pop(key) for key in list(state) if key.startswith("ctc_head.")}
     config = replace(bundle.config, extra=dict(bundle.config.extra))
     untie_if_different(config, state)

@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
-from speechcli.checkpoints.bundle import Bundle, load, save
+from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.checkpoints.hub import upload
 from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
@@ -23,6 +23,7 @@ from speechcli.pipelines.training_model import (
     add_teacher_head,
     load_or_compose,
     prepare_model,
+    save_model,
     started,
 )
 from speechcli.pipelines.training_objective import make_objective
@@ -135,7 +136,7 @@ def _trainer(
         options=options,
         accelerator=accelerator,
         folder=folder,
-        save=lambda target: save(bundle, target),
+        save=lambda target: save_model(bundle, target, options),
         validate=(lambda: _validate(bundle, heard, objective, options)) if heard else None,
         report=report,
         frozen=frozen,

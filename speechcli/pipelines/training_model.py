@@ -1,6 +1,8 @@
 """The model that training begins with: loaded or composed, on its device, with a CTC head and masks if asked for."""
 
+import re
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,11 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from speechcli.checkpoints.bundle import Bundle, add_ctc_head, load
+from speechcli.checkpoints.bundle import Bundle, add_ctc_head, load, save
 from speechcli.checkpoints.compose import warm_start
 from speechcli.checkpoints.hub import resolve_model
+from speechcli.checkpoints.lora import save_lora, their_map
 from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError, ModelError, UsageError
+from speechcli.nn.lora import add_lora
 from speechcli.nn.masks import Spans
 from speechcli.pipelines.training_data import count_languages
 from speechcli.training.events import Report, Started, Warned
@@ -63,7 +67,7 @@ def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device) -
 
     Raises:
         ModelError: if a CTC head is asked for and the tokenizer has no pad token.
-        UsageError: if masks are asked for and the model has no SpecAugment.
+        UsageError: if masks are asked for and the model has no SpecAugment, or no map is to get a low-rank addition.
     """
     if options.objective.ctc_weight > 0 and bundle.model.ctc_head is None:
         tokenizer = bundle.tokenizer
@@ -78,8 +82,44 @@ def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device) -
     bundle.model.to(device)
     for parameter in bundle.model.parameters():
         parameter.data = parameter.data.clone()  # loaded weights are a view of the file
+    if options.model.learn == "lora":
+        _add_lora(bundle, options)
     bundle.model.encoder.recompute = options.run.gradient_checkpointing
     _mask(bundle, options.augment)
+
+
+def save_model(bundle: Bundle, folder: Path, options: TrainOptions) -> None:
+    """Write a model folder, and in its folder `lora` the low-rank additions alone where there are some.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    save(bundle, folder)
+    if options.model.learn == "lora" and options.model.path is not None:
+        path = Path(options.model.path).expanduser()
+        base = str(path.resolve()) if path.exists() else options.model.path
+        save_lora(bundle.model, bundle.config, folder / "lora", base=base)
+
+
+def _add_lora(bundle: Bundle, options: TrainOptions) -> None:
+    section = options.model
+    linear = [name for name, module in bundle.model.named_modules() if isinstance(module, nn.Linear)]
+    wanted = [name for name in linear if any(fnmatchcase(name, pattern) for pattern in section.lora_targets)]
+    names = [name for name in wanted if their_map(bundle.config, name) is not None]
+    if not names:
+        raise UsageError(
+            f"`model.lora_targets` must match linear maps, but {', '.join(section.lora_targets)} match none that "
+            "transformers stores as one.",
+            hint=f"maps: {', '.join(dict.fromkeys(re.sub('[0-9]+', '*', name) for name in linear))}",
+        )
+    add_lora(
+        bundle.model,
+        names,
+        section.lora_rank,
+        alpha=section.lora_alpha,
+        dropout=section.lora_dropout,
+        seed=options.run.seed,
+    )
 
 
 def started(

@@ -206,9 +206,10 @@ class Trainer:
         self.saved, progress.feed = progress.step, self.feed.state_dict()
         if self.accelerator.is_main_process:
             folder = checkpoint_folder(self.folder, progress.step)
-            # a folder holds the mean where there is one, and never the head that only training needs
-            apart = self.mean is not None or self.model.teacher_head is not None
-            weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()} if apart else None
+            # a folder holds the mean where there is one, additions as part of their maps, and no teacher's head
+            state = self.model.state_dict()
+            apart = self.mean is not None or any("teacher_head." in name or ".lora_" in name for name in state)
+            weights = {name: tensor.clone() for name, tensor in state.items()} if apart else None
             with self._mean_weights():
                 save_checkpoint(folder, self.save, TrainState(asdict(progress), self.optimizer.state_dict(), weights))
             wanted = {checkpoint_folder(self.folder, int(step)) for _, step in progress.best[: run.keep_best]}

@@ -22,9 +22,17 @@ class ModelSection:
     freeze: tuple[str, ...] = ()
     """Parts that do not learn: `feature_encoder`, `encoder`, `decoder`, `embeddings`, `adapter`, `projection`,
     `ctc_head`, what a parameter's name starts with, or a pattern such as `*.ffn.*`."""
-    learn: Literal["all", "lna"] = "all"
+    learn: Literal["all", "lna", "lora"] = "all"
     """What learns of the rest: `all`; `lna`: layer norms, attention and what joins encoder and decoder, as in the
-    multilingual fine-tuning of Li et al. 2021."""
+    multilingual fine-tuning of Li et al. 2021; `lora`: low-rank additions to linear maps, and what joins the two."""
+    lora_rank: int = 8
+    """With `learn = "lora"`: width between the two matrices of an addition."""
+    lora_alpha: float = 16.0
+    """With `learn = "lora"`: size of the additions; they are multiplied by it and divided by the rank."""
+    lora_dropout: float = 0.0
+    """With `learn = "lora"`: dropout on what the additions read."""
+    lora_targets: tuple[str, ...] = ("*attn.query", "*attn.value")
+    """With `learn = "lora"`: patterns for the names of the linear maps that get additions."""
     freeze_encoder_steps: int = 0
     """Steps during which the whole encoder stays as it is; afterwards it learns."""
 
@@ -223,6 +231,8 @@ class TrainOptions:
             (0 <= self.objective.ctc_weight <= 1, "objective.ctc_weight", "in [0, 1]", self.objective.ctc_weight),
             (self.optimizer.learning_rate > 0, "optimizer.learning_rate", "above 0", self.optimizer.learning_rate),
             (self.optimizer.warmup_steps >= 0, "optimizer.warmup_steps", "at least 0", self.optimizer.warmup_steps),
+            (self.model.lora_rank >= 1, "model.lora_rank", "at least 1", self.model.lora_rank),
+            (0 <= self.model.lora_dropout < 1, "model.lora_dropout", "in [0, 1)", self.model.lora_dropout),
             (0 <= self.run.ema_decay < 1, "run.ema_decay", "in [0, 1)", self.run.ema_decay),
             (self.run.eval_every >= 1, "run.eval_every", "at least 1", self.run.eval_every),
             (self.run.save_every >= 1, "run.save_every", "at least 1", self.run.save_every),

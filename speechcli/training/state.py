@@ -174,11 +174,15 @@ def publish(folder: Path, target: Path, texts: Mapping[str, str]) -> None:
     with _atomic_folder(target, marked=False) as temporary:
         for name, text in texts.items():
             (temporary / name).write_text(text, encoding="utf-8")
-        for source in sorted(path for path in folder.iterdir() if path.is_file() and path.name != MARKER):
+        for source in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARKER):
+            place = temporary / source.relative_to(folder)
+            if STATE in place.relative_to(temporary).parts:
+                continue
+            place.parent.mkdir(exist_ok=True)
             try:
-                os.link(source, temporary / source.name)
+                os.link(source, place)
             except OSError:
-                shutil.copy2(source, temporary / source.name)
+                shutil.copy2(source, place)
 
 
 def _drop_state(folder: Path) -> None:

@@ -1,0 +1,134 @@
+"""Low-rank additions on disk, in PEFT's format: `adapter_config.json` and `adapter_model.safetensors`.
+
+The file holds, for a map that transformers calls NAME, `base_model.model.NAME.lora_A.weight` (rank, in) and
+`base_model.model.NAME.lora_B.weight` (out, rank). Modules that learned as a whole have their own keys.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from speechcli.checkpoints import folder as files
+from speechcli.checkpoints.convert import to_theirs
+from speechcli.checkpoints.hub import resolve_model
+from speechcli.checkpoints.tensors import read_tensors
+from speechcli.errors import ModelError
+from speechcli.families.composite import SpeechEncoderDecoderConfig
+from speechcli.families.family import Same
+from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
+from speechcli.nn.lora import lora_maps
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+PREFIX = "base_model.model."
+WHOLE = {"projection": "enc_to_dec_proj", "encoder.adapter": "encoder.adapter"}
+"""Our parts that learn beside the additions, and what transformers calls them."""
+# What changes the sum W + scale * B A in ways that are not read here.
+_REFUSED = ("use_dora", "alpha_pattern", "layer_replication", "trainable_token_indices", "lora_bias")
+
+
+def their_map(config: SpeechEncoderDecoderConfig, name: str) -> str | None:
+    """Return what transformers calls one of our linear maps; None where it stores it in another shape (GPT-2)."""
+    for rule in config.keys:
+        key = rule.their_name(f"{name}.weight")
+        if key is not None:
+            plain = type(rule) is Same and not rule.transpose
+            return key.removesuffix(".weight") if plain else None
+    return None
+
+
+def save_lora(model: SpeechEncoderDecoder, config: SpeechEncoderDecoderConfig, folder: Path, *, base: str) -> None:
+    """Write the additions of a model, and what learned as a whole beside them but a CTC head, which PEFT cannot hold.
+
+    Args:
+        model: with maps of `speechcli.nn.lora`.
+        config: of the model.
+        folder: to write.
+        base: folder or hub id of the model that they are added to.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    maps = {their_map(config, name): module for name, module in lora_maps(model).items()}
+    whole = [part for part in WHOLE if any(name.startswith(f"{part}.") for name, _ in model.named_parameters())]
+    learned = {key: t for key, t in model.state_dict().items() if key.startswith(tuple(f"{part}." for part in whole))}
+    tensors = {PREFIX + key: tensor for key, tensor in to_theirs(config.keys, learned).items()}
+    for name, module in maps.items():
+        tensors[f"{PREFIX}{name}.lora_A.weight"] = module.lora_A.weight
+        tensors[f"{PREFIX}{name}.lora_B.weight"] = module.lora_B.weight
+    first = next(iter(maps.values()))
+    values = {
+        "peft_type": "LORA",
+        "task_type": None,
+        "base_model_name_or_path": base,
+        "r": first.lora_A.out_features,
+        "lora_alpha": first.scale * first.lora_A.out_features,
+        "lora_dropout": first.dropout.p,
+        "target_modules": sorted(str(name) for name in maps),
+        "modules_to_save": [WHOLE[part] for part in whole] or None,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+    }
+    with files.writing(folder) as stage:
+        files.write_json(stage / CONFIG, values)
+        files.write_tensors(stage / WEIGHTS, tensors)
+
+
+def lora_base(folder: Path) -> Path | None:
+    """Return the folder of the model that a folder's additions belong to; None where the folder is a model itself.
+
+    Raises:
+        ModelError: the base model is not here, or is unknown.
+    """
+    if (folder / files.CONFIG).exists() or not (folder / CONFIG).exists():
+        return None
+    base = files.read_json(folder / CONFIG).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise ModelError(f"{folder / CONFIG} must name a `base_model_name_or_path`, but does not.")
+    try:
+        return resolve_model(base, offline=True)
+    except ModelError as error:
+        hint = f"download {base} first, for example with: speechcli info {base}"
+        raise ModelError(f"{folder} adds to the model {base}, which is not here. {error.message}", hint=hint) from error
+
+
+def with_lora(theirs: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
+    """Add what a folder holds to the weights of its base model, by their names.
+
+    Raises:
+        ModelError: the additions are of a kind that is not supported, or do not fit.
+    """
+    config = files.read_json(folder / CONFIG)
+    odd = [key for key in _REFUSED if config.get(key)]
+    if config.get("peft_type") != "LORA" or odd or config.get("bias", "none") != "none":
+        what = ", ".join(odd) or f"{config.get('peft_type')}, bias {config.get('bias', 'none')}"
+        raise ModelError(f"Additions to a model must be plain LoRA, but those of {folder} are not: {what}.")
+    merged = dict(theirs)
+    tensors = read_tensors(folder / WEIGHTS)
+    for key, tensor in tensors.items():
+        name = key.removeprefix(PREFIX)
+        if name.endswith(".lora_B.weight"):
+            continue
+        target = name.replace(".lora_A.weight", ".weight")
+        if target not in theirs:
+            raise ModelError(f"The additions of {folder} do not fit their base model: it has no {target}.")
+        merged[target] = tensor
+        if target != name:
+            down, up = tensor, tensors.get(key.replace(".lora_A.", ".lora_B."))
+            merged[target] = _sum(theirs[target], down, up, config, f"{folder}: {name}")
+    return merged
+
+
+def _sum(weight: Tensor, down: Tensor, up: Tensor | None, config: Mapping[str, object], place: str) -> Tensor:
+    """Return W + scale * B A; where a map is stored the other way round, so is the addition."""
+    turned = bool(config.get("fan_in_fan_out"))
+    wanted = tuple(reversed(weight.shape)) if turned else tuple(weight.shape)
+    alpha = config.get("lora_alpha")
+    fits = up is not None and up.ndim == down.ndim == 2 and (up.size(0), down.size(1)) == wanted
+    if not fits or up is None or up.size(1) != down.size(0) or not isinstance(alpha, int | float):
+        raise ModelError(f"An addition must be (out, rank) and (rank, in) for a map {wanted}, but is not in {place}.")
+    rank = down.size(0)
+    added = (up.double() @ down.double()) * (alpha / (rank**0.5 if config.get("use_rslora") else rank))
+    return (weight.double() + (added.T if turned else added)).to(weight.dtype)

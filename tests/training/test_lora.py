@@ -1,0 +1,199 @@
+"""Low-rank additions: what they compute, how they are stored, and that a run with them resumes."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_speech import save_tiny_model, save_tones
+
+from speechcli.checkpoints.bundle import load, save
+from speechcli.errors import ModelError, Stopped, UsageError
+from speechcli.nn.lora import LoraLinear, add_lora, lora_maps, merged_state
+from speechcli.pipelines.train import train
+from speechcli.training.events import Saved, Started
+from speechcli.training.freezing import freeze
+from speechcli.training.merge import merge_options
+
+QUERY = "encoder.encoder.layers.0.self_attn.linear_q"
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lora")
+    save_tiny_model(folder / "model")
+    return folder / "model", save_tones(folder / "tones")
+
+
+def options(places, **more):
+    values = {
+        "model.path": str(places[0]),
+        "model.learn": "lora",
+        "model.lora_rank": 2,
+        "data.train": str(places[1]),
+        "batch.workers": 0,
+        "batch.max_items": 4,
+        "optimizer.learning_rate": 0.01,
+        "optimizer.warmup_steps": 1,
+        "run.max_steps": 4,
+        "run.save_every": 2,
+        "run.device": "cpu",
+        "run.dtype": "float32",
+    }
+    return merge_options(explicit=values | {key.replace("__", "."): value for key, value in more.items()})
+
+
+@pytest.fixture(scope="module")
+def run(places, tmp_path_factory):
+    events = []
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(options(places), folder, report=events.append)
+    return folder, events
+
+
+def weights(folder):
+    return load(folder).model.state_dict()
+
+
+def test_an_addition_is_a_scaled_product_and_nothing_at_first():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(5, 3))
+    x, before = torch.randn(4, 5), model[0].weight
+    plain = model(x)
+    add_lora(model, ["0"], 2, alpha=6.0, dropout=0.0, seed=1)
+    assert isinstance(model[0], LoraLinear) and model[0].weight is before
+    assert torch.equal(model(x), plain)
+    model[0].lora_B.weight.data.normal_()
+    added = 3.0 * x @ model[0].lora_A.weight.T @ model[0].lora_B.weight.T
+    torch.testing.assert_close(model(x), plain + added)
+    state = merged_state(model)
+    assert set(state) == {"0.weight", "0.bias"}
+    torch.testing.assert_close(x @ state["0.weight"].T + state["0.bias"], model(x))
+
+
+def test_a_run_with_lora_learns_the_additions_only(run, places):
+    folder, events = run
+    started = next(event for event in events if isinstance(event, Started))
+    assert 0 < started.learning < 0.1 * started.parameters
+    before, after = weights(places[0]), weights(folder / "last")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all(name.endswith(("attn.query.weight", "attn.value.weight")) for name in changed)
+
+
+def test_the_stored_names_are_those_of_peft(run, places):
+    stored = load_file(run[0] / "last" / "lora" / "adapter_model.safetensors")
+    assert stored[f"base_model.model.{QUERY}.lora_A.weight"].shape == (2, 16)
+    assert stored[f"base_model.model.{QUERY}.lora_B.weight"].shape == (16, 2)
+    values = json.loads((run[0] / "last" / "lora" / "adapter_config.json").read_text())
+    assert (values["peft_type"], values["r"], values["lora_alpha"], values["bias"]) == ("LORA", 2, 16.0, "none")
+    assert values["base_model_name_or_path"] == str(places[0])
+    assert QUERY in values["target_modules"]
+
+
+def test_additions_and_base_make_the_merged_model(run):
+    merged, added = weights(run[0] / "last"), weights(run[0] / "last" / "lora")
+    assert merged.keys() == added.keys()
+    for name, tensor in merged.items():
+        torch.testing.assert_close(added[name], tensor, rtol=0, atol=1e-6)
+
+
+def test_peft_and_transformers_read_the_additions(run, places):
+    peft = pytest.importorskip("peft")
+    transformers = pytest.importorskip("transformers")
+    base = transformers.SpeechEncoderDecoderModel.from_pretrained(places[0])
+    theirs = peft.PeftModel.from_pretrained(base, run[0] / "last" / "lora").eval()
+    ours = load(run[0] / "last" / "lora").model
+    inputs, ids = torch.randn(2, 30, 320), torch.randint(4, 20, (2, 5))
+    mask = torch.ones(2, 30, dtype=torch.long)
+    with torch.no_grad():
+        wanted = theirs(input_features=inputs, attention_mask=mask, decoder_input_ids=ids).logits
+        found = ours(inputs, torch.tensor([30, 30]), ids).logits
+        plain = load(places[0]).model(inputs, torch.tensor([30, 30]), ids).logits
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(plain, wanted, atol=1e-5)
+
+
+def test_additions_that_peft_wrote_are_read(places, tmp_path):
+    peft = pytest.importorskip("peft")
+    transformers = pytest.importorskip("transformers")
+    base = transformers.SpeechEncoderDecoderModel.from_pretrained(places[0])
+    config = peft.LoraConfig(r=3, lora_alpha=5, target_modules=["q_proj", "linear_v", "fc1"], use_rslora=True)
+    theirs = peft.get_peft_model(base, config)
+    for name, parameter in theirs.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    theirs.save_pretrained(tmp_path / "added")
+    merged = theirs.merge_and_unload()
+    merged.save_pretrained(tmp_path / "merged")
+    wanted = weights(tmp_path / "merged")
+    for name, tensor in weights(tmp_path / "added").items():
+        torch.testing.assert_close(tensor, wanted[name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_stopped_run_with_lora_resumes_to_the_same_weights(run, places, tmp_path):
+    def stop(event):
+        if isinstance(event, Saved) and event.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Stopped):
+        train(options(places), tmp_path / "parts", report=stop)
+    merged = merge_options(run=tmp_path / "parts")
+    train(merged, tmp_path / "parts", resume=True, report=lambda event: None)
+    one = load_file(run[0] / "last" / "lora" / "adapter_model.safetensors")
+    other = load_file(tmp_path / "parts" / "last" / "lora" / "adapter_model.safetensors")
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_model_with_additions_is_saved_as_one_that_transformers_reads(places, tmp_path):
+    bundle = load(places[0])
+    add_lora(bundle.model, ["decoder.layers.0.ffn.up"], 2, alpha=4.0, dropout=0.1, seed=0)
+    bundle.model.decoder.layers[0].ffn.up.lora_B.weight.data.normal_()
+    save(bundle, tmp_path / "saved")
+    expected = lora_maps(bundle.model)["decoder.layers.0.ffn.up"].merged()
+    assert torch.equal(weights(tmp_path / "saved")["decoder.layers.0.ffn.up.weight"], expected)
+
+
+def test_the_bridge_learns_beside_the_additions(places):
+    model = load(places[0]).model
+    model.projection = torch.nn.Linear(16, 16)
+    add_lora(model, ["encoder.layers.0.self_attn.query"], 2, alpha=4.0, dropout=0.0, seed=0)
+    freeze(model, (), learn="lora")
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    added = {f"encoder.layers.0.self_attn.query.lora_{letter}.weight" for letter in "AB"}
+    assert learning == added | {"projection.weight", "projection.bias"}
+
+
+def test_targets_that_match_nothing_are_refused(places, tmp_path):
+    with pytest.raises(UsageError, match="match none") as caught:
+        train(options(places, model__lora_targets=("nothing",)), tmp_path / "run", report=lambda event: None)
+    assert "encoder.layers.*.self_attn.query" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"use_dora": True}, "plain LoRA, but .* use_dora"),
+        ({"peft_type": "IA3"}, "plain LoRA, but .* IA3"),
+        ({"base_model_name_or_path": None}, "base_model_name_or_path"),
+        ({"base_model_name_or_path": "./gone"}, "which is not here"),
+        ({"lora_alpha": "x"}, "must be \\(out, rank\\)"),
+    ],
+)
+def test_additions_that_cannot_be_read_are_one_sentence(run, tmp_path, change, complaint):
+    source = run[0] / "last" / "lora"
+    values = json.loads((source / "adapter_config.json").read_text()) | change
+    (tmp_path / "adapter_config.json").write_text(json.dumps(values))
+    save_file(load_file(source / "adapter_model.safetensors"), tmp_path / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match=complaint):
+        load(tmp_path)
+
+
+def test_additions_to_another_model_are_refused(run, tmp_path):
+    source = run[0] / "last" / "lora"
+    (tmp_path / "adapter_config.json").write_text((source / "adapter_config.json").read_text())
+    save_file({"base_model.model.elsewhere.lora_A.weight": torch.zeros(2, 3)}, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match="has no elsewhere.weight"):
+        load(tmp_path)
