@@ -1,0 +1,155 @@
+"""Whole commands, timed from outside: help, the first words of a short file, a folder, memory over long audio.
+
+    python benchmarks/commands.py            # medians of 5 runs each, in turns
+    python benchmarks/commands.py memory     # 10 minutes against 3 hours of audio
+
+What a command is compared with is printed beside it: a bare Typer program, `python -c "import torch"`, and for the
+folder a loop over transformers' `generate` with its defaults.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+SPEECHCLI = [sys.executable, "-m", "speechcli"]
+SAMPLE_RATE = 16_000
+
+BARE_TYPER = """
+import typer
+app = typer.Typer()
+@app.command()
+def main(name: str = "x"): print(name)
+app()
+"""
+
+LOOP = """
+import sys, pathlib, soundfile, torch, transformers
+folder = sys.argv[1]
+model = transformers.SpeechEncoderDecoderModel.from_pretrained(folder)
+extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
+tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+for path in sorted(pathlib.Path(sys.argv[2]).iterdir()):
+    samples, rate = soundfile.read(path, dtype="float32")
+    inputs = extractor(samples, sampling_rate=rate, return_tensors="pt")
+    print(path, tokenizer.decode(model.generate(inputs.input_values)[0], skip_special_tokens=True), sep="\\t")
+"""
+
+
+def main() -> None:
+    """Measure what is named, all by default."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []])
+    parser.add_argument("--repeats", type=int, default=5)
+    asked = parser.parse_args()
+    for case in asked.cases or CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            CASES[case](Path(folder), asked.repeats)
+
+
+def help_page(folder: Path, repeats: int) -> None:
+    """`speechcli --help` against a bare Typer program."""
+    program = folder / "bare.py"
+    program.write_text(BARE_TYPER)
+    bare, ours = in_turns([[sys.executable, str(program), "--help"], [*SPEECHCLI, "--help"]], repeats)
+    print(f"speechcli --help {ours:.3f} s, a bare Typer program {bare:.3f} s: {ours / bare:.2f} times")
+
+
+def first_word(folder: Path, repeats: int) -> None:
+    """A short file with the embedded model against importing torch."""
+    sample = min(SAMPLES.glob("*.wav"), key=lambda path: abs(soundfile.info(path).duration - 3.0))
+    torch_only, ours = in_turns(
+        [[sys.executable, "-c", "import torch"], [*SPEECHCLI, "transcribe", str(sample)]], repeats
+    )
+    print(
+        f"{sample.name} ({soundfile.info(sample).duration:.1f} s of audio) {ours:.2f} s, "
+        f"`import torch` {torch_only:.2f} s: {ours / (torch_only + 1.0):.2f} times that and one second"
+    )
+
+
+def whole_folder(folder: Path, repeats: int) -> None:
+    """64 clips of 2 to 12 s with a model of the shapes of wav2vec2-base and BERT-base."""
+    clips, model = folder / "clips", folder / "model"
+    clips.mkdir()
+    noise = np.random.default_rng(0)
+    for number in range(64):
+        seconds = noise.uniform(2.0, 12.0)
+        samples = noise.normal(0.0, 0.1, int(seconds * SAMPLE_RATE)).astype(np.float32)
+        soundfile.write(clips / f"{number:02d}.wav", samples, SAMPLE_RATE)
+    write_model(model)
+    theirs, ours = in_turns(
+        [
+            [sys.executable, "-c", LOOP, str(model), str(clips)],
+            [*SPEECHCLI, "transcribe", str(clips), "--model", str(model), "-q"],
+        ],
+        repeats,
+    )
+    print(
+        f"64 clips: speechcli {ours:.1f} s, a loop over transformers' generate {theirs:.1f} s: "
+        f"{theirs / ours:.2f} times"
+    )
+
+
+def memory(folder: Path, repeats: int) -> None:
+    """Peak memory over 10 minutes and over 3 hours of speech."""
+    speech = np.concatenate(
+        [soundfile.read(path, dtype="float32", always_2d=True)[0][:, 0] for path in sorted(SAMPLES.glob("*.wav"))]
+    )
+    peaks = {}
+    for name, seconds in {"10 minutes": 600, "3 hours": 10800}.items():
+        path = folder / f"{seconds}.flac"
+        with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1) as file:
+            for _ in range(seconds * SAMPLE_RATE // len(speech) + 1):
+                file.write(speech)
+        code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True); "
+        code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        command = [sys.executable, "-c", code, *SPEECHCLI, "transcribe", str(path), "-q"]
+        peaks[name] = int(subprocess.run(command, capture_output=True, check=True, text=True).stdout) / 1024
+    shown = ", ".join(f"{name} {peak:.0f} MiB" for name, peak in peaks.items())
+    print(f"peak memory: {shown}: {peaks['3 hours'] - peaks['10 minutes']:+.0f} MiB")
+
+
+CASES = {"help": help_page, "first-word": first_word, "folder": whole_folder, "memory": memory}
+
+
+def in_turns(commands: list[list[str]], repeats: int) -> list[float]:
+    """Return the median seconds of each command, run in turns after one run each that does not count."""
+    seconds: list[list[float]] = [[] for _ in commands]
+    for turn in range(repeats + 1):
+        for place, command in enumerate(commands):
+            started = time.perf_counter()
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+            if turn:
+                seconds[place].append(time.perf_counter() - started)
+    return [statistics.median(each) for each in seconds]
+
+
+def write_model(folder: Path) -> None:
+    """Write a model with random weights that says 24 tokens, as transformers writes it."""
+    torch.manual_seed(0)
+    config = transformers.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(
+        transformers.Wav2Vec2Config(), transformers.BertConfig(is_decoder=True, add_cross_attention=True)
+    )
+    config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = 101, 0, 102
+    model = transformers.SpeechEncoderDecoderModel(config)
+    model.generation_config.min_new_tokens = model.generation_config.max_new_tokens = 24
+    model.save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
+    words = {f"w{number}": number for number in range(30522)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w100"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    main()
