@@ -40,6 +40,8 @@ class Layout:
     """Tokens after the pieces."""
     around: str = "$A"
     """What stands around a text."""
+    composed: bool = False
+    """Texts are first put into Unicode's composed form (NFC)."""
 
 
 _FAIRSEQ = Layout(head=("<s>", "<pad>", "</s>", "<unk>"), skip=3)
@@ -60,6 +62,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "pegasus": Layout(head=_PEGASUS, skip=2, around="$A </s>"),
     "bigbirdpegasus": Layout(head=_PEGASUS, skip=2, around="$A </s>"),
     "bertgeneration": Layout(),
+    "gptsw3": Layout(composed=True),
     "rembert": Layout(around="[CLS] $A [SEP]"),
     "bigbird": Layout(around="[CLS] $A [SEP]"),
 }
@@ -99,7 +102,7 @@ def from_vocabulary(files: TokenizerFiles) -> Rebuilt:
     else:
         vocabulary, layout = _numbered(files), Layout(around="$A </s>")
     known = set(vocabulary)
-    rest = [piece.text for piece in model.pieces if piece.text not in known]
+    rest = [piece.text for piece in model.pieces if piece.text not in known and piece.kind != CONTROL]
     special = [token for token in (*_FAIRSEQ.head, "<mask>") if token in known]
     return Rebuilt(_build(files, model, [*vocabulary, *rest], special=special, layout=layout), size=len(vocabulary))
 
@@ -143,7 +146,7 @@ def _build(
         raise ModelError(f"The vocabulary in `{files.folder}` must hold {unknown!r}, but does not.")
     try:
         backend = tokenizers.Tokenizer(_model(model, tokens, scores, unknown, special))
-        _normalize(backend, model)
+        _normalize(backend, model, composed=layout.composed)
     except Exception as error:  # the package raises plain Exception and ValueError
         raise ModelError(f"The vocabulary in `{files.folder}` must be one of sentencepiece, but: {error}.") from error
     controls = [piece.text for piece in model.pieces if piece.kind == CONTROL and piece.text in tokens]
@@ -190,8 +193,10 @@ def _merges(scores: Mapping[str, float], ids: Mapping[str, int]) -> list[tuple[s
     return merges
 
 
-def _normalize(backend: tokenizers.Tokenizer, model: SentencePieceModel) -> None:
-    steps: list[normalizers.Normalizer] = [normalizers.Precompiled(model.charsmap)] if model.charsmap else []
+def _normalize(backend: tokenizers.Tokenizer, model: SentencePieceModel, *, composed: bool) -> None:
+    steps: list[normalizers.Normalizer] = [normalizers.NFC()] if composed else []
+    if model.charsmap:
+        steps.append(normalizers.Precompiled(model.charsmap))
     if model.remove_extra_whitespaces:
         steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
     if model.add_dummy_prefix:

@@ -104,7 +104,10 @@ class Tokenizer:
             return cls(rebuilt.backend, files, size=rebuilt.size)
         try:
             backend = tokenizers.Tokenizer.from_buffer(raw)
-        except Exception as error:  # the package raises plain Exception and ValueError
+            backend.encode("", add_special_tokens=True)  # the tokens around a text may not exist
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the package raises plain Exception, or a panic, which is none
             raise ModelError(f"`{folder / 'tokenizer.json'}` must be a tokenizer file, but: {error}.") from error
         return cls(backend, files)
 
@@ -139,9 +142,15 @@ class Tokenizer:
         Args:
             text: the text; special tokens written in it are recognised.
             special: whether to add the special tokens that the model expects around a text.
+
+        Raises:
+            ModelError: if the vocabulary has no token for what it does not know, and needs one.
         """
         text = text.upper() if self._capitals else text
-        ids = self.backend.encode(text, add_special_tokens=special).ids
+        try:
+            ids = self.backend.encode(text, add_special_tokens=special).ids
+        except Exception as error:  # the package raises plain Exception
+            raise ModelError(f"The vocabulary must be able to spell {text!r:.80}, but: {error}.") from error
         return [self.unk_id if i >= self.vocabulary_size and self.unk_id is not None else i for i in ids]
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:

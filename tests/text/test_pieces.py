@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from speechcli.errors import ModelError
 from speechcli.text.pieces import MBART50_LANGUAGES, MBART_LANGUAGES
@@ -193,6 +195,12 @@ def test_rembert_stands_between_its_own_marks(train, tmp_path: Path) -> None:
     assert (ours.cls_id, ours.sep_id) == tuple(ids)
 
 
+def test_gpt_sw3_composes_letters_first(train, tmp_path: Path) -> None:
+    model = train(model_type="bpe", normalization_rule_name="identity")
+    ours, theirs = load(tmp_path, model, "spiece.model", tokenizer_class="GPTSw3Tokenizer"), reference(model)
+    assert ours.encode("Cafe\u0301", special=True) == theirs.encode("Café") != theirs.encode("Cafe\u0301")
+
+
 def write_marian(folder: Path, target: bytes, source: bytes, *, without: tuple[str, ...] = ()) -> dict[str, int]:
     models = reference(target), reference(source)
     pieces = [model.id_to_piece(n) for model in models for n in range(3, model.get_piece_size())]
@@ -220,6 +228,7 @@ def test_marian_writes_with_the_target_model_and_the_ids_of_its_vocabulary(train
     assert ours.decode(known) == theirs.decode([theirs.id_to_piece(theirs.piece_to_id(_name(ids, i))) for i in known])
     assert ours.encode(text, special=True)[-1] == ours.eos_id == 0
     assert (ours.pad_id, ours.vocabulary_size) == (len(ids) - 1, len(ids))
+    assert (ours.bos_id, ours.cls_id) == (None, None)
 
 
 def _name(ids: dict[str, int], wanted: int) -> str:
@@ -281,6 +290,20 @@ def test_a_damaged_model_is_told_in_a_sentence(content: bytes, words: str, tmp_p
     with pytest.raises(ModelError, match=words) as caught:
         load(tmp_path, content, "spiece.model", tokenizer_class="BertGenerationTokenizer")
     assert "\n" not in caught.value.message
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_mutated_model_is_read_or_refused(train, tmp_path_factory: pytest.TempPathFactory, data) -> None:
+    content = bytearray(train())
+    for _ in range(data.draw(st.integers(1, 5))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    folder = tmp_path_factory.getbasetemp() / "mutated"
+    folder.mkdir(exist_ok=True)
+    try:
+        load(folder, bytes(content), "spiece.model", tokenizer_class="BertGenerationTokenizer").encode("The fox")
+    except ModelError as error:
+        assert "\n" not in error.message
 
 
 def test_a_vocabulary_with_gaps_is_refused(train, tmp_path: Path) -> None:

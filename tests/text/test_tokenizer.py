@@ -255,6 +255,25 @@ def test_missing_or_corrupt_files_are_told_in_a_sentence(files: dict[str, str], 
         Tokenizer.load(tmp_path)
 
 
+def change_mbart(folder: Path, change: Any) -> None:
+    path = write_mbart(folder) / "tokenizer.json"
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def test_a_tokenizer_file_that_writes_tokens_which_it_does_not_have_is_refused(tmp_path: Path) -> None:
+    change_mbart(tmp_path, lambda value: value["post_processor"]["special_tokens"].pop("</s>"))
+    with pytest.raises(ModelError, match="must be a tokenizer file, but"):
+        Tokenizer.load(tmp_path)
+
+
+def test_a_text_that_the_vocabulary_cannot_spell_is_told_in_a_sentence(tmp_path: Path) -> None:
+    change_mbart(tmp_path, lambda value: value["model"].update(unk_id=None))
+    with pytest.raises(ModelError, match="must be able to spell 'ü', but: .*unk_id"):
+        Tokenizer.load(tmp_path).encode("ü")
+
+
 def test_added_tokens_must_be_tokens_with_ids(tmp_path: Path) -> None:
     folder = write_bert(tmp_path, added_tokens_decoder={"x": {}})
     with pytest.raises(ModelError, match="must be tokens with ids"):
