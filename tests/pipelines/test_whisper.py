@@ -1,0 +1,142 @@
+"""A whole Whisper, tiny and random, from recordings to texts and in training."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import transformers
+
+from speechcli.checkpoints.bundle import Bundle, load
+from speechcli.data.manifest import Target, Utterance
+from speechcli.errors import UsageError
+from speechcli.pipelines.inputs import Source
+from speechcli.pipelines.listen import Listener
+from speechcli.pipelines.options import DecodingOptions, TranscribeOptions, TranslateOptions
+from speechcli.pipelines.recognizer import AttentionRecognizer, Clip
+from speechcli.pipelines.scoring import make_collate
+from speechcli.pipelines.train import train
+from speechcli.training.merge import merge_options
+from tests.parity.reference import quiet
+from tests.parity.whisper import ENGLISH, EOS, GERMAN, START, SUPPRESSED, TIMESTAMPS, TRANSCRIBE, make_whisper
+from tests.text.vocabularies import write_whisper
+
+RATE = 16_000
+CODES = {ENGLISH: "en", GERMAN: "de"}
+NO_TIMES = DecodingOptions(generation_set=(f"suppress_tokens={[*SUPPRESSED, *TIMESTAMPS]}",))
+
+
+def noise(seconds: float, seed: int) -> np.ndarray:
+    return (np.random.default_rng(seed).standard_normal(round(seconds * RATE)) * 0.1).astype(np.float32)
+
+
+CLIPS = [noise(seconds, seed) for seed, seconds in enumerate((1.0, 0.4, 0.7, 0.1))]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    quiet()
+    folder = tmp_path_factory.mktemp("whisper")
+    make_whisper(folder, seed=3)
+    return write_whisper(folder, words=60)
+
+
+@pytest.fixture(scope="module")
+def bundle(folder: Path) -> Bundle:
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path) -> Any:
+    return transformers.WhisperForConditionalGeneration.from_pretrained(folder).eval()
+
+
+def their_features(clips: list[np.ndarray]) -> torch.Tensor:
+    extractor = transformers.WhisperFeatureExtractor(feature_size=8, chunk_length=1)
+    return extractor(clips, sampling_rate=RATE, return_tensors="pt")["input_features"]
+
+
+def test_the_language_that_is_heard_and_the_text_are_those_of_transformers(bundle: Bundle, reference: Any) -> None:
+    results = AttentionRecognizer(bundle, TranscribeOptions(decoding=NO_TIMES)).decode([Clip(clip) for clip in CLIPS])
+    features = their_features(CLIPS)
+    heard = [CODES[number] for number in reference.detect_language(features).tolist()]
+    assert [result[0].language for result in results] == [result[0].target_language for result in results] == heard
+    rows = reference.generate(features, task="transcribe", suppress_tokens=[*SUPPRESSED, *TIMESTAMPS]).tolist()
+    theirs = [[token for token in row if token != EOS] for row in rows]
+    assert [[token for token in result[0].tokens if token != EOS] for result in results] == theirs
+
+
+def test_the_users_language_and_task_are_told_to_the_decoder(bundle: Bundle, reference: Any) -> None:
+    features = their_features(CLIPS)
+    for options, told in (
+        (TranscribeOptions(decoding=NO_TIMES, language="German"), {"language": "de", "task": "transcribe"}),
+        (TranslateOptions(decoding=NO_TIMES, language="de"), {"language": "de", "task": "translate"}),
+    ):
+        (result,) = zip(*AttentionRecognizer(bundle, options).decode([Clip(clip) for clip in CLIPS]), strict=True)
+        rows = reference.generate(features, suppress_tokens=[*SUPPRESSED, *TIMESTAMPS], **told).tolist()
+        theirs = [[token for token in row if token != EOS] for row in rows]
+        assert [[token for token in each.tokens if token != EOS] for each in result] == theirs
+        assert {each.language for each in result} == {"de"}
+
+
+def test_a_transcript_has_a_segment_for_each_phrase_that_has_times(bundle: Bundle, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", CLIPS[2], RATE)
+    options = TranscribeOptions(language="en", decoding=DecodingOptions(timestamps=True))
+    listener = Listener(AttentionRecognizer(bundle, options), options)
+    (outcome,) = listener.listen([Source(tmp_path / "a.wav", "a.wav", Path("a.wav"))])
+    (transcript,) = outcome.transcripts
+    segments = transcript.segments
+    assert len(segments) > 1
+    assert all(0.0 <= segment.start <= segment.end <= 0.7 for segment in segments)
+    assert [segment.start for segment in segments] == sorted(segment.start for segment in segments)
+    assert transcript.text == " ".join(segment.text for segment in segments)
+
+
+def test_other_languages_than_english_are_no_targets(bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="translates into English only, but the language to write is `de`"):
+        AttentionRecognizer(bundle, TranslateOptions(targets=("de",)))
+
+
+def test_labels_are_those_of_the_reference_recipe(bundle: Bundle) -> None:
+    collate = make_collate(bundle, ctc=False, read=lambda utterance: CLIPS[0])
+    utterance = Utterance(id="1", audio=Path("1.wav"), seconds=1.0, language="de", targets=(Target("ab", "de"),))
+    batch = collate([utterance])
+    tokenizer = bundle.tokenizer
+    assert tokenizer is not None
+    text = tokenizer.encode("ab")
+    # the tokenizer there writes start, language, task, no times, text, end; the collator takes the start off
+    assert batch.labels.tolist() == [[GERMAN, TRANSCRIBE, TRANSCRIBE + 1, *text, EOS]]
+    assert batch.decoder_input_ids.tolist() == [[START, GERMAN, TRANSCRIBE, TRANSCRIBE + 1, *text]]
+    with pytest.raises(UsageError, match="must be told which language is spoken"):
+        collate.check_languages([Utterance(id="2", audio=Path("2"), seconds=1.0, targets=(Target("ab", None),))])
+
+
+def test_training_goes_on_and_transformers_opens_the_result(folder: Path, tmp_path: Path) -> None:
+    lines = ["path\tlanguage\ttext"]
+    for number, clip in enumerate(CLIPS[:3]):
+        soundfile.write(tmp_path / f"{number}.wav", clip, RATE)
+        lines.append(f"{number}.wav\tde\tabab")
+    (tmp_path / "train.tsv").write_text("\n".join(lines) + "\n")
+    values = {
+        "model.path": str(folder),
+        "data.train": str(tmp_path / "train.tsv"),
+        "data.dev": str(tmp_path / "train.tsv"),
+        "data.min_seconds": 0.1,
+        "batch.workers": 0,
+        "objective.ctc_weight": 0.0,
+        "run.max_steps": 2,
+        "run.eval_every": 2,
+        "run.device": "cpu",
+        "run.dtype": "float32",
+    }
+    result = train(merge_options(explicit=values), tmp_path / "run", report=lambda event: None)
+    _, told = transformers.WhisperForConditionalGeneration.from_pretrained(result.last, output_loading_info=True)
+    assert not told["missing_keys"] and not told["unexpected_keys"]
+    config = json.loads((result.last / "config.json").read_text())
+    assert config == json.loads((folder / "config.json").read_text())
+    before, after = load(folder).model.state_dict(), load(result.last).model.state_dict()
+    assert torch.equal(before["encoder.positions.weight"], after["encoder.positions.weight"])  # they do not learn
+    assert not torch.equal(before["decoder.tokens.weight"], after["decoder.tokens.weight"])
