@@ -26,6 +26,10 @@ class WavLMConfig(NormedEncoderConfig, AdapterConfig):
     max_bucket_distance: int = 800
     """Frames from which on all distances share a bucket."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.num_buckets >= 4, f"`num_buckets` must be at least 4, but is {self.num_buckets}.")
+
 
 WAVLM_KEYS = (
     *KEYS,

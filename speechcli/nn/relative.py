@@ -75,8 +75,8 @@ class BucketedDistances(nn.Module):
         near = self.buckets // 2
         size = distance.abs()
         reach = torch.log(torch.tensor((self.max_distance - 1) / near))
-        far = near + torch.ceil(torch.log(size.clamp(min=near) / near) / reach * (near - 1)).to(torch.long)
-        return torch.where(size <= near, distance, far * distance.sign())
+        far = near + torch.ceil(torch.log(size.clamp(min=near) / near) / reach * (near - 1))
+        return torch.where(size <= near, distance, far * distance.sign()).to(torch.long)
 
 
 class RotaryPositions(nn.Module):

@@ -11,6 +11,7 @@ import transformers
 
 from speechcli.checkpoints.convert import to_ours, to_theirs
 from speechcli.families import SPEECH_ENCODERS
+from speechcli.models.encoder import SpeechEncoder
 from tests.parity.reference import quiet
 
 # the reference mixes kinds of masks in its own WavLM
@@ -161,34 +162,64 @@ FAMILIES: dict[str, Callable[[Draw], Values]] = {
 @pytest.mark.parametrize("kind", FAMILIES)
 @torch.no_grad()
 def test_an_encoder_of_any_configuration_is_theirs(kind: str, seed: int) -> None:
-    quiet()
     draw = Draw(f"{kind} {seed}")
-    config = transformers.AutoConfig.for_model(kind, **FAMILIES[kind](draw))
+    theirs, ours = make(kind, FAMILIES[kind](draw), seed)
+    inputs, lengths = batch(draw, theirs.config)
+    mask = (torch.arange(inputs.size(1)) < lengths[:, None]).long()
+    alone, masked = theirs(inputs).last_hidden_state, theirs(inputs, attention_mask=mask).last_hidden_state
+    scale = max(1.0, float(alone.abs().max()))
+    torch.testing.assert_close(ours(inputs)[0] / scale, alone / scale, atol=1e-5, rtol=0)
+    frames, counts = ours(inputs, lengths)
+    torch.testing.assert_close(frames / scale, masked / scale, atol=1e-5, rtol=0)
+    assert counts.tolist() == theirs._get_feature_vector_attention_mask(alone.size(1), mask).sum(1).tolist()
+    assert same(to_theirs(SPEECH_ENCODERS[kind].keys, ours.state_dict()), theirs.state_dict())
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_an_encoder_learns_as_theirs_where_nothing_is_dropped(kind: str) -> None:
+    draw = Draw(f"{kind} learns")
+    still = {"layerdrop": 0.0, "apply_spec_augment": False, "layer_norm_eps": 1e-3, "feature_layer_norm_eps": 1e-3}
+    parts = ("hidden", "activation", "attention", "feat_proj", "conformer_conv")
+    theirs, ours = make(kind, FAMILIES[kind](draw) | still | {f"{part}_dropout": 0.0 for part in parts})
+    inputs, lengths = batch(draw, theirs.config)
+    mask = (torch.arange(inputs.size(1)) < lengths[:, None]).long()
+    expected = theirs.train()(inputs, attention_mask=mask).last_hidden_state
+    frames = ours.train()(inputs, lengths)[0]
+    torch.testing.assert_close(frames, expected, atol=1e-4, rtol=1e-4)
+    weights = torch.randn_like(expected)
+    (expected * weights).sum().backward()
+    (frames * weights).sum().backward()
+    gradients = {key: torch.zeros_like(value) for key, value in ours.state_dict().items()}
+    gradients |= {key: value.grad for key, value in ours.named_parameters() if value.grad is not None}
+    converted = to_theirs(SPEECH_ENCODERS[kind].keys, gradients)
+    largest = max(float(value.grad.abs().max()) for value in theirs.parameters() if value.grad is not None)
+    for key, value in theirs.named_parameters():
+        wanted = torch.zeros_like(value) if value.grad is None else value.grad
+        assert float((converted[key] - wanted).abs().max()) <= 1e-4 * largest, key
+    buffers = {key: value for key, value in theirs.state_dict().items() if "running" in key}
+    written = to_theirs(SPEECH_ENCODERS[kind].keys, ours.state_dict())
+    assert all(torch.allclose(written[key], value, atol=1e-5) for key, value in buffers.items())
+
+
+def make(kind: str, values: Values, seed: int = 0) -> tuple[Any, SpeechEncoder]:
+    """Build an encoder of theirs, and ours with its weights and its configuration."""
+    quiet()
+    config = transformers.AutoConfig.for_model(kind, **values)
     torch.manual_seed(seed)
-    model = randomised(transformers.AutoModel.from_config(config).eval())
+    theirs = randomised(transformers.AutoModel.from_config(config).eval())
     family = SPEECH_ENCODERS[kind]
     ours_config = family.config.from_dict(config.to_dict())
-    encoder = family.build(ours_config).eval()
-    expected = {key: tensor.shape for key, tensor in encoder.state_dict().items()}
-    tensors, left = to_ours(family.keys, model.state_dict(), expected)
+    assert ours_config.to_dict() == config.to_dict()
+    ours: SpeechEncoder = family.build(ours_config).eval()
+    expected = {key: tensor.shape for key, tensor in ours.state_dict().items()}
+    tensors, left = to_ours(family.keys, theirs.state_dict(), expected)
     assert not left
-    encoder.load_state_dict(tensors)
+    ours.load_state_dict({key: tensor.clone() for key, tensor in tensors.items()})
+    return theirs, ours
 
-    inputs, lengths = batch(draw, config)
-    mask = (torch.arange(inputs.size(1)) < lengths[:, None]).long()
-    alone, with_mask = model(inputs).last_hidden_state, model(inputs, attention_mask=mask).last_hidden_state
-    frames, _ = encoder(inputs)
-    scale = max(1.0, float(alone.abs().max()))
-    torch.testing.assert_close(frames / scale, alone / scale, atol=1e-5, rtol=0)
-    frames, counts = encoder(inputs, lengths)
-    torch.testing.assert_close(frames / scale, with_mask / scale, atol=1e-5, rtol=0)
-    theirs = model._get_feature_vector_attention_mask(alone.size(1), mask)
-    assert counts.tolist() == theirs.sum(1).tolist()
 
-    written = to_theirs(family.keys, encoder.state_dict())
-    before = model.state_dict()
-    assert written.keys() == before.keys() and all(torch.equal(written[key], before[key]) for key in before)
-    assert ours_config.to_dict() == {**config.to_dict(), "model_type": kind}
+def same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> bool:
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
 def batch(draw: Draw, config: Any) -> tuple[torch.Tensor, torch.Tensor]:
