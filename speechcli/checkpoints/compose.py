@@ -290,7 +290,7 @@ def _bundle(
         config=config,
         features=_features(config, encoder),
         tokenizer=tokenizer,
-        generation=generation_defaults(config.decoder, ids, tokenizer, language),
+        generation=generation_defaults(model.decoder.max_tokens, ids, tokenizer, language),
         name=f"{config.encoder.model_type}-{config.decoder.model_type}",
     )
 

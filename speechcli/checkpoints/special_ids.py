@@ -61,12 +61,12 @@ def find_ids(
 
 
 def generation_defaults(
-    decoder: FamilyConfig, ids: SpecialIds, tokenizer: Tokenizer | None, language: str | None
+    room: int, ids: SpecialIds, tokenizer: Tokenizer | None, language: str | None
 ) -> GenerationOptions:
     """How a new model decodes: greedily, up to `MAX_TOKENS` or what the decoder's positions allow.
 
     Args:
-        decoder: its configuration.
+        room: tokens that the decoder has positions for.
         ids: that begin, end and fill a text.
         tokenizer: the vocabulary.
         language: that is to be written, in any spelling, where the vocabulary has language tags; None: left open.
@@ -74,10 +74,6 @@ def generation_defaults(
     Raises:
         UsageError: the vocabulary has no tag for the language.
     """
-    stated = decoder.to_dict()
-    positions = stated.get("max_position_embeddings") or stated.get("n_positions") or MAX_TOKENS
-    # RoBERTa counts its positions from the padding id + 1.
-    room = positions - (stated.get("pad_token_id") or 0) - 1 if decoder.model_type == "roberta" else positions
     options = GenerationOptions(
         decoder_start_token_id=ids.decoder_start_token_id,
         pad_token_id=ids.pad_token_id,

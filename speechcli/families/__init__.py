@@ -1,9 +1,10 @@
 """Facts about the outside world, a file a family; here, which `model_type` is which."""
 
 from speechcli.families.bart import BART, MBART, MVP, PLBART
-from speechcli.families.bert import BERT, BERT_GENERATION, CAMEMBERT, DATA2VEC_TEXT, ERNIE, ROBERTA, XLM_ROBERTA
+from speechcli.families.bert import BERT, BERT_GENERATION, CAMEMBERT, DATA2VEC_TEXT, ROBERTA, XLM_ROBERTA
 from speechcli.families.data2vec_audio import DATA2VEC_AUDIO
 from speechcli.families.electra import ELECTRA, REMBERT
+from speechcli.families.ernie import ERNIE
 from speechcli.families.family import Family
 from speechcli.families.gpt2 import GPT2
 from speechcli.families.pegasus import BIGBIRD_PEGASUS, BLENDERBOT, BLENDERBOT_SMALL, MARIAN, PEGASUS

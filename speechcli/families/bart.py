@@ -37,7 +37,7 @@ class BartConfig(FamilyConfig):
     """Multiply the token embeddings, not the positions, by the square root of the width."""
     pad_token_id: int | None = 1
     bos_token_id: int | None = 0
-    eos_token_id: int | None = 2
+    eos_token_id: int | tuple[int, ...] | None = 2
     decoder_start_token_id: int | None = 2
     is_decoder: bool = False
     add_cross_attention: bool = False

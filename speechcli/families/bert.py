@@ -34,7 +34,7 @@ class BertLikeConfig(FamilyConfig):
     layer_norm_eps: float = 1e-12
     pad_token_id: int | None = 0
     bos_token_id: int | None = None
-    eos_token_id: int | None = None
+    eos_token_id: int | tuple[int, ...] | None = None
     is_decoder: bool = False
     add_cross_attention: bool = False
     tie_word_embeddings: bool = True
@@ -66,7 +66,7 @@ class BertGenerationConfig(BertLikeConfig):
     num_attention_heads: int = 16
     intermediate_size: int = 4096
     bos_token_id: int | None = 2
-    eos_token_id: int | None = 1
+    eos_token_id: int | tuple[int, ...] | None = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class RobertaConfig(BertConfig):
     vocab_size: int = 50265
     pad_token_id: int | None = 1
     bos_token_id: int | None = 0
-    eos_token_id: int | None = 2
+    eos_token_id: int | tuple[int, ...] | None = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,18 +104,6 @@ class Data2VecTextConfig(RobertaConfig):
     vocab_size: int = 30522
 
 
-@dataclass(frozen=True, kw_only=True)
-class ErnieConfig(BertConfig):
-    """ERNIE (Sun et al. 2019)."""
-
-    model_type: ClassVar[str] = "ernie"
-    use_task_id: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require(not self.use_task_id, "embeddings of tasks (`use_task_id`) are not supported.")
-
-
 def body_keys(base: str) -> tuple[Rule, ...]:
     """The keys that all kin of BERT share: everything but norms and head."""
     attention = "encoder.layer.{}.attention"
@@ -125,7 +113,7 @@ def body_keys(base: str) -> tuple[Rule, ...]:
         Drop(base + "embeddings.token_type_ids", "a buffer of old versions"),
         Same(base + "embeddings.word_embeddings",                  "tokens"),
         Same(base + "embeddings.position_embeddings",              "positions"),
-        Same(base + "embeddings.token_type_embeddings",            "types"),
+        Same(base + "embeddings.token_type_embeddings",            "types.0"),
         Same(base + attention + ".self.query",                     "layers.{}.self_attn.query"),
         Same(base + attention + ".self.key",                       "layers.{}.self_attn.key"),
         Same(base + attention + ".self.value",                     "layers.{}.self_attn.value"),
@@ -182,7 +170,7 @@ def build_bert(config: BertConfig) -> TextDecoder:
     """Build a BERT decoder."""
     positions = LearnedPositions(config.max_position_embeddings, config.hidden_size)
     head = transform_head(config, config.hidden_act)
-    return build_text_decoder(config, positions, head, layers(config), types=types(config))
+    return build_text_decoder(config, positions, head, layers(config), types=[types(config)])
 
 
 def build_bert_generation(config: BertGenerationConfig) -> TextDecoder:
@@ -194,7 +182,7 @@ def build_bert_generation(config: BertGenerationConfig) -> TextDecoder:
 def build_roberta(config: RobertaConfig) -> TextDecoder:
     """Build a RoBERTa decoder."""
     head = transform_head(config, "gelu")
-    return build_text_decoder(config, counted_positions(config), head, layers(config), types=types(config))
+    return build_text_decoder(config, counted_positions(config), head, layers(config), types=[types(config)])
 
 
 def types(config: BertConfig) -> nn.Embedding:
@@ -242,7 +230,7 @@ def build_text_decoder(
     head: nn.Linear | TransformHead,
     layers: Sequence[TransformerLayer],
     *,
-    types: nn.Embedding | None = None,
+    types: Sequence[nn.Embedding] = (),
     embedding_norm: bool = True,
     widen: nn.Linear | None = None,
     norm: nn.Module | None = None,
@@ -274,17 +262,16 @@ def family(
     head: tuple[Same, ...],
     build: Callable[[Any], TextDecoder],
     *,
-    norms: tuple[Rule, ...] = (),
+    others: tuple[Rule, ...] = (),
 ) -> Family:
-    """A kin of BERT whose head may be tied; its norms come last unless they have keys of their own."""
-    keys = (*body_keys(base), *(norms or norm_keys(base)), *head)
+    """A kin of BERT whose head may be tied; `others` stand in the place of the keys of norms that come last."""
+    keys = (*body_keys(base), *(others or norm_keys(base)), *head)
     scores = next(rule.ours for rule in head if rule.theirs.endswith(".decoder.weight"))
     return Family(config, keys, build, initialize, base=base, tied=(scores, "tokens.weight"), untied=_untied(head))
 
 
 BERT = family(BertConfig, "bert.", BERT_HEAD, build_bert)
 BERT_GENERATION = family(BertGenerationConfig, "bert.", LINEAR_HEAD, build_bert_generation)
-ERNIE = family(ErnieConfig, "ernie.", BERT_HEAD, build_bert)
 ROBERTA = family(RobertaConfig, "roberta.", ROBERTA_HEAD, build_roberta)
 CAMEMBERT = family(CamembertConfig, "roberta.", ROBERTA_HEAD, build_roberta)
 XLM_ROBERTA = family(XLMRobertaConfig, "roberta.", ROBERTA_HEAD, build_roberta)

@@ -39,7 +39,7 @@ class RemBertConfig(BertConfig):
     hidden_dropout_prob: float = 0.0
     attention_probs_dropout_prob: float = 0.0
     bos_token_id: int | None = 312
-    eos_token_id: int | None = 313
+    eos_token_id: int | tuple[int, ...] | None = 313
     tie_word_embeddings: bool = False
 
 
@@ -67,7 +67,7 @@ def build_electra(config: ElectraConfig) -> TextDecoder:
     widen = nn.Linear(narrow, width) if narrow != width else None
     positions = LearnedPositions(config.max_position_embeddings, narrow)
     head, types = _head(config, narrow, "gelu"), nn.Embedding(config.type_vocab_size, narrow)
-    return build_text_decoder(config, positions, head, layers(config), types=types, widen=widen)
+    return build_text_decoder(config, positions, head, layers(config), types=[types], widen=widen)
 
 
 def build_rembert(config: RemBertConfig) -> TextDecoder:
@@ -76,7 +76,7 @@ def build_rembert(config: RemBertConfig) -> TextDecoder:
     widen, types = nn.Linear(narrow, config.hidden_size), nn.Embedding(config.type_vocab_size, narrow)
     positions = LearnedPositions(config.max_position_embeddings, narrow)
     head = _head(config, config.output_embedding_size, config.hidden_act)
-    return build_text_decoder(config, positions, head, layers(config), types=types, widen=widen)
+    return build_text_decoder(config, positions, head, layers(config), types=[types], widen=widen)
 
 
 def _head(config: BertConfig, inner: int, act: str) -> TransformHead:

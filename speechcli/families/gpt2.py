@@ -42,7 +42,7 @@ class GPT2Config(FamilyConfig):
     scale_attn_by_inverse_layer_idx: bool = False
     """Divide them by the layer's number, counted from 1, too."""
     bos_token_id: int | None = 50256
-    eos_token_id: int | None = 50256
+    eos_token_id: int | tuple[int, ...] | None = 50256
     pad_token_id: int | None = None
     is_decoder: bool = False
     add_cross_attention: bool = False

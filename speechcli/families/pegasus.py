@@ -20,7 +20,7 @@ class PegasusConfig(BartConfig):
     model_type: ClassVar[str] = "pegasus"
     pad_token_id: int | None = 0
     bos_token_id: int | None = None
-    eos_token_id: int | None = 1
+    eos_token_id: int | tuple[int, ...] | None = 1
     decoder_start_token_id: int | None = 0
 
 
@@ -34,13 +34,16 @@ class MarianConfig(BartConfig):
     """Tokens that the decoder knows; none: `vocab_size`."""
     pad_token_id: int | None = 58100
     bos_token_id: int | None = None
-    eos_token_id: int | None = 0
+    eos_token_id: int | tuple[int, ...] | None = 0
     decoder_start_token_id: int | None = 58100
 
     def __post_init__(self) -> None:
         super().__post_init__()
         size = self.decoder_vocab_size
-        self.require(size in (None, self.vocab_size), "a decoder vocabulary of its own size is not supported.")
+        self.require(
+            size in (None, self.vocab_size),
+            f"`vocab_size` ({self.vocab_size}) must be the decoder's, `decoder_vocab_size` ({size}).",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,7 @@ class BigBirdPegasusConfig(BartConfig):
     """Whether the attentions' linear maps have a bias."""
     pad_token_id: int | None = 0
     bos_token_id: int | None = 2
-    eos_token_id: int | None = 1
+    eos_token_id: int | tuple[int, ...] | None = 1
 
 
 SINUSOID_KEYS = tuple(replace(rule, optional=True) if rule.ours == "positions" else rule for rule in KEYS)

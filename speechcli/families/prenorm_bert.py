@@ -104,14 +104,14 @@ def _build(config: BertConfig, positions: Positions, head_act: str, *, embedding
         positions,
         transform_head(config, head_act),
         layers(config, norm_first=True),
-        types=types(config),
+        types=[types(config)],
         embedding_norm=embedding_norm,
         norm=nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps),
     )
 
 
-XLM_ROBERTA_XL = family(XLMRobertaXLConfig, "roberta.", ROBERTA_HEAD, build_xlm_roberta_xl, norms=XLM_ROBERTA_XL_NORMS)
+XLM_ROBERTA_XL = family(XLMRobertaXLConfig, "roberta.", ROBERTA_HEAD, build_xlm_roberta_xl, others=XLM_ROBERTA_XL_NORMS)
 ROBERTA_PRELAYERNORM = family(
-    RobertaPreLayerNormConfig, PRELAYERNORM, ROBERTA_HEAD, build_roberta_prelayernorm, norms=PRELAYERNORM_NORMS
+    RobertaPreLayerNormConfig, PRELAYERNORM, ROBERTA_HEAD, build_roberta_prelayernorm, others=PRELAYERNORM_NORMS
 )
-MEGATRON_BERT = family(MegatronBertConfig, "bert.", BERT_HEAD, build_megatron_bert, norms=MEGATRON_NORMS)
+MEGATRON_BERT = family(MegatronBertConfig, "bert.", BERT_HEAD, build_megatron_bert, others=MEGATRON_NORMS)

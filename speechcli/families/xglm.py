@@ -38,7 +38,7 @@ class XGLMConfig(FamilyConfig):
     decoder_start_token_id: int | None = 2
     pad_token_id: int | None = 1
     bos_token_id: int | None = 0
-    eos_token_id: int | None = 2
+    eos_token_id: int | tuple[int, ...] | None = 2
     is_decoder: bool = False
     add_cross_attention: bool = False
     tie_word_embeddings: bool = True

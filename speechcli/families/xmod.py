@@ -43,14 +43,6 @@ class XmodConfig(RobertaConfig):
     default_language: str | None = None
     """The language whose adapters are used."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        known = ", ".join(self.languages)
-        self.require(
-            self.default_language in self.languages,
-            f"`default_language` must be one of {known}, but is {self.default_language!r}.",
-        )
-
 
 NORMS = (
     *norm_keys("roberta."),
@@ -63,10 +55,14 @@ NORMS = (
 
 def build(config: XmodConfig) -> TextDecoder:
     """Build an X-MOD decoder."""
+    config.require(
+        config.default_language in config.languages,
+        f"`default_language` must be one of {', '.join(config.languages)}, but is {config.default_language!r}.",
+    )
     norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.pre_norm else None
     layers = [_layer(config) for _ in range(config.num_hidden_layers)]
     head = transform_head(config, "gelu")
-    return build_text_decoder(config, counted_positions(config), head, layers, types=types(config), norm=norm)
+    return build_text_decoder(config, counted_positions(config), head, layers, types=[types(config)], norm=norm)
 
 
 def _layer(config: XmodConfig) -> TransformerLayer:
@@ -90,4 +86,4 @@ def _layer(config: XmodConfig) -> TransformerLayer:
     )
 
 
-XMOD = family(XmodConfig, "roberta.", ROBERTA_HEAD, build, norms=NORMS)
+XMOD = family(XmodConfig, "roberta.", ROBERTA_HEAD, build, others=NORMS)

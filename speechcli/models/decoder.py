@@ -55,7 +55,7 @@ class TextDecoder(nn.Module):
         positions: added to the embeddings.
         layers: with cross-attention.
         head: a linear map or a `TransformHead`, to the vocabulary.
-        types: embeddings of token types, of which the first is added everywhere.
+        types: tables of types of tokens; the first type of each is added everywhere.
         token_norm: of the token embeddings alone.
         embedding_norm: after the sum of the embeddings.
         widen: from the width of the embeddings to that of the layers, where they differ.
@@ -72,7 +72,7 @@ class TextDecoder(nn.Module):
         layers: Sequence[TransformerLayer],
         head: nn.Linear | TransformHead,
         *,
-        types: nn.Embedding | None = None,
+        types: Sequence[nn.Embedding] = (),
         token_norm: nn.Module | None = None,
         embedding_norm: nn.Module | None = None,
         widen: nn.Linear | None = None,
@@ -82,7 +82,7 @@ class TextDecoder(nn.Module):
         layer_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.tokens, self.positions, self.types = tokens, positions, types
+        self.tokens, self.positions, self.types = tokens, positions, nn.ModuleList(types)
         self.token_norm, self.embedding_norm, self.widen = token_norm, embedding_norm, widen
         self.layers, self.norm, self.head = nn.ModuleList(layers), norm, head
         self.scale = scale
@@ -131,8 +131,8 @@ class TextDecoder(nn.Module):
         if self.token_norm is not None:
             x = self.token_norm(x)
         x = x + self.positions(ids, cache.length)
-        if self.types is not None:
-            x = x + self.types.weight[0]
+        for table in cast(list[nn.Embedding], list(self.types)):
+            x = x + table.weight[0]
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
         x = self.dropout(x)

@@ -8,33 +8,33 @@ import transformers
 from safetensors.torch import load_file
 
 from speechcli.checkpoints.bundle import save
-from speechcli.checkpoints.compose import warm_start
+from speechcli.checkpoints.compose import init, warm_start
 from speechcli.checkpoints.special_ids import SpecialIds
 from tests.parity.reference import DECODERS, OTHER_DECODERS, quiet
 
 from .tiny_models import encoder_config, randomised
 
-MASKED = ("Model", "ForMaskedLM", "ForCausalLM")
-SEQ2SEQ = ("Model", "ForConditionalGeneration", "ForCausalLM")
+MASKED = ("Model", "ForMaskedLM")
+SEQ2SEQ = ("Model", "ForConditionalGeneration")
 CLASSES = {
     "bert-generation": ("BertGenerationEncoder", "BertGenerationDecoder"),
     "electra": ("ElectraModel", "ElectraForPreTraining", "ElectraForMaskedLM", "ElectraForCausalLM"),
     "rembert": tuple("RemBert" + name for name in MASKED),
-    "camembert": tuple("Camembert" + name for name in MASKED),
-    "xlm-roberta": tuple("XLMRoberta" + name for name in MASKED),
-    "data2vec-text": tuple("Data2VecText" + name for name in MASKED),
-    "ernie": ("ErnieModel", "ErnieForMaskedLM", "ErnieForPreTraining", "ErnieForCausalLM"),
+    "camembert": ("CamembertForMaskedLM",),
+    "xlm-roberta": ("XLMRobertaForCausalLM",),
+    "data2vec-text": ("Data2VecTextForMaskedLM",),
+    "ernie": ("ErnieForPreTraining",),
     "xlm-roberta-xl": tuple("XLMRobertaXL" + name for name in MASKED),
     "roberta-prelayernorm": tuple("RobertaPreLayerNorm" + name for name in MASKED),
     "xmod": tuple("Xmod" + name for name in MASKED),
     "gpt2 scaled": ("GPT2Model", "GPT2LMHeadModel", "GPT2DoubleHeadsModel"),
     "xglm": ("XGLMModel", "XGLMForCausalLM"),
-    "mvp": tuple("Mvp" + name for name in SEQ2SEQ),
-    "plbart": tuple("PLBart" + name for name in SEQ2SEQ),
+    "mvp": ("MvpForConditionalGeneration",),
+    "plbart": ("PLBartModel",),
     "pegasus": tuple("Pegasus" + name for name in SEQ2SEQ),
-    "marian": ("MarianModel", "MarianMTModel", "MarianForCausalLM"),
-    "blenderbot": tuple("Blenderbot" + name for name in SEQ2SEQ),
-    "blenderbot-small": tuple("BlenderbotSmall" + name for name in SEQ2SEQ),
+    "marian": ("MarianModel", "MarianMTModel"),
+    "blenderbot": ("BlenderbotForConditionalGeneration",),
+    "blenderbot-small": ("BlenderbotSmallForCausalLM",),
     "bigbird_pegasus": tuple("BigBirdPegasus" + name for name in SEQ2SEQ),
     "trocr": ("TrOCRForCausalLM",),
 }
@@ -81,3 +81,16 @@ def test_the_decoder_comes_out_of_any_checkpoint(kind: str, name: str, encoder: 
         assert torch.equal(decoder["model.decoder.embed_tokens.weight"], table)
     taken = [tensor for key, tensor in source.items() if key not in report.left_in_decoder]
     assert all(any(torch.equal(tensor, kept) for kept in decoder.values()) for tensor in taken)
+
+
+@pytest.mark.parametrize(("kind", "tokens"), [("camembert", 38), ("bert", 40), ("xglm", 40), ("speech_to_text_2", 200)])
+def test_a_new_model_writes_no_more_tokens_than_its_decoder_has_positions_for(
+    kind: str, tokens: int, encoder: Path
+) -> None:
+    size = {"d_model": 8} if kind in ("xglm", "speech_to_text_2") else {"hidden_size": 12, "num_attention_heads": 2}
+    heads = {"xglm": {"attention_heads": 2}, "speech_to_text_2": {"decoder_attention_heads": 2}}.get(kind, {})
+    positions = {} if kind == "speech_to_text_2" else {"max_position_embeddings": 40}
+    changes = {"vocab_size": 20, "pad_token_id": 1} | size | heads | positions
+    layers = {"xglm": "num_layers", "speech_to_text_2": "decoder_layers"}.get(kind, "num_hidden_layers")
+    bundle = init(encoder, kind, decoder_changes=changes | {layers: 1}, ids=SpecialIds(0, 1, 2))
+    assert bundle.generation.max_length == tokens

@@ -62,6 +62,10 @@ def electra(draw: random.Random) -> dict[str, Any]:
     return values | {"embedding_size": draw.choice([values["hidden_size"], 7])}
 
 
+def ernie(draw: random.Random) -> dict[str, Any]:
+    return bert(draw) | {"use_task_id": draw.random() < 0.5, "task_type_vocab_size": draw.randint(1, 4)}
+
+
 def rembert(draw: random.Random) -> dict[str, Any]:
     return bert(draw) | {"input_embedding_size": draw.randint(4, 20), "output_embedding_size": draw.randint(4, 20)}
 
@@ -123,9 +127,17 @@ def gpt2(draw: random.Random) -> dict[str, Any]:
 
 
 KINDS: dict[str, Callable[[random.Random], dict[str, Any]]] = {
-    **dict.fromkeys(("bert", "ernie", "bert-generation", "roberta", "camembert", "xlm-roberta", "data2vec-text"), bert),
+    **dict.fromkeys(("bert", "bert-generation", "roberta", "camembert", "xlm-roberta", "data2vec-text"), bert),
     **dict.fromkeys(("xlm-roberta-xl", "roberta-prelayernorm", "megatron-bert"), bert),
-    **{"electra": electra, "rembert": rembert, "xmod": xmod, "gpt2": gpt2, "xglm": xglm, "trocr": trocr},
+    **{
+        "electra": electra,
+        "ernie": ernie,
+        "rembert": rembert,
+        "xmod": xmod,
+        "gpt2": gpt2,
+        "xglm": xglm,
+        "trocr": trocr,
+    },
     **dict.fromkeys(("bart", "mbart", "mvp", "plbart", "pegasus", "marian", "blenderbot", "blenderbot-small"), bart),
     "bigbird_pegasus": bigbird,
 }
