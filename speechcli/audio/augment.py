@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import soxr
 
-from speechcli.errors import UsageError
+from speechcli.audio.read import AUDIO_EXTENSIONS, audio_seconds, read_audio
+from speechcli.errors import InputError, UsageError
 
 Range = tuple[float, float]
 
@@ -19,6 +21,39 @@ TELEPHONE_HERTZ = (200.0, 300.0, 3_400.0, 3_800.0)
 TELEPHONE_GAIN = (0.0, 1.0, 1.0, 0.0)
 
 
+@dataclass(frozen=True)
+class NoiseFolder:
+    """Recordings of noise, of any length."""
+
+    files: tuple[Path, ...]
+
+    @classmethod
+    def find(cls, folder: Path) -> NoiseFolder:
+        """Find all recordings in a folder, at any depth.
+
+        Raises:
+            InputError: if there are none.
+        """
+        files = tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_EXTENSIONS))
+        if not files:
+            raise InputError(f"The folder of noise `{folder}` must hold recordings, but has none.")
+        return cls(files)
+
+    def draw(self, samples: int, sample_rate: int, generator: np.random.Generator) -> np.ndarray:
+        """Return a stretch (samples,) of one of them from anywhere in it, repeated where it is too short.
+
+        Raises:
+            InputError: if the recording cannot be read.
+        """
+        file = self.files[int(generator.integers(len(self.files)))]
+        wanted = samples / sample_rate
+        start = float(generator.uniform(0, max(audio_seconds(file) - wanted, 0.0)))
+        noise = read_audio(file, sample_rate=sample_rate, start=start, end=start + wanted).samples
+        if not len(noise):
+            raise InputError(f"The noise `{file}` must have sound, but is empty.")
+        return np.resize(noise, samples)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Augment:
     """Change speed, level, noise and bandwidth at random, in this order.
@@ -27,7 +62,8 @@ class Augment:
         speed: factor of tempo and pitch together; (1, 1) switches it off.
         gain_db: change of level, in dB; samples may leave the range from -1 to 1.
         noise_snr: level of the clip over the noise, in dB.
-        noise_probability: how often noise is added, white or pink in equal parts.
+        noise_probability: how often noise is added.
+        noise: recordings of noise; None for white or pink noise in equal parts.
         band_probability: how often only the band of a telephone is left.
 
     Raises:
@@ -39,15 +75,16 @@ class Augment:
     noise_snr: Range = (10.0, 40.0)
     noise_probability: float = 0.3
     band_probability: float = 0.1
+    noise: NoiseFolder | None = None
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.name.endswith("_probability"):
-                if not 0 <= value <= 1:
-                    raise UsageError(f"`{item.name}` must be from 0 to 1, but is {value}.")
-            elif not value[0] <= value[1]:
-                raise UsageError(f"`{item.name}` must go from low to high, but is {value[0]} to {value[1]}.")
+        for name in ("noise_probability", "band_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"`{name}` must be from 0 to 1, but is {getattr(self, name)}.")
+        for name in ("speed", "gain_db", "noise_snr"):
+            low, high = getattr(self, name)
+            if not low <= high:
+                raise UsageError(f"`{name}` must go from low to high, but is {low} to {high}.")
         if not 0.5 <= self.speed[0] <= self.speed[1] <= 2:
             raise UsageError(f"`speed` must be within 0.5 to 2, but is {self.speed[0]} to {self.speed[1]}.")
 
@@ -69,7 +106,12 @@ class Augment:
             return samples.copy()
         changed = change_speed(samples, speed) * np.float32(10 ** (gain_db / 20))
         if noisy:
-            changed = add_noise(changed, noise_snr, pink=bool(pink), generator=np.random.default_rng(noise_seed))
+            source = np.random.default_rng(noise_seed)
+            if self.noise is None:
+                noise = make_noise(len(changed), pink=bool(pink), generator=source)
+            else:
+                noise = self.noise.draw(len(changed), sample_rate, source)
+            changed = add_noise(changed, noise, noise_snr)
         return telephone_band(changed, sample_rate) if narrow else changed
 
 
@@ -82,14 +124,21 @@ def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:
     return faster
 
 
-def add_noise(samples: np.ndarray, snr: float, *, pink: bool, generator: np.random.Generator) -> np.ndarray:
-    """Add white or pink noise ``snr`` dB below the mean power of (samples,); silence stays silent."""
-    noise = generator.standard_normal(len(samples), dtype=np.float32)
-    if pink:
-        # Power falls as 1 / frequency, down to 20 Hz at 16 kHz: below that it would only shake the level.
-        noise = _filtered(noise, lambda frequency: 1 / np.sqrt(np.maximum(frequency, 20 / 16_000)))
+def make_noise(samples: int, *, pink: bool, generator: np.random.Generator) -> np.ndarray:
+    """Make white or pink noise (samples,)."""
+    noise = generator.standard_normal(samples, dtype=np.float32)
+    if not pink:
+        return noise
+    # Power falls as 1 / frequency, down to 20 Hz at 16 kHz: below that it would only shake the level.
+    return _filtered(noise, lambda frequency: 1 / np.sqrt(np.maximum(frequency, 20 / 16_000)))
+
+
+def add_noise(samples: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
+    """Add noise (samples,) so that its mean power is ``snr`` dB below that of (samples,); silence stays silent."""
     power = np.mean(np.square(samples))
     noise_power = np.mean(np.square(noise))
+    if noise_power == 0:
+        return samples
     noisy: np.ndarray = samples + noise * np.float32(np.sqrt(power / noise_power * 10 ** (-snr / 10)))
     return noisy
 

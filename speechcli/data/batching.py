@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechcli.data.manifest import Utterance
+from speechcli.data.neighbours import join
 from speechcli.errors import InputError, UsageError
 
 
@@ -46,6 +47,8 @@ class DurationBatches:
         seed: seed of the shuffle.
         weights: how often each utterance is drawn, relative to the others; None takes each exactly once an epoch.
         items_per_epoch: recordings an epoch; None for as many as there are utterances.
+        joinable: places of utterances that may be put together with the next one.
+        join_probability: how often each of those is, if it and the next one are drawn.
         shuffle: False keeps batches in order of length and the same in every epoch.
         longest_first: begin every epoch with the longest recordings, so that memory runs out at once or never.
         rank: which shard this process takes.
@@ -71,13 +74,19 @@ class DurationBatches:
         seed: int = 0,
         weights: Sequence[float] | None = None,
         items_per_epoch: int | None = None,
+        joinable: Sequence[int] = (),
+        join_probability: float = 0.0,
         shuffle: bool = True,
         longest_first: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self._utterances = utterances
-        self._seconds = np.array([utterance.seconds for utterance in utterances], dtype=np.float64)
+        single = np.array([utterance.seconds for utterance in utterances], dtype=np.float64)
+        # A pair is numbered behind all utterances, by the place of its first in `joinable`.
+        self._first = np.asarray(joinable if join_probability else (), dtype=np.int64)
+        self._join_probability = join_probability
+        self._seconds = np.concatenate([single, single[self._first] + single[self._first + 1]])
         self._max_seconds, self._max_items = max_seconds, max_items
         self._buckets, self._seed = buckets, seed
         self._weights = None if weights is None else np.asarray(weights, dtype=np.float64)
@@ -85,7 +94,7 @@ class DurationBatches:
         self._shuffle, self._longest_first = shuffle, longest_first
         self._rank, self._world_size = rank, world_size
         self._check()
-        self._edges = _bucket_edges(self._seconds, buckets)
+        self._edges = _bucket_edges(single, buckets)
         self._planned: tuple[int, list[list[list[int]]]] | None = None
         self.epoch = 0
         self.position = 0
@@ -100,7 +109,7 @@ class DurationBatches:
         while self.position < len(plan):
             batch = plan[self.position][self._rank]
             self.position += 1
-            yield [self._utterances[i] for i in batch]
+            yield [self._utterance(i) for i in batch]
         self.epoch, self.position = self.epoch + 1, 0
 
     @property
@@ -132,9 +141,9 @@ class DurationBatches:
         """
         ours = self._fingerprint()
         theirs = state["plan"]
-        changed = [name for name in ours if theirs.get(name) != ours[name]]
+        changed = [name for name in ours | theirs if theirs.get(name) != ours.get(name)]
         if changed and state["position"] > 0:
-            told = ", ".join(f"{name} was {theirs.get(name)} and is {ours[name]}" for name in changed)
+            told = ", ".join(f"{name} was {theirs.get(name)} and is {ours.get(name)}" for name in changed)
             raise UsageError(
                 f"An epoch must be continued with the batches it was begun with, but {told}.",
                 hint="resume with the same data and options, or begin a new run from the saved model",
@@ -163,7 +172,7 @@ class DurationBatches:
                 raise UsageError("`weights` must be finite, not negative, and not all 0.")
         too_long = np.flatnonzero(~(self._seconds <= self._max_seconds))
         if len(too_long):
-            longest = self._utterances[int(too_long[np.argmax(self._seconds[too_long])])]
+            longest = self._utterance(int(too_long[np.argmax(self._seconds[too_long])]))
             raise InputError(
                 f"Every recording must fit into a batch of {self._max_seconds:g} s, but {len(too_long)} do not; the "
                 f"longest is `{longest.id}` with {longest.seconds:g} s.",
@@ -179,6 +188,8 @@ class DurationBatches:
     def _make_plan(self, epoch: int) -> list[list[list[int]]]:
         generator = np.random.default_rng([self._seed, epoch])
         drawn = self._draw(generator)
+        if len(self._first):
+            drawn = self._join(drawn, generator)
         key = np.searchsorted(self._edges, self._seconds[drawn]) if self._shuffle else self._seconds[drawn]
         batches = self._cut(drawn[np.argsort(key, kind="stable")])
         batches = _to_multiple(batches, self._world_size)
@@ -204,6 +215,25 @@ class DurationBatches:
         points = np.arange(self._items) + (generator.random() if self._shuffle else 0.5)
         drawn = order[np.searchsorted(ends, points, side="right")]
         return generator.permutation(drawn) if self._shuffle else drawn
+
+    def _join(self, drawn: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        """Replace some utterances and those that follow them by pairs; all that was drawn is still heard as often."""
+        left = np.bincount(drawn, minlength=len(self._utterances))
+        pairs = []
+        wanted = generator.random(len(self._first)) < self._join_probability
+        for place in np.flatnonzero(wanted).tolist():
+            first = self._first[place]
+            if left[first] and left[first + 1]:
+                left[[first, first + 1]] -= 1
+                pairs.append(len(self._utterances) + place)
+        single = np.repeat(np.arange(len(left)), left)
+        return generator.permutation(np.concatenate([single, np.array(pairs, dtype=np.int64)]))
+
+    def _utterance(self, number: int) -> Utterance:
+        if number < len(self._utterances):
+            return self._utterances[number]
+        first = int(self._first[number - len(self._utterances)])
+        return join(self._utterances[first], self._utterances[first + 1])
 
     def _cut(self, order: NDArray[np.int64]) -> list[list[int]]:
         """Cut a sequence of utterances into batches, greedily."""
@@ -241,6 +271,7 @@ class DurationBatches:
             "shuffle": self._shuffle,
             "longest_first": self._longest_first,
             "world_size": self._world_size,
+            **({"join_probability": self._join_probability} if len(self._first) else {}),
         }
 
 

@@ -195,7 +195,8 @@ class Collate:
         return np.random.default_rng([self.seed, self.epoch, zlib.crc32(utterance.id.encode())])
 
     def _waveform(self, utterance: Utterance, generator: np.random.Generator) -> Waveform:
-        waveform = read_waveform(utterance, self.features.sampling_rate) if self.read is None else self.read(utterance)
+        parts = [self._read(part) for part in utterance.parts or (utterance,)]
+        waveform = parts[0] if len(parts) == 1 else np.concatenate(parts)
         waveform = waveform if self.augment is None else self.augment(waveform, generator)
         longest, rate = self.features.longest, self.features.sampling_rate
         if longest is not None and len(waveform) > longest:
@@ -204,6 +205,9 @@ class Collate:
                 f"but `{utterance.audio}` has {len(waveform) / rate:.1f} s."
             )
         return waveform
+
+    def _read(self, utterance: Utterance) -> Waveform:
+        return read_waveform(utterance, self.features.sampling_rate) if self.read is None else self.read(utterance)
 
     def _labels(self, utterance: Utterance, generator: np.random.Generator, failed: list[Failed]) -> list[list[int]]:
         """Return the labels of the chosen targets; those that are too long are reported."""

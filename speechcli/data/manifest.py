@@ -50,6 +50,8 @@ class Utterance:
     """A .npy file (frames,) of whole numbers: the classes that a larger encoder sees in it, to learn from."""
     confidence: float | None = None
     """How sure the model was that wrote its texts, from 0 to 1; None where people wrote them."""
+    parts: tuple["Utterance", ...] = ()
+    """What it was put together from, in training; empty for one recording."""
     where: str = field(default="", compare=False)
     """Where in its manifest it stands, such as "line 3"."""
 
@@ -191,7 +193,7 @@ def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOption
     teacher = None if taught is None else folder / taught
     confidence = read_number(row, columns.confidence, rule="from 0 to 1", maximum=1.0)
     return Utterance(
-        name, file, seconds, targets, transcript, language, speaker, start, end, teacher, confidence, row.where
+        name, file, seconds, targets, transcript, language, speaker, start, end, teacher, confidence, where=row.where
     )
 
 

@@ -9,11 +9,12 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from speechcli.audio.augment import Augment
+from speechcli.audio.augment import Augment, NoiseFolder
 from speechcli.data.batching import DurationBatches, balanced_weights
 from speechcli.data.check import ERRORS, NOTES, Finding, check_manifests, find_leaks
 from speechcli.data.collate import Collate
 from speechcli.data.manifest import Manifest, ManifestOptions, Task, Utterance, read_manifest
+from speechcli.data.neighbours import find_joinable
 from speechcli.errors import InputError
 from speechcli.text.languages import language_code
 from speechcli.training.audio_cache import fill_cache
@@ -143,6 +144,8 @@ def make_feed(
         buckets=options.batch.buckets,
         seed=options.run.seed,
         weights=draw_weights(read, options),
+        joinable=find_joinable(utterances, max_seconds=min(options.data.max_seconds, options.batch.max_seconds)),
+        join_probability=options.augment.concatenate_probability,
         longest_first=True,
         rank=share.rank,
         world_size=share.processes,
@@ -196,6 +199,7 @@ def _augment(options: AugmentSection, sampling_rate: int) -> WaveformAugment | N
         noise_snr=options.noise_snr,
         noise_probability=options.noise_probability,
         band_probability=options.band_probability,
+        noise=None if options.noise_folder is None else NoiseFolder.find(Path(options.noise_folder)),
     )
     off = options.speed == (1.0, 1.0) and options.gain_db == (0.0, 0.0)
     if off and not options.noise_probability and not options.band_probability:

@@ -84,7 +84,7 @@ class BatchSection:
     """Seconds of audio in a batch, padding counted."""
     max_items: int = 64
     """Utterances in a batch."""
-    buckets: int = 10
+    buckets: int = 20
     """Groups of like duration that batches are drawn from."""
     accumulation: int = 1
     """Batches whose gradients make one step."""
@@ -101,11 +101,16 @@ class AugmentSection:
     gain_db: tuple[float, float] = (0.0, 0.0)
     """Range of the change of level in decibels."""
     noise_probability: float = 0.0
-    """Share of utterances that get white or pink noise."""
+    """Share of utterances that get noise."""
+    noise_folder: str | None = None
+    """Folder of recordings of noise, at any depth; unset: white and pink noise are made."""
     noise_snr: tuple[float, float] = (10.0, 40.0)
     """Range of the signal-to-noise ratio in decibels."""
     band_probability: float = 0.0
     """Share of utterances that are cut to the band of a telephone."""
+    concatenate_probability: float = 0.0
+    """Probability that an utterance is put together with the next of its manifest, where speaker and languages are the
+    same and the pair is no longer than `data.max_seconds`; a pair learns nothing from a teacher."""
     mask_time_probability: float | None = None
     """SpecAugment: about this share of the frames is hidden; unset: what the model's configuration says."""
     mask_time_frames: int | None = None
@@ -242,6 +247,8 @@ class TrainOptions:
              "numbers from 0, not all of them 0", list(self.data.weights)),
             (len(self.data.weights) in (0, len(self.data.train)), "data.weights",
              f"one for each of the {len(self.data.train)} manifests in data.train", list(self.data.weights)),
+            (0 <= self.augment.concatenate_probability <= 1, "augment.concatenate_probability", "in [0, 1]",
+             self.augment.concatenate_probability),
             (self.data.pseudo_weight > 0, "data.pseudo_weight", "above 0", self.data.pseudo_weight),
             (0 <= self.data.min_confidence <= 1, "data.min_confidence", "in [0, 1]", self.data.min_confidence),
             (self.data.temperature >= 1, "data.temperature", "at least 1", self.data.temperature),

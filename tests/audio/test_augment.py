@@ -1,10 +1,12 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
-from speechcli.audio.augment import Augment, add_noise, change_speed, telephone_band
-from speechcli.errors import UsageError
+from speechcli.audio.augment import Augment, NoiseFolder, add_noise, change_speed, make_noise, telephone_band
+from speechcli.errors import InputError, UsageError
 
 RATE = 16_000
 OFF = {"speed": (1.0, 1.0), "gain_db": (0.0, 0.0), "noise_probability": 0.0, "band_probability": 0.0}
@@ -71,17 +73,49 @@ def test_gain_is_in_decibels() -> None:
 @pytest.mark.parametrize("snr", [0.0, 20.0])
 def test_noise_has_the_asked_distance_from_the_clip(pink: bool, snr: float) -> None:
     clip = tone(440)
-    noise = add_noise(clip, snr, pink=pink, generator=np.random.default_rng(0)) - clip
+    noise = add_noise(clip, make_noise(len(clip), pink=pink, generator=np.random.default_rng(0)), snr) - clip
     assert 10 * np.log10(power(clip) / power(noise)) == pytest.approx(snr, abs=0.01)
 
 
 def test_pink_noise_loses_three_decibels_an_octave() -> None:
     clip = tone(440, seconds=4)
-    noise = add_noise(clip, 0.0, pink=True, generator=np.random.default_rng(0)) - clip
+    noise = make_noise(len(clip), pink=True, generator=np.random.default_rng(0))
     spectrum = np.square(np.abs(np.fft.rfft(noise)))
     hertz = np.fft.rfftfreq(len(noise), 1 / RATE)
     octaves = [spectrum[(hertz >= low) & (hertz < 2 * low)].mean() for low in (250, 500, 1_000, 2_000)]
     np.testing.assert_allclose(10 * np.log10(np.divide(octaves[1:], octaves[:-1])), -3.01, atol=1.0)
+
+
+@pytest.fixture
+def noises(tmp_path: Path) -> NoiseFolder:
+    (tmp_path / "street").mkdir()
+    soundfile.write(tmp_path / "street" / "long.wav", np.arange(4 * RATE) / (4 * RATE), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "beep.wav", tone(700, 0.25), RATE, subtype="FLOAT")
+    return NoiseFolder.find(tmp_path)
+
+
+def test_recorded_noise_is_mixed_in_at_the_asked_distance(noises: NoiseFolder) -> None:
+    clip = tone(440)
+    augment = Augment(**OFF | {"noise_probability": 1.0, "noise_snr": (5.0, 5.0), "noise": noises})  # type: ignore[arg-type]
+    drawn = [augment(clip, RATE, np.random.default_rng(seed)) - clip for seed in range(8)]
+    for noise in drawn:
+        assert 10 * np.log10(power(clip) / power(noise)) == pytest.approx(5.0, abs=0.01)
+    beeps = [noise for noise in drawn if abs(peak_hertz(noise) - 700) < 2]
+    assert 0 < len(beeps) < 8
+
+
+def test_a_stretch_of_noise_begins_anywhere_and_a_short_one_is_repeated(noises: NoiseFolder) -> None:
+    drawn = [noises.draw(RATE, RATE, np.random.default_rng(seed)) for seed in range(12)]
+    assert {len(noise) for noise in drawn} == {RATE}
+    starts = [noise[0] for noise in drawn if noise[-1] - noise[0] == pytest.approx(0.25, abs=1e-3)]
+    assert len(set(starts)) == len(starts) > 2
+    short = next(noise for noise in drawn if noise[0] == 0.0 and noise[RATE // 4] == 0.0)
+    np.testing.assert_array_equal(short[: RATE // 4], short[RATE // 4 : RATE // 2])
+
+
+def test_a_folder_without_noise_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="must hold recordings, but has none"):
+        NoiseFolder.find(tmp_path)
 
 
 def test_silence_stays_silent() -> None:

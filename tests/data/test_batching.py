@@ -2,13 +2,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechcli.data.batching import DurationBatches, balanced_weights
 from speechcli.data.manifest import Utterance
+from speechcli.data.neighbours import find_joinable
 from speechcli.errors import InputError, UsageError
+from speechcli.training.options import BatchSection
 
 LIMIT = 20.0
 
@@ -106,6 +109,45 @@ def test_padding_waste_is_the_share_of_padding(seconds: list[float]) -> None:
     epoch = list(source)
     padded = sum(len(batch) * max(u.seconds for u in batch) for batch in epoch)
     assert waste == pytest.approx(1 - sum(seconds) / padded, abs=1e-9)
+
+
+@laws
+@given(lengths, st.floats(0.1, 1.0), st.integers(0, 3), st.integers(1, 2))
+def test_joined_neighbours_are_heard_as_often_as_alone(
+    seconds: list[float], probability: float, seed: int, world_size: int
+) -> None:
+    alone = utterances(seconds)
+    options = {"joinable": find_joinable(alone, max_seconds=LIMIT), "join_probability": probability, "seed": seed}
+    heard: Counter[str] = Counter()
+    for batch in DurationBatches(alone, max_seconds=LIMIT, buckets=4, **options):
+        assert len(batch) * max(utterance.seconds for utterance in batch) <= LIMIT
+        for utterance in batch:
+            heard.update(part.id for part in utterance.parts or (utterance,))
+    assert heard == Counter(utterance.id for utterance in alone)
+
+
+def test_about_the_asked_share_is_joined_and_differently_in_every_epoch() -> None:
+    options = {"joinable": range(0, 199, 2), "join_probability": 0.3}
+    source = batches([5.0] * 200, **options)
+    first, second = ({u.id for batch in source for u in batch if u.parts} for _ in range(2))
+    assert first != second
+    assert 20 < len(first) < 40
+    other = batches([5.0] * 200, **options)
+    assert {u.id for batch in other for u in batch if u.parts} == first
+
+
+def test_padding_wastes_less_than_a_tenth_with_the_options_of_a_run_by_default() -> None:
+    # Lengths as in MuST-C: most of 2 to 10 s, a long tail to 30 s.
+    seconds = np.clip(np.random.default_rng(0).lognormal(1.55, 0.75, 5_000), 0.3, 30.0).tolist()
+    options = BatchSection()
+    source = batches(
+        seconds,
+        max_seconds=options.max_seconds,
+        max_items=options.max_items,
+        buckets=options.buckets,
+        longest_first=True,
+    )
+    assert source.padding_waste < 0.1
 
 
 def test_unshuffled_batches_are_exact() -> None:

@@ -16,6 +16,7 @@ from speechcli.data.batching import DurationBatches
 from speechcli.data.collate import Collate, Waveform, read_waveform
 from speechcli.data.loading import load_epoch
 from speechcli.data.manifest import Target, Utterance
+from speechcli.data.neighbours import join
 from speechcli.errors import InputError, UsageError
 from speechcli.text.prompts import Prompts
 from speechcli.text.tokenizer import Tokenizer
@@ -102,6 +103,16 @@ def test_speech_in_a_language_without_a_tag_has_no_ctc_labels(tokenizer: Tokeniz
     batch = collate(tokenizer, ctc=True)([czech, TWO[0]])
     assert batch.ctc_labels is not None
     assert batch.ctc_labels.tolist() == [[-100, -100], [DE, JA]]
+
+
+def test_a_joined_pair_has_the_sound_and_the_texts_of_both(tokenizer: Tokenizer) -> None:
+    first, second = TWO[0], utterance("c", 0.3, de="ja ja", en="no")
+    batch = collate(tokenizer, ctc=True)([join(first, second)])
+    assert batch.inputs.tolist() == [[1, 2, 1, 2, 3]]
+    assert batch.labels.tolist() == [[DE, JA, JA, JA, END], [EN, YES, NO, NO, END]]
+    assert batch.ctc_labels is not None
+    assert batch.ctc_labels.tolist() == [[DE, JA, JA, JA]]
+    assert batch.seconds == pytest.approx(0.5)
 
 
 def test_a_broken_recording_is_left_out_and_reported(tokenizer: Tokenizer) -> None:
