@@ -1,8 +1,11 @@
 """From a model, as a step and a cache, to hypotheses: the search that the options ask for."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from speechcli.decoding.advice import Advisor
 from speechcli.decoding.beam import beam_search
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.decoding.options import GenerationOptions
@@ -27,6 +30,7 @@ def generate(
     options: GenerationOptions,
     *,
     generator: torch.Generator | None = None,
+    advisors: Sequence[Advisor] = (),
 ) -> list[list[Hypothesis]]:
     """Search for the texts of a batch of utterances.
 
@@ -37,6 +41,7 @@ def generate(
         prompt: (batch, tokens) ids, all of one length: see `start_prompt`.
         options: the options.
         generator: for sampling, on the device of the logits; None is torch's global generator.
+        advisors: other opinions on the next token, each with `batch` rows; heard after everything else.
 
     Returns:
         For each utterance `num_return_sequences` hypotheses: best first from beam search, else in the order drawn.
@@ -46,5 +51,6 @@ def generate(
     """
     options.check_supported()
     if options.num_beams > 1:
-        return beam_search(step, cache, prompt, options, generator=generator)
-    return search(step, cache, prompt, options, choose=drawn(generator) if options.do_sample else most_likely)
+        return beam_search(step, cache, prompt, options, generator=generator, advisors=advisors)
+    choose = drawn(generator) if options.do_sample else most_likely
+    return search(step, cache, prompt, options, choose=choose, advisors=advisors)

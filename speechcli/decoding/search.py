@@ -1,10 +1,11 @@
 """Greedy search and sampling: one loop, two choices of the next token."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from speechcli.decoding.advice import Advisor
 from speechcli.decoding.hypothesis import Hypothesis, to_hypotheses
 from speechcli.decoding.options import GenerationOptions
 from speechcli.decoding.processors import build_processors, process
@@ -29,7 +30,13 @@ def drawn(generator: torch.Generator | None) -> Choose:
 
 
 def search(
-    step: Step[CacheT], cache: CacheT, prompt: Tensor, options: GenerationOptions, *, choose: Choose
+    step: Step[CacheT],
+    cache: CacheT,
+    prompt: Tensor,
+    options: GenerationOptions,
+    *,
+    choose: Choose,
+    advisors: Sequence[Advisor] = (),
 ) -> list[list[Hypothesis]]:
     """Extend each row by one chosen token at a time, until all have ended.
 
@@ -39,6 +46,7 @@ def search(
         prompt: (batch, tokens) ids.
         options: `num_return_sequences` rows stand for each utterance.
         choose: takes the next token of each row.
+        advisors: other opinions on it.
 
     Returns:
         For each utterance its hypotheses, in the order drawn.
@@ -48,10 +56,11 @@ def search(
     """
     batch, prompt_tokens = prompt.shape
     longest = options.length_limits(prompt_tokens).longest
-    ids, logits = first_step(step, cache, prompt, options.num_return_sequences)
+    ids, logits = first_step(step, cache, prompt, options.num_return_sequences, advisors)
     processors = build_processors(
         options, prompt_tokens=prompt_tokens, vocabulary=logits.shape[-1], device=logits.device
     )
+    processors = [*processors, *advisors]
     ends = torch.tensor(options.eos_ids, dtype=torch.long, device=ids.device)
     ended = torch.zeros_like(ids[:, 0], dtype=torch.bool)
     lengths = torch.zeros_like(ids[:, 0])

@@ -1,6 +1,6 @@
 """What a model is to this package: a function from ids and a cache to logits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import torch
@@ -20,7 +20,9 @@ Step = Callable[[Tensor, CacheT], Tensor]
 """(rows, new tokens) ids and the cache -> (rows, vocabulary) logits of the last position."""
 
 
-def first_step(step: Step[CacheT], cache: CacheT, prompt: Tensor, copies: int) -> tuple[Tensor, Tensor]:
+def first_step(
+    step: Step[CacheT], cache: CacheT, prompt: Tensor, copies: int, others: Sequence[Cache] = ()
+) -> tuple[Tensor, Tensor]:
     """Read the prompt once for each utterance, then let each utterance stand in `copies` rows.
 
     Args:
@@ -28,6 +30,7 @@ def first_step(step: Step[CacheT], cache: CacheT, prompt: Tensor, copies: int) -
         cache: the model's cache, with `batch` rows.
         prompt: (batch, tokens) ids.
         copies: rows for each utterance: beams or samples.
+        others: what else has a row for each utterance.
 
     Returns:
         (batch * copies, tokens) ids and (batch * copies, vocabulary) float32 logits.
@@ -37,4 +40,6 @@ def first_step(step: Step[CacheT], cache: CacheT, prompt: Tensor, copies: int) -
         return prompt, logits
     rows = torch.arange(prompt.shape[0], device=prompt.device).repeat_interleave(copies)
     cache.reorder(rows)
+    for other in others:
+        other.reorder(rows)
     return prompt[rows], logits[rows]

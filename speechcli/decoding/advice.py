@@ -1,0 +1,96 @@
+"""Other opinions on the next token: what is added to a decoder's scores, and remembers its texts as a cache does."""
+
+from collections.abc import Sequence
+from typing import Generic, Protocol
+
+import torch
+from torch import Tensor
+
+from speechcli.decoding.step import Cache, CacheT, Step
+
+
+class Advisor(Cache, Protocol):
+    """Changes scores as a processor does, in the order of a search: once for each token of each text."""
+
+    def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
+        """Return new scores.
+
+        Args:
+            ids: (rows, tokens) ids so far, prompt included.
+            scores: (rows, vocabulary) float32.
+        """
+
+
+class LanguageModel(Generic[CacheT]):
+    """Adds what a causal language model thinks of the text (shallow fusion, Gülçehre et al. 2015).
+
+    Args:
+        step: the language model, over the same vocabulary.
+        cache: of it, with `batch` rows.
+        weight: of its log-probabilities.
+        begin: the token that it reads first, in place of the decoder's prompt.
+    """
+
+    def __init__(self, step: Step[CacheT], cache: CacheT, *, weight: float, begin: int) -> None:
+        self._step, self._cache = step, cache
+        self._weight, self._begin = weight, begin
+        self._read = False
+
+    def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
+        """Add the weighted log-probabilities."""
+        newest = ids[:, -1:] if self._read else torch.full_like(ids[:, :1], self._begin)
+        self._read = True
+        opinion = self._step(newest, self._cache).float().log_softmax(dim=-1)
+        return scores + self._weight * opinion
+
+    def reorder(self, rows: Tensor) -> None:
+        """Reorder the cache."""
+        self._cache.reorder(rows)
+
+
+class Hotwords:
+    """Favours texts with certain words: a bonus for each token, given back where the word is not finished.
+
+    Args:
+        words: the tokens of each spelling.
+        boost: added for each token of a word that is in the text.
+    """
+
+    def __init__(self, words: Sequence[tuple[int, ...]], *, boost: float) -> None:
+        self._boost = boost
+        self._longest = max((len(word) for word in words), default=0)
+        self._words = {word: self._unsettled(word[:-1], words) + 1 for word in words}
+        # what begins a word -> the tokens that go on, and how many of its tokens may have to be given back
+        self._next: dict[tuple[int, ...], set[int]] = {}
+        for word in words:
+            for place, token in enumerate(word):
+                self._next.setdefault(word[:place], set()).add(token)
+        self._pending = {begin: self._unsettled(begin, words) for begin in self._next}
+
+    def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
+        """Add the bonuses."""
+        if not self._words:
+            return scores
+        advice = torch.zeros_like(scores)
+        for row, text in enumerate(ids[:, -self._longest :].tolist()):
+            begun = [begin for start in range(len(text) + 1) if (begin := tuple(text[start:])) in self._next]
+            back = self._pending[begun[0]]
+            gains: dict[int, tuple[int, int]] = {}
+            # from the shortest beginning to the longest, which counts
+            for before in reversed(begun):
+                for token in self._next[before]:
+                    grown = (*before, token)
+                    finished, pending = gains.get(token, (0, 0))
+                    gains[token] = self._words.get(grown, finished), self._pending.get(grown, pending)
+            advice[row] = -self._boost * back
+            for token, (finished, pending) in gains.items():
+                advice[row, token] = self._boost * (finished + pending - back)
+        return scores + advice
+
+    @staticmethod
+    def _unsettled(begin: tuple[int, ...], words: Sequence[tuple[int, ...]]) -> int:
+        """Tokens of a beginning that are in no finished word."""
+        return len(begin) - max((len(word) for word in words if begin[: len(word)] == word), default=0)
+
+    def reorder(self, rows: Tensor) -> None:
+        """Nothing: all that counts is in the ids."""

@@ -1,0 +1,97 @@
+"""What a CTC head says of a text that is being written: joint CTC and attention decoding."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+NEVER = -1e5
+"""Log-probability of what a CTC head cannot say; finite, because the difference of two of them must be a number."""
+
+
+class CtcPrefixScores:
+    """An `Advisor` that mixes in what a CTC head says (Watanabe et al. 2017, algorithm 2).
+
+    The head's score of a token is the logarithm of how much less likely the text becomes by it, where the likelihood
+    of an unfinished text is that of all texts that begin so. The new scores are
+    `(1 - weight) * scores + weight * ctc`.
+
+    Args:
+        logprobs: (batch, frames, vocabulary) of the CTC head.
+        lengths: (batch,) real frames.
+        weight: of the CTC head, from 0 to below 1.
+        blank: the head's token that means "nothing new".
+        ends: tokens that end a text.
+    """
+
+    def __init__(self, logprobs: Tensor, lengths: Tensor, *, weight: float, blank: int, ends: Sequence[int]) -> None:
+        self._weight, self._blank, self._ends = weight, blank, list(ends)
+        # Nothing is said after a recording: there, the blank is certain.
+        over = torch.arange(logprobs.size(1), device=logprobs.device) >= lengths.to(logprobs.device)[:, None]
+        self._table = logprobs.float().masked_fill(over[..., None], NEVER)
+        self._table[..., blank] = self._table[..., blank].masked_fill(over, 0.0)
+        self._probabilities = self._table.exp()
+        self._utterances = torch.arange(logprobs.size(0), device=logprobs.device)
+        # Of each row, (rows, 1 + frames): log-probability of the text so far after so many frames, by those of its
+        # paths that end in a blank, and by those that end in its last token.
+        self._at_blank = functional.pad(self._table[..., blank].double().cumsum(dim=1), (1, 0))
+        self._at_token = torch.full_like(self._at_blank, -math.inf)
+        self._begun = torch.zeros_like(self._at_blank[:, 0])
+        self._last: Tensor | None = None
+        self._read = 0
+
+    def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
+        """Mix the scores."""
+        if 0 < self._read < ids.size(1):
+            self._say(ids[:, -1])
+        self._read = ids.size(1)
+        advice = self._texts() - self._begun[:, None]
+        return (1 - self._weight) * scores + self._weight * advice.to(scores.dtype)
+
+    def reorder(self, rows: Tensor) -> None:
+        """Take the state of other rows."""
+        self._utterances, self._begun = self._utterances[rows], self._begun[rows]
+        self._at_blank, self._at_token = self._at_blank[rows], self._at_token[rows]
+        self._last = None if self._last is None else self._last[rows]
+
+    def _texts(self) -> Tensor:
+        """Log-probabilities (rows, vocabulary) of the text with one more token, or at its end."""
+        before = self._before(None)
+        most = before.amax(dim=1, keepdim=True).clamp(min=NEVER)
+        # Rows of one utterance stand next to each other: (utterances, beams, frames) @ (utterances, frames, vocabulary)
+        paths = (before - most).exp().float().view(self._table.size(0), -1, before.size(1))
+        longer = (paths @ self._probabilities).flatten(0, 1).log().double() + most
+        if self._last is not None:
+            again = (self._before(self._last) + self._column(self._last)).logsumexp(dim=1)
+            longer = longer.scatter(1, self._last[:, None], again[:, None])
+        longer[:, self._blank] = NEVER
+        longer[:, self._ends] = torch.logaddexp(self._at_blank[:, -1], self._at_token[:, -1])[:, None]
+        return longer.clamp(min=NEVER)
+
+    def _say(self, tokens: Tensor) -> None:
+        """Go on with one token in each row."""
+        before, token, blank = self._before(tokens), self._column(tokens), self._table[self._utterances, :, self._blank]
+        self._begun = (before + token).logsumexp(dim=1).clamp(min=NEVER)
+        self._at_token = _accumulated(before, token)
+        self._at_blank = _accumulated(self._at_token[:, :-1], blank.double())
+        self._last = tokens
+
+    def _before(self, token: Tensor | None) -> Tensor:
+        """Paths (rows, frames) of the text so far, frame by frame, that a new token may follow at once."""
+        paths = torch.logaddexp(self._at_blank, self._at_token)
+        if token is not None and self._last is not None:
+            # The same token again needs a blank between.
+            paths = torch.where((token == self._last)[:, None], self._at_blank, paths)
+        return paths[:, :-1]
+
+    def _column(self, tokens: Tensor) -> Tensor:
+        return self._table[self._utterances, :, tokens].double()
+
+
+def _accumulated(before: Tensor, logprobs: Tensor) -> Tensor:
+    """Solve `x[t] = logaddexp(x[t - 1], before[t - 1]) + logprobs[t]` with nothing at first: (rows, 1 + frames)."""
+    sums = logprobs.cumsum(dim=1)
+    after = sums + (before - functional.pad(sums[:, :-1], (1, 0))).logcumsumexp(dim=1)
+    return functional.pad(after, (1, 0), value=-math.inf)

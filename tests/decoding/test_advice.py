@@ -1,0 +1,146 @@
+"""Other opinions on the next token, against sums over everything that could be written."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from speechcli.decoding.advice import Hotwords, LanguageModel
+from speechcli.decoding.ctc_prefix import CtcPrefixScores
+from speechcli.decoding.generate import generate
+from speechcli.decoding.options import GenerationOptions
+
+from .test_ctc import brute_force, logprobs
+
+START, BLANK, END, VOCABULARY = 0, 1, 3, 5
+IDS = {"decoder_start_token_id": START, "pad_token_id": BLANK, "eos_token_id": END}
+
+
+class Ids:
+    """A cache that keeps what was read."""
+
+    def __init__(self, batch):
+        self.ids = torch.zeros(batch, 0, dtype=torch.long)
+
+    def reorder(self, rows):
+        self.ids = self.ids[rows]
+
+
+def table_model(seed):
+    """A model that looks at the last two tokens."""
+    table = 2 * torch.randn(VOCABULARY, VOCABULARY, VOCABULARY, generator=torch.Generator().manual_seed(seed))
+
+    def step(ids, cache):
+        cache.ids = torch.cat([cache.ids, ids], dim=1)
+        before = cache.ids[:, -2] if cache.ids.shape[1] > 1 else torch.zeros_like(cache.ids[:, 0])
+        return table[before, cache.ids[:, -1]]
+
+    return step
+
+
+def model_score(step, text):
+    """The log-probability of a text and its end."""
+    cache, total, read = Ids(1), 0.0, START
+    for token in (*text, END):
+        total += step(torch.tensor([[read]]), cache).log_softmax(-1)[0, token].item()
+        read = token
+    return total
+
+
+def ctc_scores(table, weight=0.5):
+    return CtcPrefixScores(table[None], torch.tensor([table.shape[0]]), weight=weight, blank=BLANK, ends=[END])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_unfinished_text_is_as_likely_as_all_texts_that_begin_so(seed):
+    table = logprobs(4, VOCABULARY, seed)
+    likely = brute_force(table)
+    for text in itertools.product((0, 2, 4), repeat=3):
+        scores, total = ctc_scores(table), 0.0
+        ids = torch.tensor([[START]])
+        for length, token in enumerate(text, start=1):
+            advice = 2 * scores(ids, torch.zeros(1, VOCABULARY))[0]
+            ended = total + advice[END].item()
+            assert ended == pytest.approx(math.log(likely.get(text[: length - 1], 1e-300)), abs=1e-3)
+            total += advice[token].item()
+            begun = sum(each for other, each in likely.items() if other[:length] == text[:length])
+            if begun == 0:
+                assert advice[token] < -1e4
+                break
+            assert total == pytest.approx(math.log(begun), abs=1e-3)
+            ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
+
+
+@pytest.mark.parametrize("weight", [0.3, 0.7])
+def test_joint_beam_search_finds_the_best_of_all_texts(weight):
+    table, step = logprobs(4, VOCABULARY, 7), table_model(3)
+    likely = brute_force(table)
+    texts = [text for count in range(4) for text in itertools.product((0, 2, 4), repeat=count) if text in likely]
+    joint = {text: (1 - weight) * model_score(step, text) + weight * math.log(likely[text]) for text in texts}
+    options = GenerationOptions(**IDS, num_beams=40, length_penalty=0.0, early_stopping="never", max_new_tokens=5)
+    (found,) = generate(step, Ids(1), torch.tensor([[START]]), options, advisors=[ctc_scores(table, weight)])
+    best = max(joint, key=joint.__getitem__)
+    assert found[0].tokens == (*best, END)
+    assert found[0].score == pytest.approx(joint[best], abs=1e-3)
+
+
+def test_a_recording_scores_the_same_beside_a_longer_one():
+    short, long = logprobs(3, VOCABULARY, 1), logprobs(6, VOCABULARY, 2)
+    both = torch.stack([torch.cat([short, torch.zeros(3, VOCABULARY)]), long])
+    options = GenerationOptions(**IDS, num_beams=3, max_new_tokens=6)
+    prompt = torch.full((2, 1), START)
+    mixed = CtcPrefixScores(both, torch.tensor([3, 6]), weight=0.5, blank=BLANK, ends=[END])
+    together = generate(table_model(5), Ids(2), prompt, options, advisors=[mixed])
+    for table, found in zip((short, long), together, strict=True):
+        (alone,) = generate(table_model(5), Ids(1), prompt[:1], options, advisors=[ctc_scores(table)])
+        assert alone[0].tokens == found[0].tokens and alone[0].score == pytest.approx(found[0].score, abs=1e-4)
+
+
+@pytest.mark.parametrize("beams", [1, 30])
+def test_a_language_model_adds_its_weighted_score(beams):
+    step, opinion = table_model(1), table_model(2)
+    options = GenerationOptions(**IDS, num_beams=beams, length_penalty=0.0, early_stopping="never", max_new_tokens=3)
+    advisor = LanguageModel(opinion, Ids(1), weight=0.6, begin=START)
+    (found,) = generate(step, Ids(1), torch.tensor([[START]]), options, advisors=[advisor])
+
+    def score(text):
+        return model_score(step, text) + 0.6 * model_score(opinion, text)
+
+    if beams == 1:
+        assert found[0].tokens != generate(step, Ids(1), torch.tensor([[START]]), options)[0][0].tokens
+        return
+    texts = [text for count in range(3) for text in itertools.product((0, 1, 2, 4), repeat=count)]
+    assert found[0].tokens[:-1] == max(texts, key=score)
+
+
+def bonus(words, text, boost=1.0):
+    """What a text has gained in the end, token by token."""
+    hotwords = Hotwords(words, boost=boost)
+    ids, gained = [START], 0.0
+    for token in text:
+        gained += hotwords(torch.tensor([ids]), torch.zeros(1, 10))[0, token].item()
+        ids.append(token)
+    return gained
+
+
+def test_a_hotword_gains_for_each_of_its_tokens():
+    assert bonus([(5, 6, 7)], [2, 5, 6, 7, 2]) == 3.0
+    assert bonus([(5, 6, 7)], [5, 6, 7, 5, 6, 7, 2]) == 6.0
+
+
+def test_a_hotword_that_is_not_finished_gives_its_bonus_back():
+    assert bonus([(5, 6, 7)], [5, 6]) == 2.0
+    assert bonus([(5, 6, 7)], [5, 6, 2]) == 0.0
+    assert bonus([(5, 6, 7)], [5, 5, 6, 7, 2]) == 3.0
+    assert bonus([(5, 5, 6)], [5, 5, 5, 6, 2]) == 3.0
+
+
+def test_a_longer_hotword_goes_on_where_a_shorter_one_ends():
+    assert bonus([(5,), (5, 6)], [5, 2]) == 1.0
+    assert bonus([(5,), (5, 6)], [5, 6, 2]) == 2.0
+
+
+def test_no_hotwords_change_nothing():
+    scores = torch.randn(2, 10)
+    assert Hotwords([], boost=3.0)(torch.zeros(2, 1, dtype=torch.long), scores) is scores
