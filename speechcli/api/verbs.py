@@ -13,15 +13,10 @@ from numpy.typing import NDArray
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.errors import InputError, OutOfMemory, UsageError
+from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.inputs import Source
 from speechcli.pipelines.listen import Listener
-from speechcli.pipelines.options import (
-    DecodingOptions,
-    ModelOptions,
-    SpeechOptions,
-    TranscribeOptions,
-    TranslateOptions,
-)
+from speechcli.pipelines.options import ModelOptions, SpeechOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.speech import load_bundle, open_recognizer
 from speechcli.transcript import Transcript
 

@@ -192,6 +192,20 @@ GenerationSet = Annotated[
         metavar="KEY=VALUE",
     ),
 ]
+CtcWeight = Annotated[
+    float, _on(_DECODING, "--ctc-weight", help="Weight of the CTC head beside the decoder; 0: none.", metavar="X")
+]
+Lm = Annotated[
+    str | None,
+    _on(_DECODING, "--lm", help="A causal language model over the same vocabulary: folder or Hub id.", metavar="MODEL"),
+]
+LmWeight = Annotated[float, _on(_DECODING, "--lm-weight", help="Weight of the language model.", metavar="X")]
+HotwordsFile = Annotated[
+    str | None, _on(_DECODING, "--hotwords", help="Words and phrases that are likely, one a line.", metavar="FILE")
+]
+HotwordBoost = Annotated[
+    float, _on(_DECODING, "--hotword-boost", help="Bonus for each token of a hotword.", metavar="X")
+]
 WordTimes = Annotated[bool, _on(_DECODING, "--word-times/--no-word-times", help="Say in JSON when each word was said.")]
 MaxSegment = Annotated[
     float,

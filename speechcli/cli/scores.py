@@ -7,7 +7,8 @@ from typing import Any
 from speechcli.cli.console import Console, say, write_data
 from speechcli.cli.options import pick
 from speechcli.errors import SomeInputsFailed, UsageError
-from speechcli.pipelines.options import DecodingOptions, ModelOptions
+from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.options import ModelOptions
 from speechcli.pipelines.outcome import Progress
 
 

@@ -10,7 +10,8 @@ from speechcli.decoding.alignment import align
 from speechcli.decoding.ctc import as_path, collapse, prefix_beam_search
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding import DEFAULT_BEAMS
-from speechcli.pipelines.options import DecodingOptions, SpeechOptions
+from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.options import SpeechOptions
 from speechcli.pipelines.recognizer import Clip, Decoded, Recognizer, timed
 from speechcli.pipelines.words import WordTimer, mean
 from speechcli.text.languages import language_code

@@ -5,7 +5,7 @@ from typing import Any
 
 from speechcli.decoding.options import GenerationOptions
 from speechcli.pipelines.compose_options import parse_changes
-from speechcli.pipelines.options import DecodingOptions
+from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.text.prompts import Prompts, prompts_for
 from speechcli.text.tokenizer import Tokenizer
 

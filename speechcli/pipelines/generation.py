@@ -9,6 +9,7 @@ from speechcli.decoding.generate import generate
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.decoding.options import GenerationOptions
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
+from speechcli.pipelines.advice import Advice
 from speechcli.pipelines.decoding import with_limit
 from speechcli.text.prompts import Prompt
 
@@ -32,6 +33,7 @@ def write_texts(
     options: GenerationOptions,
     *,
     generator: torch.Generator | None = None,
+    advice: Advice | None = None,
 ) -> list[list[Hypothesis]]:
     """Write every text that is wanted of a batch of recordings, from one pass of the encoder.
 
@@ -43,13 +45,15 @@ def write_texts(
         requests: the texts.
         options: how to search; a prompt decides the first token, and whether there are times.
         generator: source of chance for sampling.
+        advice: other opinions on the texts.
 
     Returns:
         For each request its hypotheses, best first.
     """
     groups: dict[tuple[int, GenerationOptions], list[int]] = {}
+    positions = model.decoder.max_tokens if advice is None else advice.max_tokens
     for place, (_, prompt, seconds) in enumerate(requests):
-        limited = with_limit(options, seconds, model.decoder.max_tokens, prompt_tokens=len(prompt.ids))
+        limited = with_limit(options, seconds, positions, prompt_tokens=len(prompt.ids))
         obeyed = limited.with_(
             forced_bos_token_id=prompt.first,
             return_timestamps=prompt.first_time is not None,
@@ -59,7 +63,8 @@ def write_texts(
     results: dict[int, list[Hypothesis]] = {}
     for (_, obeyed), places in groups.items():
         ids = torch.tensor([requests[place].prompt.ids for place in places], device=encoded.memory.device)
-        cache = model.start(encoded.take([requests[place].row for place in places]))
-        found = generate(model.step, cache, ids, obeyed, generator=generator)
+        part = encoded.take([requests[place].row for place in places])
+        advisors = () if advice is None else advice.on(part, obeyed)
+        found = generate(model.step, model.start(part), ids, obeyed, generator=generator, advisors=advisors)
         results.update(zip(places, found, strict=True))
     return [results[place] for place in range(len(requests))]

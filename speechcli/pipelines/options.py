@@ -1,6 +1,5 @@
 """What `transcribe` and `translate` are told. Importing this costs nothing: no torch, no audio library."""
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -8,21 +7,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from speechcli.errors import UsageError
+from speechcli.pipelines.decoding_options import DecodingOptions, check, finite
 from speechcli.subtitles import DEFAULT_SHAPE, CueShape
 from speechcli.text.languages import language_code
 
 Item = TypeVar("Item")
 
 FORMATS = ("txt", "json", "jsonl", "srt", "vtt", "tsv", "manifest")
-
-
-def _finite(value: float | None) -> bool:
-    return value is None or math.isfinite(value)
-
-
-def _check(holds: bool, name: str, rule: str, value: object) -> None:
-    if not holds:
-        raise UsageError(f"`{name}` must be {rule}, but is {value}.")
 
 
 @dataclass(frozen=True)
@@ -81,82 +72,16 @@ class InputOptions:
     """Loudness: as the model's settings say, to zero mean and unit variance, or as it is."""
 
     def __post_init__(self) -> None:
-        _check(
+        check(
             self.channel == "mix" or (self.channel.isascii() and self.channel.isdigit()),
             "--channel",
             "`mix` or a number",
             self.channel,
         )
-        _check(self.rate >= 1, "--rate", "at least 1", self.rate)
-        _check(self.channels >= 1, "--channels", "at least 1", self.channels)
-        _check(_finite(self.start) and (self.start or 0) >= 0, "--start", "at least 0", self.start)
-        _check(self.end is None or self.end > (self.start or 0), "--end", "after --start", self.end)
-
-
-@dataclass(frozen=True)
-class DecodingOptions:
-    """How text is searched for; None leaves the model's `generation_config.json` in force."""
-
-    strategy: Literal["greedy", "beam", "sample"] | None = None
-    """The likeliest token each time, the likeliest text among several, or a random one."""
-    beam_size: int | None = None
-    """Texts kept at each step."""
-    length_penalty: float | None = None
-    """Above 0 favours longer texts in beam search."""
-    early_stopping: bool | Literal["never"] | None = None
-    """Stop with enough finished texts (true), when a better one is unlikely (false), or impossible (`never`)."""
-    temperature: float | None = None
-    """Below 1 sharpens, above 1 flattens what `sample` draws from."""
-    top_k: int | None = None
-    """Draw from so many likeliest tokens only."""
-    top_p: float | None = None
-    """Draw from the likeliest tokens that together have this probability."""
-    min_p: float | None = None
-    """Draw from tokens with at least this share of the likeliest one's probability."""
-    typical_p: float | None = None
-    """Draw from the tokens of most typical information that together have this probability."""
-    num_return: int | None = None
-    """Texts returned for each segment; those after the first are alternatives in JSON."""
-    repetition_penalty: float | None = None
-    """Above 1 makes tokens that were said before less likely."""
-    no_repeat_ngram_size: int | None = None
-    """No so many tokens in a row may occur twice."""
-    min_new_tokens: int | None = None
-    """Shortest text in tokens."""
-    max_new_tokens: int | Literal["auto"] | None = None
-    """Longest text in tokens; `auto`: in proportion to the audio, also where the model sets a length."""
-    timestamps: bool | None = None
-    """Let the decoder say when phrases begin and end, where its vocabulary has times (Whisper)."""
-    generation_set: tuple[str, ...] = ()
-    """`key=value` for any other key of `generation_config.json`."""
-    word_times: bool = False
-    """Say when each word was said; never changes the text."""
-    max_segment: float = 30.0
-    """Longest stretch of audio decoded in one piece, in seconds; longer audio is cut in pauses."""
-    vad: Literal["auto", "none", "energy", "silero"] = "auto"
-    """How speech is told from pauses, which are left out; `auto`: as well as possible, and only in longer audio."""
-    batch_seconds: float | None = None
-    """Seconds of audio decoded at once, padding counted; None: what suits the device."""
-    batch_size: int = 64
-    """Stretches of audio decoded at once."""
-
-    def __post_init__(self) -> None:
-        if self.strategy in ("greedy", "sample") and (self.beam_size or 1) > 1:
-            raise UsageError(f"`--strategy {self.strategy}` keeps one text, but --beam-size is {self.beam_size}.")
-        for name in ("beam_size", "num_return", "max_new_tokens", "batch_size"):
-            value = getattr(self, name)
-            _check(value in (None, "auto") or value >= 1, f"--{name.replace('_', '-')}", "at least 1", value)
-        _check(_finite(self.max_segment) and self.max_segment >= 1, "--max-segment", "at least 1", self.max_segment)
-        _check(self.batch_seconds is None or self.batch_seconds > 0, "--batch-seconds", "above 0", self.batch_seconds)
-
-    def chosen(self) -> dict[str, Any]:
-        """Return what changes the text and was asked for, by name."""
-        silent = ("batch_seconds", "batch_size")
-        return {
-            item.name: getattr(self, item.name)
-            for item in fields(self)
-            if item.name not in silent and getattr(self, item.name) != item.default
-        }
+        check(self.rate >= 1, "--rate", "at least 1", self.rate)
+        check(self.channels >= 1, "--channels", "at least 1", self.channels)
+        check(finite(self.start) and (self.start or 0) >= 0, "--start", "at least 0", self.start)
+        check(self.end is None or self.end > (self.start or 0), "--end", "after --start", self.end)
 
 
 @dataclass(frozen=True)
@@ -177,7 +102,7 @@ class Shard:
         """
         found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
         shard = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
-        _check(1 <= shard.number <= shard.count, "--shard", "i/n with i from 1 to n", text)
+        check(1 <= shard.number <= shard.count, "--shard", "i/n with i from 1 to n", text)
         return shard
 
     def of(self, items: Sequence[Item]) -> Sequence[Item]:
@@ -217,9 +142,9 @@ class OutputOptions:
                 f"Standard output takes one format, but got {', '.join(self.formats)}.",
                 hint="Write files with -o DIR, or name one -f.",
             )
-        _check(self.max_chars >= 2, "--max-chars", "at least 2", self.max_chars)
-        _check(self.max_lines >= 1, "--max-lines", "at least 1", self.max_lines)
-        _check(_finite(self.max_cps) and self.max_cps > 0, "--max-cps", "above 0", self.max_cps)
+        check(self.max_chars >= 2, "--max-chars", "at least 2", self.max_chars)
+        check(self.max_lines >= 1, "--max-lines", "at least 1", self.max_lines)
+        check(finite(self.max_cps) and self.max_cps > 0, "--max-cps", "above 0", self.max_cps)
 
     @property
     def shape(self) -> CueShape:

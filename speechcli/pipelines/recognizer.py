@@ -17,6 +17,7 @@ from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError, UsageError
 from speechcli.models.encoder import SpeechEncoder
 from speechcli.models.speech_encoder_decoder import Encoded
+from speechcli.pipelines.advice import Advice
 from speechcli.pipelines.decoding import decoder_prompts, effective_options
 from speechcli.pipelines.generation import Request, write_texts
 from speechcli.pipelines.languages import Languages, hear
@@ -167,6 +168,7 @@ class AttentionRecognizer(Recognizer):
         )
         self.targets = len(self.languages.targets)
         self._timer = _timer(bundle, options)
+        self._advice = Advice(bundle, options)
 
     def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
         encoded = self._encode(clips)
@@ -181,7 +183,9 @@ class AttentionRecognizer(Recognizer):
             for row, clip in enumerate(clips)
             for target in self.languages.targets
         ]
-        texts = write_texts(self._model, encoded, requests, self._options, generator=self._generator)
+        texts = write_texts(
+            self._model, encoded, requests, self._options, generator=self._generator, advice=self._advice
+        )
         decoded = [
             self._decoded(hypotheses, spoken[request.row], request)
             for request, hypotheses in zip(requests, texts, strict=True)

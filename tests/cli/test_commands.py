@@ -9,14 +9,8 @@ from typer.testing import CliRunner
 
 from speechcli.cli import deliver as deliver_module
 from speechcli.cli.app import app, main
-from speechcli.pipelines.options import (
-    DecodingOptions,
-    InputOptions,
-    ModelOptions,
-    OutputOptions,
-    TranscribeOptions,
-    TranslateOptions,
-)
+from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.options import InputOptions, ModelOptions, OutputOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.outcome import JobReport
 
 MODEL_FLAGS = (
@@ -32,6 +26,7 @@ DECODING_FLAGS = (
     "--strategy beam --beam-size 6 --length-penalty 0.5 --early-stopping false --temperature 0.7 --top-k 8 --top-p 0.9 "
     "--min-p 0.1 --typical-p 0.8 --num-return 2 --repetition-penalty 1.1 --no-repeat-ngram-size 3 "
     "--min-new-tokens 1 --max-new-tokens 99 --generation-set min_length=2 --generation-set suppress_tokens=[4] "
+    "--lm l --lm-weight 0.2 --hotwords w --hotword-boost 3 "
     "--no-timestamps --max-segment 20 --batch-seconds 40 --batch-size 5"
 )
 DECODING = DecodingOptions(
@@ -51,6 +46,10 @@ DECODING = DecodingOptions(
     min_new_tokens=1,
     max_new_tokens=99,
     generation_set=("min_length=2", "suppress_tokens=[4]"),
+    lm="l",
+    lm_weight=0.2,
+    hotwords="w",
+    hotword_boost=3.0,
     max_segment=20.0,
     batch_seconds=40.0,
     batch_size=5,
@@ -73,9 +72,10 @@ def job(monkeypatch):
 
 
 def test_transcribe_hands_over_every_option(job):
-    flags = f"a.wav b {MODEL_FLAGS} {INPUT_FLAGS} {DECODING_FLAGS} {OUTPUT_FLAGS} --from de --word-times"
-    assert main(["transcribe", *flags.split()]) == 0
-    assert job == [(TranscribeOptions(MODEL, INPUTS, replace(DECODING, word_times=True), "de"), OUTPUTS)]
+    flags = f"a.wav b {MODEL_FLAGS} {INPUT_FLAGS} {DECODING_FLAGS} {OUTPUT_FLAGS} --from de"
+    assert main(["transcribe", *flags.split(), "--word-times", "--ctc-weight", "0.4"]) == 0
+    decoding = replace(DECODING, word_times=True, ctc_weight=0.4)
+    assert job == [(TranscribeOptions(MODEL, INPUTS, decoding, "de"), OUTPUTS)]
 
 
 def test_translate_hands_over_every_option(job):

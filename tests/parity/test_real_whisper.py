@@ -15,7 +15,8 @@ import transformers
 
 from speechcli.audio.read import read_audio
 from speechcli.checkpoints.bundle import Bundle, load
-from speechcli.pipelines.options import DecodingOptions, TranscribeOptions, TranslateOptions
+from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognizer import Clip, Recognizer
 from tests.parity.reference import quiet
 

@@ -10,7 +10,8 @@ import transformers
 
 from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines.ctc import CtcRecognizer
-from speechcli.pipelines.options import DecodingOptions, ModelOptions, TranscribeOptions, TranslateOptions
+from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.options import ModelOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognizer import Clip
 from speechcli.pipelines.speech import load_bundle
 

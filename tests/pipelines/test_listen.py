@@ -7,9 +7,10 @@ import torch
 
 from speechcli.errors import InputError
 from speechcli.pipelines import pieces
+from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.inputs import Source
 from speechcli.pipelines.listen import Listener, join
-from speechcli.pipelines.options import DecodingOptions, InputOptions, ModelOptions, TranscribeOptions
+from speechcli.pipelines.options import InputOptions, ModelOptions, TranscribeOptions
 from speechcli.pipelines.outcome import Outcome, Progress, Warned, in_order
 from speechcli.pipelines.recognizer import Decoded
 

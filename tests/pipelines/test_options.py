@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from speechcli.errors import UsageError
+from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import (
-    DecodingOptions,
     InputOptions,
     ModelOptions,
     OutputOptions,

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from speechcli.errors import ModelError, UsageError
-from speechcli.pipelines.options import DecodingOptions, InputOptions, ModelOptions, TranscribeOptions, TranslateOptions
+from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.options import InputOptions, ModelOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognizer import AttentionRecognizer, Clip
 
 from .tiny_model import RATE, make_bundle, tone

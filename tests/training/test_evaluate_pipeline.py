@@ -8,8 +8,9 @@ from tiny_speech import save_tiny_model, save_tones
 from speechcli.checkpoints.bundle import load, save
 from speechcli.errors import AllInputsFailed, UsageError
 from speechcli.pipelines.average import average
+from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.evaluate import EvaluateOptions, evaluate
-from speechcli.pipelines.options import DecodingOptions, ModelOptions
+from speechcli.pipelines.options import ModelOptions
 from speechcli.training.state import checkpoint_folder
 
 

@@ -1,0 +1,64 @@
+"""Folders of causal language models: text decoders that read no memory."""
+
+from pathlib import Path
+
+import torch
+
+from speechcli.checkpoints import folder as files
+from speechcli.checkpoints.bundle import assign, compute_tables, optional_tensors, ready
+from speechcli.checkpoints.convert import check_numbers, to_ours
+from speechcli.errors import ModelError
+from speechcli.families import TEXT_DECODERS
+from speechcli.families.composite import family_config
+from speechcli.models.decoder import TextDecoder
+from speechcli.nn.layer import TransformerLayer
+
+
+def load_language_model(
+    folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> tuple[TextDecoder, int | None]:
+    """Load a causal language model of any decoder family, such as a GPT-2.
+
+    Args:
+        folder: with config.json and weights.
+        dtype: of the weights in memory.
+        device: where the model is put.
+
+    Returns:
+        the model, in evaluation mode, and the token that it begins with, where its configuration says it
+
+    Raises:
+        ModelError: a file is missing, corrupt or not supported, or the weights do not fit.
+    """
+    values = files.read_config(folder)
+    try:
+        config = family_config(values, TEXT_DECODERS, role="language model")
+        family = TEXT_DECODERS[config.model_type]
+        theirs = files.read_weights(folder)
+        with torch.device("meta"):
+            model: TextDecoder = family.build(config)
+        tied = family.tied if getattr(config, "tie_word_embeddings", True) else None
+        # BART's language models keep a cross-attention that nobody uses; GPT-2's have none.
+        if not any(".cross_attn." in key for key in to_ours(family.keys, theirs, _shapes(model), strict=False)[0]):
+            _forget_memory(model)
+        expected = _shapes(model)
+        tensors, _ = to_ours(family.keys, theirs, expected, tied=tied)
+        check_numbers(model.state_dict(), tensors)
+    except ModelError as error:
+        raise ModelError(f"The language model {folder} cannot be loaded. {error.message}", hint=error.hint) from error
+    filled = optional_tensors(expected, tensors)
+    assign(model, {key: ready(tensor, dtype) for key, tensor in (tensors | filled).items()}, tied=tied)
+    compute_tables(model, filled)
+    _forget_memory(model)
+    begin = getattr(config, "bos_token_id", None)
+    return model.to(device).eval(), begin if isinstance(begin, int) and begin < model.vocabulary else None
+
+
+def _shapes(model: TextDecoder) -> dict[str, torch.Size]:
+    return {key: tensor.shape for key, tensor in model.state_dict().items()}
+
+
+def _forget_memory(model: TextDecoder) -> None:
+    for layer in model.layers:
+        assert isinstance(layer, TransformerLayer)
+        layer.cross_attn = layer.cross_attn_norm = None

@@ -1,0 +1,124 @@
+"""Other opinions on the text: the CTC head's, a language model's, and the user's hotwords."""
+
+from pathlib import Path
+
+from speechcli.checkpoints.bundle import Bundle
+from speechcli.checkpoints.hub import resolve_model
+from speechcli.checkpoints.language_model import load_language_model
+from speechcli.decoding.advice import Advisor, Hotwords, LanguageModel
+from speechcli.decoding.ctc_prefix import CtcPrefixScores
+from speechcli.decoding.options import GenerationOptions
+from speechcli.errors import UsageError
+from speechcli.models.decoder import TextDecoder
+from speechcli.models.speech_encoder_decoder import Encoded
+from speechcli.pipelines.options import SpeechOptions
+from speechcli.text.tokenizer import Tokenizer
+from speechcli.text.vocabulary import has_tokenizer
+
+
+class Advice:
+    """Makes the advisors of a search, as the user asks for them.
+
+    Args:
+        bundle: the model that they advise.
+        options: what was asked for.
+
+    Raises:
+        ModelError: the language model cannot be loaded.
+        UsageError: an advisor is not possible with this model.
+    """
+
+    def __init__(self, bundle: Bundle, options: SpeechOptions) -> None:
+        asked = options.decoding
+        self._bundle, self._asked = bundle, asked
+        self._blank = bundle.settings.get("ctc", {}).get("blank_id", 0)
+        if asked.ctc_weight:
+            _check_head(bundle, options)
+        self._lm: TextDecoder | None = None
+        self._begin: int | None = None
+        if asked.lm is not None:
+            self._lm, self._begin = _language_model(bundle, options, asked.lm)
+        self._hotwords = () if asked.hotwords is None else spellings(bundle.tokenizer, Path(asked.hotwords))
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest text that all can read."""
+        own = self._bundle.model.decoder.max_tokens
+        return own if self._lm is None else min(own, self._lm.max_tokens)
+
+    def on(self, encoded: Encoded, options: GenerationOptions) -> list[Advisor]:
+        """Make the advisors of one search.
+
+        Args:
+            encoded: the recordings, a row for each text.
+            options: of the search.
+        """
+        advisors: list[Advisor] = []
+        head = self._bundle.model.ctc_head
+        if self._asked.ctc_weight and head is not None:
+            logprobs = head(encoded.frames).float().log_softmax(dim=-1)[..., : self._bundle.model.decoder.vocabulary]
+            advisors.append(
+                CtcPrefixScores(
+                    logprobs,
+                    encoded.frame_lengths,
+                    weight=self._asked.ctc_weight,
+                    blank=self._blank,
+                    ends=options.eos_ids,
+                )
+            )
+        if self._lm is not None:
+            nothing = encoded.memory.new_zeros(encoded.memory.size(0), 0, self._lm.width)
+            begin = options.start_token_id if self._begin is None else self._begin
+            cache = self._lm.start(nothing)
+            advisors.append(LanguageModel(self._lm.step, cache, weight=self._asked.lm_weight, begin=begin))
+        if self._hotwords:
+            advisors.append(Hotwords(self._hotwords, boost=self._asked.hotword_boost))
+        return advisors
+
+
+def spellings(tokenizer: Tokenizer | None, path: Path) -> tuple[tuple[int, ...], ...]:
+    """Read hotwords, one a line, as tokens: at the start of a text and after a space.
+
+    Raises:
+        UsageError: the file cannot be read, or has no words.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"`--hotwords {path}` must be a text file, but: {error}.") from error
+    words = [line.strip() for line in lines if line.strip()]
+    if not words:
+        raise UsageError(f"`--hotwords {path}` must hold a word or phrase a line, but is empty.")
+    assert tokenizer is not None
+    found = [tuple(tokenizer.encode(text)) for word in words for text in (word, " " + word)]
+    return tuple(dict.fromkeys(ids for ids in found if ids))
+
+
+def _check_head(bundle: Bundle, options: SpeechOptions) -> None:
+    head, needed = bundle.model.ctc_head, bundle.model.decoder.vocabulary
+    if options.task == "translate":
+        raise UsageError("`--ctc-weight` hears what is said, which a translation is not.", hint="Leave it out.")
+    if head is None:
+        raise UsageError(f"`--ctc-weight` needs a model with a CTC head, but {bundle.name} has none.")
+    if head.out_features < needed:
+        raise UsageError(
+            f"`--ctc-weight` needs a CTC head over the decoder's {needed} tokens, but it has {head.out_features}."
+        )
+
+
+def _language_model(bundle: Bundle, options: SpeechOptions, name: str) -> tuple[TextDecoder, int | None]:
+    where = options.model
+    folder = resolve_model(name, token=where.token, cache_dir=where.cache_dir, offline=where.offline)
+    weight = next(bundle.model.parameters())
+    lm, begin = load_language_model(folder, dtype=weight.dtype, device=weight.device)
+    needed = bundle.model.decoder.vocabulary
+    if lm.vocabulary != needed:
+        raise UsageError(
+            f"`--lm {name}` must have the vocabulary of {bundle.name}, but has {lm.vocabulary} tokens, not {needed}."
+        )
+    if bundle.tokenizer is not None and has_tokenizer(folder):
+        ours, theirs = bundle.tokenizer.backend.get_vocab(), Tokenizer.load(folder).backend.get_vocab()
+        other = next((token for token, id_ in ours.items() if theirs.get(token) != id_), None)
+        if other is not None:
+            raise UsageError(f"`--lm {name}` must have the vocabulary of {bundle.name}, but differs at `{other}`.")
+    return lm, begin

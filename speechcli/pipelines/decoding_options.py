@@ -1,0 +1,97 @@
+"""How text is searched for, as users say it. Importing this costs nothing: no torch."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from speechcli.errors import UsageError
+
+
+def finite(value: float | None) -> bool:
+    """Say whether a number is finite, where it is set."""
+    return value is None or math.isfinite(value)
+
+
+def check(holds: bool, name: str, rule: str, value: object) -> None:
+    """Raise `UsageError` with a sentence unless a rule holds."""
+    if not holds:
+        raise UsageError(f"`{name}` must be {rule}, but is {value}.")
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How text is searched for; None leaves the model's `generation_config.json` in force."""
+
+    strategy: Literal["greedy", "beam", "sample"] | None = None
+    """The likeliest token each time, the likeliest text among several, or a random one."""
+    beam_size: int | None = None
+    """Texts kept at each step."""
+    length_penalty: float | None = None
+    """Above 0 favours longer texts in beam search."""
+    early_stopping: bool | Literal["never"] | None = None
+    """Stop with enough finished texts (true), when a better one is unlikely (false), or impossible (`never`)."""
+    temperature: float | None = None
+    """Below 1 sharpens, above 1 flattens what `sample` draws from."""
+    top_k: int | None = None
+    """Draw from so many likeliest tokens only."""
+    top_p: float | None = None
+    """Draw from the likeliest tokens that together have this probability."""
+    min_p: float | None = None
+    """Draw from tokens with at least this share of the likeliest one's probability."""
+    typical_p: float | None = None
+    """Draw from the tokens of most typical information that together have this probability."""
+    num_return: int | None = None
+    """Texts returned for each segment; those after the first are alternatives in JSON."""
+    repetition_penalty: float | None = None
+    """Above 1 makes tokens that were said before less likely."""
+    no_repeat_ngram_size: int | None = None
+    """No so many tokens in a row may occur twice."""
+    min_new_tokens: int | None = None
+    """Shortest text in tokens."""
+    max_new_tokens: int | Literal["auto"] | None = None
+    """Longest text in tokens; `auto`: in proportion to the audio, also where the model sets a length."""
+    timestamps: bool | None = None
+    """Let the decoder say when phrases begin and end, where its vocabulary has times (Whisper)."""
+    generation_set: tuple[str, ...] = ()
+    """`key=value` for any other key of `generation_config.json`."""
+    ctc_weight: float = 0.0
+    """Weight of the CTC head beside the decoder, from 0 to below 1."""
+    lm: str | None = None
+    """A causal language model over the decoder's vocabulary, as `--model`."""
+    lm_weight: float = 0.3
+    """Weight of the language model."""
+    hotwords: str | None = None
+    """A file with words and phrases that are likely, one a line."""
+    hotword_boost: float = 2.0
+    """Added to the score for each token of a hotword."""
+    word_times: bool = False
+    """Say when each word was said; never changes the text."""
+    max_segment: float = 30.0
+    """Longest stretch of audio decoded in one piece, in seconds; longer audio is cut in pauses."""
+    vad: Literal["auto", "none", "energy", "silero"] = "auto"
+    """How speech is told from pauses, which are left out; `auto`: as well as possible, and only in longer audio."""
+    batch_seconds: float | None = None
+    """Seconds of audio decoded at once, padding counted; None: what suits the device."""
+    batch_size: int = 64
+    """Stretches of audio decoded at once."""
+
+    def __post_init__(self) -> None:
+        if self.strategy in ("greedy", "sample") and (self.beam_size or 1) > 1:
+            raise UsageError(f"`--strategy {self.strategy}` keeps one text, but --beam-size is {self.beam_size}.")
+        for name in ("beam_size", "num_return", "max_new_tokens", "batch_size"):
+            value = getattr(self, name)
+            check(value in (None, "auto") or value >= 1, f"--{name.replace('_', '-')}", "at least 1", value)
+        check(0 <= self.ctc_weight < 1, "--ctc-weight", "at least 0 and below 1", self.ctc_weight)
+        check(math.isfinite(self.lm_weight), "--lm-weight", "a number", self.lm_weight)
+        check(math.isfinite(self.hotword_boost), "--hotword-boost", "a number", self.hotword_boost)
+        check(finite(self.max_segment) and self.max_segment >= 1, "--max-segment", "at least 1", self.max_segment)
+        check(self.batch_seconds is None or self.batch_seconds > 0, "--batch-seconds", "above 0", self.batch_seconds)
+
+    def chosen(self) -> dict[str, Any]:
+        """Return what changes the text and was asked for, by name."""
+        silent = ("batch_seconds", "batch_size")
+        return {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if item.name not in silent and getattr(self, item.name) != item.default
+        }

@@ -1,0 +1,106 @@
+"""The CTC head, a language model and hotwords change what a model writes."""
+
+import json
+
+import pytest
+import torch
+import transformers
+
+from speechcli.errors import UsageError
+from speechcli.pipelines.advice import spellings
+from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
+from speechcli.pipelines.recognizer import AttentionRecognizer, Clip
+
+from .tiny_model import make_bundle, make_tokenizer, tone
+
+CLIPS = [Clip(tone(0.5, 200.0)), Clip(tone(0.8, 900.0))]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("tokenizer"))
+
+
+def recognize(bundle, **decoding):
+    options = TranscribeOptions(language="de", decoding=DecodingOptions(strategy="beam", beam_size=4, **decoding))
+    return [result[0] for result in AttentionRecognizer(bundle, options).decode(CLIPS)]
+
+
+def write_lm(folder, vocabulary, favourite=7):
+    config = transformers.GPT2Config(
+        vocab_size=vocabulary, n_embd=8, n_layer=1, n_head=2, bos_token_id=0, n_positions=32
+    )
+    model = transformers.GPT2LMHeadModel(config)
+    with torch.no_grad():
+        model.transformer.ln_f.weight.zero_()
+        model.transformer.ln_f.bias.copy_(10 * model.transformer.wte.weight[favourite].sign())
+        model.transformer.wte.weight[favourite].copy_(model.transformer.ln_f.bias)
+    model.save_pretrained(folder)
+    return folder
+
+
+def test_a_language_model_says_what_it_likes(bundle, tmp_path):
+    lm = str(write_lm(tmp_path, bundle.tokenizer.vocabulary_size))
+    plain, advised = recognize(bundle), recognize(bundle, lm=lm, lm_weight=5.0)
+    assert recognize(bundle, lm=lm, lm_weight=0.0) == plain
+    assert all(each.tokens.count(7) > before.tokens.count(7) for each, before in zip(advised, plain, strict=True))
+
+
+def test_a_language_model_over_another_vocabulary_is_refused(bundle, tmp_path):
+    with pytest.raises(UsageError, match="25 tokens, not 24"):
+        recognize(bundle, lm=str(write_lm(tmp_path / "a", 25)))
+    folder = write_lm(tmp_path / "b", bundle.tokenizer.vocabulary_size)
+    make_tokenizer(folder, ("de_DE", "en_XX", "fr_XX"))
+    with pytest.raises(UsageError, match="differs at `es_XX`"):
+        recognize(bundle, lm=str(folder))
+
+
+def test_the_ctc_head_is_heard_as_much_as_it_weighs(bundle):
+    head = bundle.model.ctc_head
+    before = head.bias.detach().clone()
+    tag, letter = bundle.tokenizer.languages["de_DE"], 9
+    with torch.no_grad():
+        head.bias[[tag, letter]] = 30.0
+    try:
+        advised = recognize(bundle, ctc_weight=0.9)
+    finally:
+        with torch.no_grad():
+            head.bias.copy_(before)
+    assert all(set(each.tokens) <= {tag, letter, 2} and letter in each.tokens for each in advised)
+    assert recognize(bundle, ctc_weight=0.0) == recognize(bundle)
+
+
+def test_hotwords_are_written(bundle, tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("hi\n\npan\n", encoding="utf-8")
+    assert any(
+        "pan" in each.text or "hi" in each.text for each in recognize(bundle, hotwords=str(words), hotword_boost=9)
+    )
+    assert recognize(bundle, hotwords=str(words), hotword_boost=0.0) == recognize(bundle)
+
+
+def test_hotwords_are_spelled_as_at_the_start_and_inside_of_a_text(bundle, tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("\ufeffab c\n", encoding="utf-8")
+    found = spellings(bundle.tokenizer, words)
+    assert {bundle.tokenizer.decode(ids).strip() for ids in found} == {"ab c"}
+    for content in (b"", b"\xff\xfe\xff"):
+        words.write_bytes(content)
+        with pytest.raises(UsageError, match="--hotwords"):
+            spellings(bundle.tokenizer, words)
+
+
+def test_what_a_ctc_head_cannot_say_is_refused(bundle, tmp_path):
+    with pytest.raises(UsageError, match="has none"):
+        recognize(make_bundle(tmp_path, ctc=False), ctc_weight=0.3)
+    with pytest.raises(UsageError, match="a translation is not"):
+        AttentionRecognizer(bundle, TranslateOptions(targets=("es",), decoding=DecodingOptions(ctc_weight=0.3)))
+    for bad in ({"ctc_weight": 1.0}, {"lm_weight": float("nan")}, {"hotword_boost": float("inf")}):
+        with pytest.raises(UsageError, match="--"):
+            DecodingOptions(**bad)
+
+
+def test_options_of_advice_can_be_written_as_json(tmp_path):
+    chosen = TranscribeOptions(decoding=DecodingOptions(ctc_weight=0.3, hotwords="w.txt", lm="m")).chosen()
+    assert json.loads(json.dumps(chosen)) == {"task": "transcribe", "ctc_weight": 0.3, "hotwords": "w.txt", "lm": "m"}
