@@ -70,8 +70,8 @@ def _introduction(history: History, options: TrainOptions) -> str:
         for spoken, _, written in [pair.partition("->")]
     )
     return (
-        f"A speech encoder-decoder of {start['parameters'] / 1e6:,.1f} million weights, trained with speechcli from "
-        f"{base}. It learned: {heard}."
+        f"A speech encoder-decoder of {start['parameters']:,} weights, trained with speechcli from {base}. It learned: "
+        f"{heard}."
     )
 
 

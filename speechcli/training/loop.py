@@ -100,18 +100,19 @@ class Trainer:
         self.meter, self.skipped_in_row, self.failures_told = Meter(), 0, 0
         every = self.options.run
         with StopSignals() as signals, closing(iter(self.feed)) as batches:
-            while not self._ended():
+            ended = self._done() or self._tired()
+            while not ended:
                 if self._agreed(signals.received):
                     self._stop()
                 self._step(batches)
+                done = self._done()
                 if self.progress.step % every.log_every == 0:
                     self._log()
-                if self.progress.step % every.eval_every == 0:
+                if done or self.progress.step % every.eval_every == 0:
                     self._evaluate()
-                if self.progress.step % every.save_every == 0:
+                ended = done or self._tired()
+                if ended or self.progress.step % every.save_every == 0:
                     self._save()
-            self._evaluate()
-            self._save()
         score, step = self.progress.best[0] if self.progress.best else (None, None)
         return TrainReport(
             self.progress.step, self.progress.seconds, None if step is None else int(step), score, self.progress.skipped
@@ -224,10 +225,13 @@ class Trainer:
             hint=f"go on with: speechcli train --resume -o {self.folder}",
         )
 
-    def _ended(self) -> bool:
+    def _tired(self) -> bool:
+        """Whether the evaluations have not become better for too long."""
         patience = self.options.run.patience
-        done = share_done(self.options.run, self.progress, self.feed) >= 1.0
-        return self._agreed(done) or bool(patience and self.progress.since_best >= patience)
+        return patience > 0 and self.progress.since_best >= patience
+
+    def _done(self) -> bool:
+        return self._agreed(share_done(self.options.run, self.progress, self.feed) >= 1.0)
 
     def _agreed(self, flag: bool) -> bool:
         """Whether any process says so: clocks and signals differ between processes."""

@@ -192,6 +192,16 @@ def test_the_best_and_the_newest_checkpoints_stay(start_run):
     assert not (checkpoints(run.folder)[0] / "training").exists()
 
 
+def test_the_last_step_is_evaluated_before_it_is_saved(start_run):
+    run = start_run(
+        options(run__max_steps=4, run__eval_every=3, run__save_every=2),
+        validate=lambda: Evaluation({"cross_entropy": 1.0}, {}, float(run.trainer.progress.step)),
+    )
+    run.trainer.run()
+    kinds = [(type(event).__name__, event.step) for event in run.events if not isinstance(event, Stepped)]
+    assert kinds == [("Saved", 2), ("Evaluated", 3), ("Saved", 3), ("Evaluated", 4), ("Saved", 4)]
+
+
 def test_patience_ends_a_run(start_run):
     scores = iter([10.0, 9.0, 8.0, 7.0, 6.0])
     run = start_run(
@@ -199,6 +209,9 @@ def test_patience_ends_a_run(start_run):
         validate=lambda: Evaluation({}, {}, next(scores)),
     )
     assert run.trainer.run().step == 3
+    state = load_checkpoint(latest_checkpoint(run.folder))
+    again = start_run(run.trainer.options, validate=lambda: Evaluation({}, {}, next(scores)))
+    assert again.trainer.run(state).step == 3
 
 
 def test_a_full_disk_is_an_output_error_and_leaves_the_last_checkpoint(start_run):

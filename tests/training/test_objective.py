@@ -77,6 +77,25 @@ def test_given_labels_are_not_learned(batch):
     torch.testing.assert_close(total(Objective(given_labels=1), batch), total(Objective(), rest))
 
 
+def test_smoothing_leaves_out_the_labels_that_are_given(batch):
+    logits, labels = batch["logits"][:, 1:], batch["labels"][:, 1:]
+    theirs = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=0.1)
+    torch.testing.assert_close(total(Objective(label_smoothing=0.1, given_labels=1), batch), theirs)
+
+
+def test_smoothed_loss_and_ctc_are_what_a_pencil_computes():
+    logits = torch.tensor([[[2.0, 0.0, 0.0]]])
+    log_p = logits[0, 0].log_softmax(-1)
+    labels = torch.tensor([[0]])
+    smoothed = Objective(label_smoothing=0.3).losses(logits, labels, None, torch.tensor([1]), None)
+    torch.testing.assert_close(smoothed.cross_entropy.total, -(0.7 * log_p[0] + 0.3 * log_p.mean()))
+    # two frames say one token: "a a", "a blank" and "blank a" are its paths
+    frames = torch.tensor([[[1.0, 0.0], [0.5, 0.0]]])
+    blank, a = frames[0].softmax(-1).T
+    ctc = Objective(ctc_weight=1.0).losses(logits, labels, frames, torch.tensor([2]), torch.tensor([[1]])).ctc
+    torch.testing.assert_close(ctc.total, -(a[0] * a[1] + a[0] * blank[1] + blank[0] * a[1]).log())
+
+
 def test_means_of_parts_add_up_over_batches(batch):
     objective = Objective(ctc_weight=0.5, blank_id=1)
     one = detached(objective.losses(**batch))
