@@ -51,6 +51,12 @@ class Bundle:
     adapters: Mapping[str, Path] = field(default_factory=dict)
     """Files with the encoder's adapters for a language, by the model's own tags; `save` takes them along."""
 
+    def forget_misfits(self) -> None:
+        """Forget the adapters of languages where what they were fitted to is about to learn."""
+        learning = (name for name, parameter in self.model.encoder.named_parameters() if parameter.requires_grad)
+        if any(not name.startswith("adapter.") for name in learning):
+            self.adapters = {}
+
 
 def load(
     folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu", name: str | None = None

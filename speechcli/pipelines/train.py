@@ -128,6 +128,7 @@ def _trainer(
     heard = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
     frozen = (*options.model.freeze, *(["ctc_head"] if bundle.model.ctc_head and not collate.ctc else []))
     freeze(bundle.model, frozen, learn=options.model.learn)
+    bundle.forget_misfits()
     return Trainer(
         model=bundle.model,
         feed=make_feed(read, collate, options, Share(accelerator.process_index, accelerator.num_processes)),

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -61,6 +62,15 @@ def test_transformers_opens_the_model_of_a_run(places, tmp_path):
     result = train(options(places), tmp_path / "run", report=lambda event: None)
     _, told = transformers.SpeechEncoderDecoderModel.from_pretrained(result.last, output_loading_info=True)
     assert not told["missing_keys"] and not told["unexpected_keys"]
+
+
+@pytest.mark.parametrize(("frozen", "kept"), [(["encoder"], True), (["decoder"], False)])
+def test_adapters_of_languages_stay_only_where_the_encoder_does(places, tmp_path, frozen, kept):
+    model = shutil.copytree(places[0], tmp_path / "model")
+    (model / "adapter.fra.safetensors").write_bytes(b"fitted to this encoder")
+    chosen = options((model, places[1]), model__freeze=frozen, run__max_steps=2)
+    result = train(chosen, tmp_path / "run", report=lambda event: None)
+    assert (result.last / "adapter.fra.safetensors").exists() == kept
 
 
 def test_a_stopped_run_resumes_to_the_same_weights(places, tmp_path):
