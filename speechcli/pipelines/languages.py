@@ -1,6 +1,7 @@
 """The language that is spoken, and the one that is written."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,6 +74,22 @@ class Languages:
         if not names and prompts.asks:
             return prompts.into
         return tuple(translation_tag(name, prompts.into) for name in names) or (None,)
+
+
+def usual_language(generation: Mapping[str, Any], prompts: Prompts) -> str | None:
+    """Find the tag of the language that a model was made for, where its generation_config.json says so.
+
+    The key is `language`, in older files `forced_decoder_ids`.
+
+    Returns:
+        None where the model is to find out, or is not told.
+    """
+    if not prompts.asks:
+        return None
+    name, forced = generation.get("language"), generation.get("forced_decoder_ids") or ()
+    if isinstance(name, str):
+        return resolve_language(name.strip("<|>"), prompts.tags)
+    return next((tag for tag, number in prompts.tags.items() if [1, number] in list(forced)), None)
 
 
 def hear(model: SpeechEncoderDecoder, encoded: Encoded, prompts: Prompts) -> list[str | None]:

@@ -20,7 +20,7 @@ from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.advice import Advice
 from speechcli.pipelines.decoding import decoder_prompts, effective_options
 from speechcli.pipelines.generation import Request, write_texts
-from speechcli.pipelines.languages import Languages, hear
+from speechcli.pipelines.languages import Languages, hear, usual_language
 from speechcli.pipelines.options import SpeechOptions
 from speechcli.pipelines.phrases import Phrase, cut_at_times
 from speechcli.pipelines.words import WordTimer, mean
@@ -157,6 +157,7 @@ class AttentionRecognizer(Recognizer):
         self._generator = torch.Generator(self.device).manual_seed(options.model.seed)
         self._task: Task = options.task
         self._prompts = decoder_prompts(self._tokenizer, self._options)
+        self._usual = usual_language(self._options.extra, self._prompts)
         if bundle.adapters and options.language is not None:
             set_language(bundle, options.language)
         self.languages = Languages(
@@ -172,7 +173,9 @@ class AttentionRecognizer(Recognizer):
 
     def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
         encoded = self._encode(clips)
-        heard = hear(self._model, encoded, self._prompts) if self.languages.identifies else [None] * len(clips)
+        heard = [self._usual] * len(clips)
+        if self.languages.identifies and self._usual is None:
+            heard = hear(self._model, encoded, self._prompts)
         spoken = [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, heard, strict=True)]
         requests = [
             Request(

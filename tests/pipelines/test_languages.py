@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from speechcli.errors import UsageError
-from speechcli.pipelines.languages import Languages, identify
+from speechcli.pipelines.languages import Languages, identify, usual_language
 from speechcli.text.prompts import Prompts, ToldPrompts
 
 IDS = {"de_DE": 10, "en_XX": 11, "es_XX": 12}
@@ -91,3 +91,18 @@ def test_a_model_that_only_writes_english_does_not_translate():
     assert told("transcribe", spoken="English", prompts=ENGLISH_ONLY).spoken == "en"
     with pytest.raises(UsageError, match="only writes what is spoken, in English"):
         told("translate", prompts=ENGLISH_ONLY)
+
+
+@pytest.mark.parametrize(
+    ("generation", "expected"),
+    [
+        ({"language": "german"}, "de"),
+        ({"language": "<|de|>", "forced_decoder_ids": [[1, 52]]}, "de"),
+        ({"language": None, "forced_decoder_ids": [[1, 53], [2, 61]]}, "de"),
+        ({"forced_decoder_ids": [[1, None], [2, 61]]}, None),
+        ({}, None),
+    ],
+)
+def test_a_fine_tuned_model_may_name_the_language_that_it_hears(generation, expected):
+    assert usual_language(generation, TOLD) == expected
+    assert usual_language(generation, ENGLISH_ONLY) is None
