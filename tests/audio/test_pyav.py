@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from speechcli.errors import InputError
 av = pytest.importorskip("av")
 
 RATE = 16_000
+BLACK = np.zeros((32, 32, 3), dtype=np.uint8)
 
 
 def webm(path: Path, seconds: float = 1.0) -> Path:
@@ -44,6 +46,52 @@ def test_a_container_that_soundfile_does_not_know_is_read(tmp_path: Path) -> Non
         assert np.sqrt(np.mean(audio.samples**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
         assert not audio.truncated
     assert audio_seconds(path) == pytest.approx(1.0, abs=0.05)
+
+
+def film(container: Any) -> Any:
+    stream = container.add_stream("mpeg4", rate=5)
+    stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate", "layout"),
+    [
+        ("a.m4a", "aac", 44_100, "stereo"),
+        ("a.mp4", "aac", 48_000, "mono"),
+        ("a.mkv", "ac3", 48_000, "stereo"),
+        ("a.mov", "pcm_s16le", 16_000, "mono"),
+        ("a.wma", "wmav2", 44_100, "stereo"),
+        ("a.aac", "aac", 16_000, "mono"),
+    ],
+)
+def test_sound_of_films_and_telephones_is_read(tmp_path: Path, name: str, codec: str, rate: int, layout: str) -> None:
+    path = tmp_path / name
+    samples = (0.5 * np.sin(2 * np.pi * 440 * np.arange(rate * 2) / rate)).astype(np.float32)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, layout=layout, bit_rate=96_000)
+        pictures = film(container) if name in ("a.mp4", "a.mkv", "a.mov") else None
+        frame = av.AudioFrame.from_ndarray(np.stack([samples] * stream.channels), format="fltp", layout=layout)
+        frame.sample_rate = rate
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        for picture in [] if pictures is None else [av.VideoFrame.from_ndarray(BLACK)] * 10 + [None]:
+            container.mux(pictures.encode(picture))
+    audio = read_audio(path, sample_rate=RATE)
+    assert audio.seconds == pytest.approx(2.0, abs=0.15) and not audio.truncated
+    middle = audio.samples[RATE // 2 : RATE + RATE // 2]
+    assert np.argmax(np.abs(np.fft.rfft(middle))) == pytest.approx(440, abs=2)
+    assert np.sqrt(np.mean(middle**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
+    assert read_audio(path, sample_rate=RATE, start=1.0).seconds == pytest.approx(audio.seconds - 1.0, abs=0.01)
+
+
+def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = film(container)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(BLACK)))
+        container.mux(stream.encode(None))
+    with pytest.raises(InputError, match="has no audio stream"):
+        read_audio(tmp_path / "a.mp4", sample_rate=RATE)
 
 
 def test_a_cut_container_says_so(tmp_path: Path) -> None:
