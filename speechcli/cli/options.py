@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
+from speechcli.audio.raw import RAW_ENCODINGS
 from speechcli.pipelines.options import FORMATS, Shard
 
 _MODEL, _INPUT, _DECODING, _OUTPUT = "Model", "Input", "Decoding", "Output"
@@ -101,7 +102,13 @@ Manifest = Annotated[
     Path | None, _on(_INPUT, "--manifest", help="Also take the recordings of a manifest.", metavar="FILE")
 ]
 Raw = Annotated[
-    Literal["s16le"] | None, _on(_INPUT, "--raw", help="The input is headerless PCM with this sample format.")
+    str | None,
+    _on(
+        _INPUT,
+        "--raw",
+        help=f"The input is headerless PCM with this sample format: {', '.join(RAW_ENCODINGS)}.",
+        metavar="FORMAT",
+    ),
 ]
 Rate = Annotated[int, _on(_INPUT, "--rate", help="Sample rate of --raw in Hz.", metavar="HERTZ", min=1)]
 Channels = Annotated[int, _on(_INPUT, "--channels", help="Channels of --raw.", metavar="N", min=1)]

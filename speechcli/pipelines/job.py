@@ -10,7 +10,7 @@ from speechcli.pipelines.inputs import Inputs, Source, find_inputs
 from speechcli.pipelines.journal import FailureList, Journal, journal_path
 from speechcli.pipelines.lock import locked
 from speechcli.pipelines.options import ModelOptions, OutputOptions, SpeechOptions
-from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Report, in_order, silent
+from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Report, Warned, in_order, silent
 from speechcli.pipelines.outputs import Output, make_folder, plan_outputs, refuse_overwriting, write_atomically
 from speechcli.pipelines.stream import Sink, Stream
 from speechcli.training.signals import StopSignals
@@ -94,7 +94,11 @@ def _to_folder(
     part = outputs.shard.of(list(zip(inputs.sources, plan, strict=True)))
     missing = outputs.shard.of(inputs.failures)
     make_folder(folder)
-    with locked(journal_path(folder, outputs.shard)), StopSignals() as signals:
+
+    def tell() -> None:
+        report(Warned("Stopping after this batch; a second signal stops at once."))
+
+    with locked(journal_path(folder, outputs.shard)), StopSignals(tell) as signals:
         return _FolderJob(options, outputs, folder, report).run(part, missing, open_model, lambda: signals.received)
 
 

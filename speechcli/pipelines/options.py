@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
+from speechcli.audio.raw import RawFormat
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions, check, finite
 from speechcli.subtitles import DEFAULT_SHAPE, CueShape
@@ -54,8 +55,8 @@ class InputOptions:
     """Files, folders, globs, `@list.txt`, `-`."""
     manifest: Path | None = None
     """A manifest whose recordings are taken too."""
-    raw: Literal["s16le"] | None = None
-    """Sample format of headerless PCM on standard input or in files."""
+    raw: str | None = None
+    """Sample format of headerless PCM on standard input or in files, as FFmpeg calls it."""
     rate: int = 16_000
     """Sample rate of headerless PCM in Hz."""
     channels: int = 1
@@ -78,8 +79,8 @@ class InputOptions:
             "`mix` or a number",
             self.channel,
         )
-        check(self.rate >= 1, "--rate", "at least 1", self.rate)
-        check(self.channels >= 1, "--channels", "at least 1", self.channels)
+        if self.raw is not None:
+            RawFormat(self.raw, self.rate, self.channels)  # checks them
         check(finite(self.start) and (self.start or 0) >= 0, "--start", "at least 0", self.start)
         check(self.end is None or self.end > (self.start or 0), "--end", "after --start", self.end)
 

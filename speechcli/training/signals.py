@@ -1,16 +1,23 @@
 """SIGINT and SIGTERM as a flag: the step is finished and saved before the process ends."""
 
+import contextlib
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
 
 class StopSignals:
-    """Note the first SIGINT or SIGTERM while the with-statement lasts; a second one acts as it did before."""
+    """Note the first SIGINT or SIGTERM while the with-statement lasts; a second one acts as it did before.
 
-    def __init__(self) -> None:
+    Args:
+        tell: called when the first one comes.
+    """
+
+    def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
         self.received = False
+        self._tell = tell
         self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignals":
@@ -27,6 +34,8 @@ class StopSignals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = True
         self._restore()
+        with contextlib.suppress(RuntimeError):  # it came while something else was being told
+            self._tell()
 
     def _restore(self) -> None:
         for number, handler in self._handlers.items():

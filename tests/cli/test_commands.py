@@ -10,7 +10,14 @@ from typer.testing import CliRunner
 from speechcli.cli import deliver as deliver_module
 from speechcli.cli.app import app, main
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.options import InputOptions, ModelOptions, OutputOptions, TranscribeOptions, TranslateOptions
+from speechcli.pipelines.options import (
+    InputOptions,
+    ModelOptions,
+    OutputOptions,
+    Shard,
+    TranscribeOptions,
+    TranslateOptions,
+)
 from speechcli.pipelines.outcome import JobReport
 
 MODEL_FLAGS = (
@@ -27,7 +34,7 @@ DECODING_FLAGS = (
     "--min-p 0.1 --typical-p 0.8 --num-return 2 --repetition-penalty 1.1 --no-repeat-ngram-size 3 "
     "--min-new-tokens 1 --max-new-tokens 99 --generation-set min_length=2 --generation-set suppress_tokens=[4] "
     "--lm l --lm-weight 0.2 --hotwords w --hotword-boost 3 "
-    "--no-timestamps --max-segment 20 --batch-seconds 40 --batch-size 5"
+    "--no-timestamps --max-segment 20 --vad energy --batch-seconds 40 --batch-size 5"
 )
 DECODING = DecodingOptions(
     timestamps=False,
@@ -51,11 +58,15 @@ DECODING = DecodingOptions(
     hotwords="w",
     hotword_boost=3.0,
     max_segment=20.0,
+    vad="energy",
     batch_seconds=40.0,
     batch_size=5,
 )
-OUTPUT_FLAGS = "-o out -f json -f srt -f json --overwrite --no-resume --progress none -q"
-OUTPUTS = OutputOptions(Path("out"), ("json", "srt"), True, False)
+OUTPUT_FLAGS = (
+    "-o out -f json -f srt -f json --overwrite --no-resume --shard 2/3 --max-chars 30 --max-lines 3 --max-cps 15 "
+    "--progress none -q"
+)
+OUTPUTS = OutputOptions(Path("out"), ("json", "srt"), True, False, Shard(2, 3), 30, 3, 15.0)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from speechcli.pipelines.job import run_job
 from speechcli.pipelines.journal import journal_path
 from speechcli.pipelines.lock import locked
 from speechcli.pipelines.options import InputOptions, OutputOptions, Shard, TranscribeOptions, TranslateOptions
-from speechcli.pipelines.outcome import Failure, JobReport, Outcome
+from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Warned
 from speechcli.transcript import Segment, Transcript
 
 
@@ -158,7 +158,9 @@ def test_second_run_after_an_interruption_does_the_rest(work, ears, tmp_path):
 
 def test_a_signal_lets_the_batch_finish_and_leaves_the_rest_to_another_run(work, ears):
     ears.signal_at = "two"
-    report, _ = work("in", out="out")
+    events = []
+    report, _ = work("in", out="out", events=events)
+    assert events == [Warned("Stopping after this batch; a second signal stops at once.")]
     assert (report.done, report.left, ears.heard) == (2, 1, ["in/c.wav", "in/b/b.wav"])
     with pytest.raises(Stopped, match="before 1 of its inputs") as caught:
         report.check()

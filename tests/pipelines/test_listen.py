@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from speechcli.audio.url import Url
 from speechcli.errors import InputError
 from speechcli.pipelines import pieces
 from speechcli.pipelines.decoding_options import DecodingOptions
@@ -237,3 +238,10 @@ def test_options_reach_the_reader(monkeypatch):
     }
     pieces.open_source(Source(Path("x"), "x", PurePath("x"), None, 5.0, 6.0), options, 16_000)
     assert (asked["start"], asked["end"]) == (5.0, 6.0)
+
+
+def test_a_web_address_is_not_asked_offline():
+    source = Source(Url("https://example.org/a.wav"), "https://example.org/a.wav", PurePath("a.wav"))
+    options = TranscribeOptions(model=ModelOptions(offline=True))
+    (outcome,) = Listener(Ears(), options).listen([source])
+    assert outcome.failure.message == "https://example.org/a.wav is on the web, but --offline forbids to ask there."

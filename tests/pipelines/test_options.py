@@ -26,7 +26,13 @@ from speechcli.pipelines.options import (
         (lambda: DecodingOptions(batch_seconds=0.0), "--batch-seconds"),
         (lambda: DecodingOptions(max_segment=float("inf")), "--max-segment"),
         (lambda: DecodingOptions(beam_size=0), "--beam-size"),
+        (lambda: InputOptions(raw="s17le"), "raw encoding must be one of"),
+        (lambda: InputOptions(raw="f32be", rate=100), "rate of raw audio"),
+        (lambda: InputOptions(raw="f32be", channels=0), "Raw audio must have"),
         (lambda: OutputOptions(formats=("txt", "json")), "one format"),
+        (lambda: OutputOptions(max_chars=1), "--max-chars"),
+        (lambda: OutputOptions(max_lines=0), "--max-lines"),
+        (lambda: OutputOptions(max_cps=float("nan")), "--max-cps"),
         (lambda: TranslateOptions(targets=("es", "es")), "once"),
     ],
 )
