@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from speechcli.errors import OutputError
+from speechcli.errors import InputError, OutputError
 from speechcli.pipelines.model_card import CARD, model_card
 from speechcli.pipelines.run_history import read_history
 from speechcli.training.events import Evaluated, Event, Report, Saved, event_to_dict
@@ -55,7 +55,14 @@ class RunLog:
 
     def _publish(self, checkpoint: Path) -> None:
         step = checkpoint_step(checkpoint)
-        card = model_card(self._folder.resolve().name, read_history(self._folder), self._options, step)
-        publish(checkpoint, self._folder / "last", {CARD: card})
+        card = self._card(step)
+        publish(checkpoint, self._folder / "last", card)
         if step == self._best_step:
-            publish(checkpoint, self._folder / "best", {CARD: card})
+            publish(checkpoint, self._folder / "best", card)
+
+    def _card(self, step: int) -> dict[str, str]:
+        try:
+            history = read_history(self._folder)
+        except InputError:  # somebody deleted the log of a run that goes on; its model is worth more than its card
+            return {}
+        return {CARD: model_card(self._folder.resolve().name, history, self._options, step)}

@@ -171,6 +171,13 @@ def test_a_log_that_goes_on_knows_the_best_step(tmp_path):
     assert events == ["started", "evaluated", "saved"]
 
 
+def test_a_run_whose_log_was_deleted_is_still_published(tmp_path):
+    state = TrainState({}, {"state": {}, "param_groups": []}, None)
+    save_checkpoint(checkpoint_folder(tmp_path, 1), lambda target: (target / "model").write_text("x"), state)
+    RunLog(tmp_path, options(), lambda event: None, best_step=1).catch_up()
+    assert [path.name for path in (tmp_path / "best").iterdir()] == ["model"]
+
+
 def begun(folder, **explicit):
     folder.mkdir(exist_ok=True)
     merged = merge_options(explicit={key.replace("__", "."): value for key, value in explicit.items()})
