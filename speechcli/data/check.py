@@ -19,7 +19,7 @@ ERRORS: dict[str, str] = {
     "unreadable-audio": "the recording cannot be decoded, or ends early",
     "silent-audio": "the recording holds no sound",
     "duplicate-row": "an earlier row says the same",
-    "duplicate-audio": "an earlier row has the same sound, with a text in the same language",
+    "duplicate-audio": "an earlier row has the same sound, with the same text or language",
     "duration-mismatch": "the manifest says another length than the recording has",
     "text-length": "far more or far less text a second than usual in this language",
     "leak-audio": "the recording is in the other split too",
@@ -187,8 +187,10 @@ def _duplicates(pairs: Pairs, heard: Mapping[Place, Heard]) -> Iterator[Finding]
         if identity is None or (sound is not None and sound.silent):
             continue
         other_path, other = first.setdefault(identity, (path, utterance))
-        languages = {target.language for target in other.targets}
-        if other is not utterance and any(target.language in languages for target in utterance.targets):
+        said = {target.language for target in other.targets} | {target.text for target in other.targets}
+        if other is not utterance and any(
+            target.language in said or target.text in said for target in utterance.targets
+        ):
             message = f"`{other.id}` ({other_path} {other.where}) has the same sound."
             yield _finding("duplicate-audio", path, utterance, message)
 
@@ -231,7 +233,9 @@ def find_leaks(pairs: Pairs, others: Sequence[Utterance], heard: Mapping[Place, 
         others: utterances of the other split.
         heard: what listening to all of them gave; without it recordings are compared by their file.
     """
-    sounds = {_identity(utterance, heard): utterance for utterance in others} if others else {}
+    if not others:
+        return
+    sounds = {_identity(utterance, heard): utterance for utterance in others}
     speakers = {utterance.speaker for utterance in others} - {None}
     texts = {_plain(target.text) for utterance in others for target in utterance.targets}
     shared: Counter[tuple[Path, str]] = Counter()

@@ -149,6 +149,8 @@ def test_one_recording_with_texts_in_two_languages_is_no_duplicate(
     other = {**train[0], "id": "again", "src_text": "", "text_en": "x" * 12}
     train[0]["text_en"] = ""
     assert checked(tmp_path, [*train, other], test).counts() == {}
+    other |= {"src_lang": "", "text_en": train[0]["src_text"]}
+    assert checked(tmp_path, [*train, other], test).counts() == {"duplicate-audio": 1}
 
 
 def test_without_listening_only_files_are_compared(tmp_path: Path, splits: tuple[list[Row], list[Row]]) -> None:

@@ -116,6 +116,13 @@ def test_common_voice_finds_its_clips_and_their_durations(tmp_path: Path) -> Non
     assert second.seconds == pytest.approx(1.0, abs=0.2)
 
 
+def test_the_folder_of_common_voice_must_be_narrowed_to_a_table(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    write(tmp_path / "train.tsv", "path\tsentence")
+    with pytest.raises(InputError, match="must be one table of 1, but is their folder"):
+        read_manifest(tmp_path)
+
+
 def test_covost_says_its_languages_in_the_name_of_its_file(tmp_path: Path) -> None:
     sound(tmp_path / "clips" / "cv_1.wav")
     row = "cv_1.wav\tJa.\tYes.\tc1"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from speechcli.data.columns import Row, Table
 from speechcli.data.readers.tables import read_lines, read_table
+from speechcli.errors import InputError
 
 CLIPS = "clips"
 DURATIONS = "clip_durations.tsv"
@@ -13,7 +14,9 @@ COVOST = re.compile(r"covost_v2\.([A-Za-z-]+)_([A-Za-z-]+)\.\w+\.tsv")
 
 
 def is_common_voice(path: Path) -> bool:
-    """Whether a file is a table of Common Voice or CoVoST 2, such as ``train.tsv``."""
+    """Whether a path is a table of Common Voice or CoVoST 2, such as ``train.tsv``, or the folder of such."""
+    if path.is_dir():
+        return (path / CLIPS).is_dir() and any(path.glob("*.tsv"))
     return path.suffix == ".tsv" and (path.parent / CLIPS).is_dir() and path.is_file()
 
 
@@ -21,8 +24,13 @@ def read_common_voice(path: Path) -> Table:
     """Read a split; CoVoST 2 says its two languages in the name of the file.
 
     Raises:
-        InputError: if the table cannot be read.
+        InputError: if the table cannot be read, or is the folder of several.
     """
+    if path.is_dir():
+        tables = sorted(path.glob("*.tsv"))
+        raise InputError(
+            f"`{path}` must be one table of {len(tables)}, but is their folder.", hint=f"such as {tables[0]}"
+        )
     table = read_table(path)
     languages = COVOST.fullmatch(path.name)
     said = {} if languages is None else {"src_lang": languages[1], "tgt_lang": languages[2]}
