@@ -108,7 +108,7 @@ def check_numbers(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor])
 
 def _has_nan(tensor: Tensor) -> bool:
     # One sum is much faster than a look at each number, and NaN goes through it.
-    return bool(tensor.sum(dtype=torch.float32).isnan()) and bool(tensor.isnan().any())
+    return bool(tensor.sum().isnan()) and bool(tensor.isnan().any())
 
 
 def to_theirs(

@@ -47,7 +47,8 @@ class FamilyConfig:
 
     @classmethod
     def _check(cls, key: str, value: Any, kind: Any) -> None:
-        fits = _fits(value, kind)
+        several = key.endswith("_token_id") and isinstance(value, tuple)  # any of which may end a text
+        fits = all(_fits(item, kind) for item in value) if several else _fits(value, kind)
         if fits and type(value) is int and not key.endswith("_id"):
             fits = 0 <= value <= (MAX_LAYERS if "layers" in key else value)
         if not fits:

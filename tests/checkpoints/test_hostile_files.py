@@ -100,6 +100,11 @@ def test_a_damaged_file_beside_the_weights_is_named(folder: Path, name: str, con
     refused(folder, name)
 
 
+def test_a_decoder_may_name_several_tokens_that_end_a_text(folder: Path) -> None:
+    change_json(folder / "config.json", lambda config: config["decoder"].update(eos_token_id=[2, 3]))
+    assert load(folder).config.decoder.to_dict()["eos_token_id"] == [2, 3]
+
+
 def test_weights_that_are_not_numbers_are_refused(folder: Path) -> None:
     change_weights(folder, lambda tensors: [tensor.fill_(torch.nan) for tensor in tensors.values()])
     refused(folder, "must be numbers, but .* tensors hold NaN")
