@@ -10,8 +10,9 @@ import transformers
 from torch import Tensor
 
 from speechcli.checkpoints.bundle import assign
-from speechcli.checkpoints.convert import to_ours
+from speechcli.checkpoints.convert import to_ours, to_theirs
 from speechcli.families import TEXT_DECODERS
+from speechcli.families.family import Copy, Rule
 from speechcli.models.decoder import TextDecoder
 from speechcli.nn.feedforward import ACTIVATIONS
 
@@ -165,10 +166,13 @@ def tied_names(config: Any) -> tuple[str, str] | None:
 
 
 def renamed(config: Any, decoder: TextDecoder, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    family, tied = TEXT_DECODERS[config.model_type], tied_names(config)
-    rules = (*(family.untied if tied is None else ()), *family.keys)
     expected = {key: tensor.shape for key, tensor in decoder.state_dict().items()}
-    return to_ours(rules, tensors, expected, tied=tied)[0]
+    return to_ours(rules(config), tensors, expected, tied=tied_names(config))[0]
+
+
+def rules(config: Any) -> tuple[Rule, ...]:
+    family = TEXT_DECODERS[config.model_type]
+    return (*(family.untied if tied_names(config) is None else ()), *family.keys)
 
 
 @pytest.mark.parametrize("seed", range(DRAWS))
@@ -185,6 +189,18 @@ def test_logits_are_theirs_whatever_the_configuration(kind: str, seed: int) -> N
         close(ours(ids, memory, given), expected)
     cache = ours.start(memory, mask)
     close(torch.stack([ours.step(ids[:, at : at + 1], cache) for at in range(6)], dim=1), expected)
+
+
+@pytest.mark.parametrize("seed", range(DRAWS))
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_tensor_goes_back_under_its_name(kind: str, seed: int) -> None:
+    theirs, ours = twins(kind, seed)
+    config = TEXT_DECODERS[kind].config.from_dict(theirs.config.to_dict())
+    written, state = to_theirs(rules(config), ours.state_dict(), tied=tied_names(config)), theirs.state_dict()
+    assert all(torch.equal(tensor, state[key]) for key, tensor in written.items())
+    twice = {key for rule in rules(config) if isinstance(rule, Copy) for key in rule.copies(ours.state_dict())}
+    shared = {state[key].data_ptr() for key in written}
+    assert {key for key in state if key not in written and state[key].data_ptr() not in shared} <= twice
 
 
 @pytest.mark.parametrize("kind", KINDS)
