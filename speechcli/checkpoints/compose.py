@@ -14,7 +14,7 @@ from speechcli.audio.extractor import Extractor
 from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.bundle import Bundle, assign, default_features, read_features, table_of, untie_if_different
-from speechcli.checkpoints.convert import check_numbers, modern_name, to_ours, to_theirs
+from speechcli.checkpoints.convert import check_numbers, modern_name, their_name, to_ours, to_theirs
 from speechcli.checkpoints.language_adapters import find_adapters
 from speechcli.checkpoints.special_ids import SpecialIds, find_ids, generation_defaults
 from speechcli.errors import ModelError
@@ -241,8 +241,9 @@ def _warm(
     if twins is not None and config.tied is None:
         ready[twins[0]] = ready[twins[0]].clone()
     assign(model, ready, tied=config.tied)
-    theirs = {key: _ours_in(config, key, tensor, expected) for key, tensor in _theirs(config, state).items()}
-    random = tuple(key for key, ours in theirs.items() if ours & fresh)
+    rules = config.keys
+    theirs, unknown = to_theirs(rules, state, tied=config.tied), {their_name(rules, name) for name in fresh}
+    random = tuple(key for key in theirs if key in unknown)
     warm = Counter(key.partition(".")[0] for key in theirs if key not in random)
     return FreshParameters(
         from_encoder=warm["encoder"],
@@ -251,16 +252,6 @@ def _warm(
         left_in_encoder=tuple(sources[key].name for key in left if key.startswith("encoder.")),
         left_in_decoder=tuple(sources[key].name for key in left if key.startswith("decoder.")),
     )
-
-
-def _theirs(config: SpeechEncoderDecoderConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return to_theirs(config.keys, tensors, tied=config.tied)
-
-
-def _ours_in(
-    config: SpeechEncoderDecoderConfig, key: str, tensor: Tensor, expected: Mapping[str, torch.Size]
-) -> set[str]:
-    return set(to_ours(config.keys, {key: tensor}, expected, strict=False)[0])
 
 
 def _refuse_gaps(config: SpeechEncoderDecoderConfig, state: Mapping[str, Tensor], fresh: set[str]) -> None:

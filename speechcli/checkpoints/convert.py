@@ -71,9 +71,9 @@ def to_ours(
         for name, twin in (tied, tied[::-1]):
             if name not in ours and twin in ours:
                 ours[name] = ours[twin]
-    missing = [_writer(rules, name)[1] for name in expected if name not in ours and not _optional(rules, name)]
     problems = _listed("misshapen", misshapen)
     if strict:
+        missing = [their_name(rules, name) for name in expected if name not in ours and not _optional(rules, name)]
         problems += _listed("missing", list(dict.fromkeys(missing))) + _listed("unexpected", unexpected)
     if problems:
         raise ModelError("The weights do not fit the configuration: " + "; ".join(problems) + ".")
@@ -132,14 +132,16 @@ def to_theirs(
     return theirs
 
 
+def their_name(rules: Sequence[Rule], name: str) -> str:
+    """The key that one of our tensors has in a checkpoint, alone or with others of ours."""
+    return _writer(rules, name)[1]
+
+
 def unread(rules: Sequence[Rule], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Find tensors of a checkpoint that nothing reads, because another has their place, but transformers expects."""
-    found = {key: loaded for key, tensor in tensors.items() if (loaded := _load(rules, key, tensor)) is not None}
-    return {
-        key: tensors[key]
-        for key, (rule, parts) in found.items()
-        if isinstance(rule, Copy) and rule.written and all(_writer(rules, name)[1] in tensors for name in parts)
-    }
+    copies = [rule for rule in rules if isinstance(rule, Copy) and rule.written]
+    found = [(key, rule.load(key, tensor)) for key, tensor in tensors.items() for rule in copies]
+    return {key: tensors[key] for key, parts in found if parts and all(their_name(rules, n) in tensors for n in parts)}
 
 
 def _load(rules: Sequence[Rule], key: str, tensor: Tensor) -> tuple[Rule, dict[str, Tensor]] | None:
