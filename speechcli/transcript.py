@@ -71,13 +71,15 @@ class Segment:
     """Mean log-probability of the tokens."""
     compression_ratio: float = 0.0
     """How much zlib shrinks the text; above 2.4 it likely repeats itself."""
+    suspect: bool = False
+    """Whether the text repeats itself more than speech does, and is likely invented."""
     words: tuple[Word, ...] | None = None
     """The words, where the model can time them."""
     alternatives: tuple[Alternative, ...] = ()
     """Further texts, best first."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the segment as JSON has it; `words` and `alternatives` only where there are any."""
+        """Return the segment as JSON has it; `suspect`, `words` and `alternatives` only where there are any."""
         values: dict[str, Any] = {
             "id": self.id,
             "start": _seconds(self.start),
@@ -87,6 +89,8 @@ class Segment:
             "avg_logprob": _number(self.avg_logprob),
             "compression_ratio": _number(self.compression_ratio),
         }
+        if self.suspect:
+            values["suspect"] = True
         if self.words is not None:
             values["words"] = [word.to_dict() for word in self.words]
         if self.alternatives:

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 from speechcli.transcript import Alternative, Segment, Transcript, Word
 
@@ -46,3 +47,8 @@ def test_infinite_log_probability_becomes_null():
     value = Segment(0, 0.0, 1.0, "", avg_logprob=-math.inf).to_dict()
     assert value["avg_logprob"] is None
     json.dumps(value, allow_nan=False)
+
+
+def test_a_suspect_text_says_so_and_others_say_nothing():
+    assert replace(SEGMENT, suspect=True).to_dict()["suspect"] is True
+    assert "suspect" not in SEGMENT.to_dict()

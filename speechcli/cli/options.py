@@ -213,6 +213,14 @@ HotwordsFile = Annotated[
 HotwordBoost = Annotated[
     float, _on(_DECODING, "--hotword-boost", help="Bonus for each token of a hotword.", metavar="X")
 ]
+RetryRepeats = Annotated[
+    bool,
+    _on(
+        _DECODING,
+        "--retry-repeats/--no-retry-repeats",
+        help="Search a text again that repeats itself, with more beams.",
+    ),
+]
 WordTimes = Annotated[bool, _on(_DECODING, "--word-times/--no-word-times", help="Say in JSON when each word was said.")]
 MaxSegment = Annotated[
     float,

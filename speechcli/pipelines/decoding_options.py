@@ -64,6 +64,8 @@ class DecodingOptions:
     """A file with words and phrases that are likely, one a line."""
     hotword_boost: float = 2.0
     """Added to the score for each token of a hotword."""
+    retry_repeats: bool = False
+    """Search again, with more beams, where a text repeats itself."""
     word_times: bool = False
     """Say when each word was said; never changes the text."""
     max_segment: float = 30.0

@@ -197,6 +197,7 @@ class Listener:
                 tokens=phrase.tokens,
                 avg_logprob=each.avg_logprob,
                 compression_ratio=each.compression_ratio,
+                suspect=each.suspect,
                 words=phrase.words and tuple(word.later(begin) for word in phrase.words),
                 alternatives=each.alternatives,
             )

@@ -1,9 +1,9 @@
 """Clips of audio to texts: features, encoder, language, search. Holds the model, knows no files."""
 
 import math
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +18,12 @@ from speechcli.errors import ModelError, UsageError
 from speechcli.models.encoder import SpeechEncoder
 from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.advice import Advice
-from speechcli.pipelines.decoding import decoder_prompts, effective_options
+from speechcli.pipelines.decoding import DEFAULT_BEAMS, decoder_prompts, effective_options
 from speechcli.pipelines.generation import Request, write_texts
 from speechcli.pipelines.languages import Languages, hear, usual_language
 from speechcli.pipelines.options import SpeechOptions
 from speechcli.pipelines.phrases import Phrase, cut_at_times
+from speechcli.pipelines.suspicion import compression_ratio, is_suspect
 from speechcli.pipelines.words import WordTimer, mean
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.text.prompts import Task
@@ -67,8 +68,12 @@ class Decoded(NamedTuple):
     @property
     def compression_ratio(self) -> float:
         """How much zlib shrinks the text."""
-        data = self.text.encode("utf-8", "replace")
-        return len(data) / len(zlib.compress(data))
+        return compression_ratio(self.text)
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the text repeats itself more than speech does."""
+        return is_suspect(self.text, self.tokens)
 
 
 class Recognizer(ABC):
@@ -170,6 +175,7 @@ class AttentionRecognizer(Recognizer):
         self.targets = len(self.languages.targets)
         self._timer = _timer(bundle, options)
         self._advice = Advice(bundle, options)
+        self._retries = options.decoding.retry_repeats
 
     def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
         encoded = self._encode(clips)
@@ -186,9 +192,7 @@ class AttentionRecognizer(Recognizer):
             for row, clip in enumerate(clips)
             for target in self.languages.targets
         ]
-        texts = write_texts(
-            self._model, encoded, requests, self._options, generator=self._generator, advice=self._advice
-        )
+        texts = self._search(encoded, requests)
         decoded = [
             self._decoded(hypotheses, spoken[request.row], request)
             for request, hypotheses in zip(requests, texts, strict=True)
@@ -196,6 +200,20 @@ class AttentionRecognizer(Recognizer):
         if self._timer is not None:
             decoded = self._timed(clips, encoded, decoded)
         return [tuple(decoded[first : first + self.targets]) for first in range(0, len(decoded), self.targets)]
+
+    def _search(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:
+        """Search for the texts; with more beams where the first text repeats itself and this one does not."""
+        search = partial(write_texts, self._model, encoded, generator=self._generator, advice=self._advice)
+        texts = search(requests, self._options)
+        if self._retries:
+            places = [place for place, found in enumerate(texts) if self._is_suspect(found)]
+            wider = self._options.with_(num_beams=max(DEFAULT_BEAMS, 2 * self._options.num_beams - 1), do_sample=False)
+            for place, found in zip(places, search([requests[place] for place in places], wider), strict=True):
+                texts[place] = texts[place] if self._is_suspect(found) else found
+        return texts
+
+    def _is_suspect(self, hypotheses: Sequence[Hypothesis]) -> bool:
+        return is_suspect(self._tokenizer.decode(hypotheses[0].tokens).strip(), hypotheses[0].tokens)
 
     def _timed(self, clips: Sequence[Clip], encoded: Encoded, decoded: Sequence[Decoded]) -> list[Decoded]:
         """Add the times of words to transcripts, of which there is one a clip."""

@@ -33,7 +33,7 @@ DECODING_FLAGS = (
     "--strategy beam --beam-size 6 --length-penalty 0.5 --early-stopping false --temperature 0.7 --top-k 8 --top-p 0.9 "
     "--min-p 0.1 --typical-p 0.8 --num-return 2 --repetition-penalty 1.1 --no-repeat-ngram-size 3 "
     "--min-new-tokens 1 --max-new-tokens 99 --generation-set min_length=2 --generation-set suppress_tokens=[4] "
-    "--lm l --lm-weight 0.2 --hotwords w --hotword-boost 3 "
+    "--lm l --lm-weight 0.2 --hotwords w --hotword-boost 3 --retry-repeats "
     "--no-timestamps --max-segment 20 --vad energy --batch-seconds 40 --batch-size 5"
 )
 DECODING = DecodingOptions(
@@ -57,6 +57,7 @@ DECODING = DecodingOptions(
     lm_weight=0.2,
     hotwords="w",
     hotword_boost=3.0,
+    retry_repeats=True,
     max_segment=20.0,
     vad="energy",
     batch_seconds=40.0,

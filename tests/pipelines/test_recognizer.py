@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError, UsageError
+from speechcli.pipelines import recognizer as recognizer_module
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import InputOptions, ModelOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognizer import AttentionRecognizer, Clip
@@ -150,3 +152,22 @@ def test_only_what_is_said_and_heard_by_a_ctc_head_has_times_of_words(bundle, tm
         AttentionRecognizer(make_bundle(tmp_path, ctc=False), TranscribeOptions(decoding=timed))
     with pytest.raises(UsageError, match="a translation is not"):
         AttentionRecognizer(bundle, TranslateOptions(targets=("es",), decoding=timed))
+
+
+def test_a_text_that_repeats_itself_is_searched_again_with_beams(bundle, monkeypatch):
+    searches = []
+
+    def write_texts(model, encoded, requests, options, **rest):
+        searches.append((len(requests), options.num_beams))
+        loop, fine = Hypothesis((5,) * 20, -1.0, (-0.1,) * 20), Hypothesis((5, 6, 2), -1.0, (-0.1,) * 3)
+        if options.num_beams == 1:
+            return [[loop], [fine], [loop]]
+        return [[fine], [loop]]
+
+    monkeypatch.setattr(recognizer_module, "write_texts", write_texts)
+    greedy = DecodingOptions(strategy="greedy")
+    plain = AttentionRecognizer(bundle, TranscribeOptions(decoding=greedy)).decode(CLIPS)
+    assert [each[0].suspect for each in plain] == [True, False, True] and searches == [(3, 1)]
+    options = TranscribeOptions(decoding=replace(greedy, retry_repeats=True))
+    again = AttentionRecognizer(bundle, options).decode(CLIPS)
+    assert [each[0].suspect for each in again] == [False, False, True] and searches[1:] == [(3, 1), (2, 5)]

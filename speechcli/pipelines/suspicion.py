@@ -1,0 +1,33 @@
+"""Texts that a decoder has likely invented: it says the same again and again."""
+
+import zlib
+from collections.abc import Sequence
+
+MAX_COMPRESSION = 2.4
+"""Above it, Whisper takes a text for a repetition."""
+LOOP_TURNS = 4
+"""People say a thing three times, but rarely more often."""
+LOOP_TOKENS = 12
+
+
+def compression_ratio(text: str) -> float:
+    """Return how much zlib shrinks a text."""
+    data = text.encode("utf-8", "replace")
+    return len(data) / len(zlib.compress(data))
+
+
+def is_suspect(text: str, tokens: Sequence[int]) -> bool:
+    """Say whether a text repeats itself more than speech does."""
+    return compression_ratio(text) > MAX_COMPRESSION or loops(tokens)
+
+
+def loops(tokens: Sequence[int]) -> bool:
+    """Say whether the same tokens come at least four times in a row, and are at least twelve together."""
+    for size in range(1, len(tokens) // LOOP_TURNS + 1):
+        turns = max(LOOP_TURNS, -(-LOOP_TOKENS // size))
+        same = 0
+        for place in range(size, len(tokens)):
+            same = same + 1 if tokens[place] == tokens[place - size] else 0
+            if same >= size * (turns - 1):
+                return True
+    return False
