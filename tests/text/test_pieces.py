@@ -1,7 +1,6 @@
 """sentencepiece models without the package: pieces, ids and texts are those of the package and of each family."""
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -104,9 +103,6 @@ def test_a_model_file_says_the_same_as_to_the_package(train) -> None:
     assert (kinds["<unk>"], kinds["<s>"], kinds["<sep>"]) == (2, 3, 4)
 
 
-LANGUAGES = {"XLMRoberta": (), "MBart": MBART_LANGUAGES, "MBart50": MBART50_LANGUAGES}
-
-
 @pytest.mark.parametrize(
     ("kind", "tail", "around"),
     [
@@ -129,6 +125,23 @@ def test_the_fairseq_families_count_from_four_specials(kind: str, tail, around, 
     assert ours.encode("fox", special=True) == [*before, *ours.encode("fox"), *after]
     assert tuple(ours.languages) == tuple(token for token in tail if token in MBART50_LANGUAGES)
     assert (ours.bos_id, ours.pad_id, ours.eos_id, ours.unk_id) == (0, 1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("config", "languages", "last"),
+    [
+        ({"tokenizer_class": "mbart50", "decoder": {"model_type": "mbart"}}, 52, "<mask>"),
+        ({"decoder": {"model_type": "mbart"}, "encoder": {"model_type": "wav2vec2"}}, 25, "<mask>"),
+        ({"model_type": "xlm-roberta"}, 0, "<mask>"),
+        ({"decoder": {"model_type": "xglm"}}, 0, "<madeupword6>"),
+        ({"model_type": "unheard-of"}, 0, "<mask>"),
+    ],
+)
+def test_the_model_tells_what_its_tokenizer_does_not(config, languages: int, last: str, train, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    ours = load(tmp_path, train())
+    assert len(ours.languages) == languages
+    assert ours.backend.token_to_id(last) == ours.vocabulary_size - 1
 
 
 def test_xlm_r_is_the_one_of_transformers(train, tmp_path: Path) -> None:
@@ -311,6 +324,3 @@ def test_a_vocabulary_with_gaps_is_refused(train, tmp_path: Path) -> None:
     (tmp_path / "vocab.json").write_text('{"<unk>": 0, "a": 2}')
     with pytest.raises(ModelError, match="must number its tokens from 0"):
         Tokenizer.load(tmp_path)
-
-
-logging.getLogger("sentencepiece").setLevel(logging.ERROR)
