@@ -35,13 +35,14 @@ class FileSlice:
             InputError: if the archive cannot be read, is too short, or holds features there.
         """
         try:
+            size = self.path.stat().st_size
+            if self.offset + self.length > size:
+                raise InputError(f"`{self}` must lie within its archive, but that has {size} bytes.")
             with self.path.open("rb") as file:
                 file.seek(self.offset)
                 data = file.read(self.length)
         except OSError as error:
             raise InputError(f"`{self.path}` cannot be read: {error.strerror or error}.") from error
-        if len(data) < self.length:
-            raise InputError(f"`{self}` must lie within its archive, but that ends before.")
         if data.startswith(FEATURES_MAGIC):
             raise InputError(f"`{self}` must be sound, but holds features (.npy).")
         return io.BytesIO(data)

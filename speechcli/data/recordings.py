@@ -68,6 +68,8 @@ def find_times(
         RowError: if they contradict each other, or cannot be read from the file.
     """
     if part is not None:
+        if part.length == 0:
+            raise RowError("the recording must be longer than 0 samples, but is not")
         rate = _asked(audio_rate, file)
         return part.offset / rate, (part.offset + part.length) / rate, part.length / rate
     start, end, seconds = (read_number(row, name) for name in (columns.start, columns.end, columns.seconds))

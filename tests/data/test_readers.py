@@ -203,7 +203,8 @@ def test_fairseq_tables_name_slices_of_archives_and_of_recordings(tmp_path: Path
         f"b\tlong.wav:{RATE}:{RATE // 2}{rest}",
         f"c\taudio.zip:{stored.index(features)}:{len(features)}{rest}",
         f"d\tfeatures.npy{rest}",
-        f"e\taudio.zip:0:999999{rest}",
+        f"e\taudio.zip:0:{10**30}{rest}",
+        f"f\tlong.wav:0:0{rest}",
     )
     write(tmp_path / "features.npy", "")
     manifest = read_manifest(table)
@@ -217,6 +218,7 @@ def test_fairseq_tables_name_slices_of_archives_and_of_recordings(tmp_path: Path
     assert "holds features (.npy)" in reasons[0]
     assert "must be sound, but" in reasons[1]
     assert "must lie within its archive" in reasons[2]
+    assert reasons[3] == "the recording must be longer than 0 samples, but is not"
 
 
 def test_a_file_whose_name_looks_like_a_slice_is_a_file(tmp_path: Path) -> None:
