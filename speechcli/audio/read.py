@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import math
-import shutil
-import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
-from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soxr
 
 from speechcli.audio.decoders import CutShort, Decoder, open_decoder
-from speechcli.audio.inside import AudioFile, FileSlice, TableCell
+from speechcli.audio.inside import AudioFile
 from speechcli.audio.raw import RawFormat
+from speechcli.audio.source import name_of, open_bytes
 from speechcli.audio.url import Url
 from speechcli.errors import InputError, UsageError
 
@@ -139,9 +135,9 @@ def open_audio(
         UsageError: for a channel, a time or a backend that makes no sense.
     """
     _check_request(channel, start, end, backend)
-    name = _name(source)
+    name = name_of(source)
     with ExitStack() as stack:
-        opened, size = _openable(source, name, stack)
+        opened, size = open_bytes(source, name, stack)
         decoder = stack.enter_context(closing(open_decoder(opened, name, backend, raw)))
         expected = None
         if decoder.frames is not None:
@@ -210,9 +206,9 @@ def audio_rate(file: AudioFile | Url) -> int:
 
 @contextmanager
 def _header(file: AudioFile | Url) -> Iterator[Decoder]:
-    name = _name(file)
+    name = name_of(file)
     with ExitStack() as stack:
-        opened, _ = _openable(file, name, stack)
+        opened, _ = open_bytes(file, name, stack)
         yield stack.enter_context(closing(open_decoder(opened, name, "auto", None)))
 
 
@@ -258,56 +254,3 @@ def _check_empty(name: str, size: int, start: float, truncated: bool) -> None:
             "its recording was perhaps interrupted.",
             hint="sox --ignore-length IN.wav OUT.wav",
         )
-
-
-def _name(source: AudioFile | Url | BinaryIO) -> str:
-    if isinstance(source, AudioFile | Url):
-        return str(source)
-    name = getattr(source, "name", None)
-    return name if isinstance(name, str) and name != "<stdin>" else "standard input"
-
-
-def _openable(source: AudioFile | Url | BinaryIO, name: str, stack: ExitStack) -> tuple[Path | BinaryIO, int]:
-    """Return a regular file or a seekable stream, and its size in bytes; the stack closes what was made for it."""
-    if isinstance(source, FileSlice | TableCell):
-        source = source.open()
-    elif isinstance(source, Url):
-        source = stack.enter_context(source.open())
-    try:
-        if isinstance(source, Path):
-            mode = source.stat().st_mode
-            if stat.S_ISDIR(mode):
-                raise InputError(f"`{name}` must be an audio file, but is a folder.")
-            with source.open("rb") as file:
-                if stat.S_ISREG(mode):
-                    return source, _not_empty(file.seek(0, io.SEEK_END), name)
-                if not stat.S_ISFIFO(mode):
-                    raise InputError(f"`{name}` must be an audio file or a pipe, but is a device or a socket.")
-                return _spooled(file, name, stack)
-        if not source.seekable():
-            return _spooled(source, name, stack)
-        size = source.seek(0, io.SEEK_END)
-        source.seek(0)
-        return source, _not_empty(size, name)
-    except FileNotFoundError as error:
-        raise InputError(f"`{name}` does not exist.") from error
-    except PermissionError as error:
-        raise InputError(f"`{name}` cannot be read: permission denied.") from error
-    # ValueError: a null character in the path.
-    except (OSError, ValueError) as error:
-        raise InputError(f"`{name}` cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-
-
-def _spooled(stream: BinaryIO, name: str, stack: ExitStack) -> tuple[BinaryIO, int]:
-    # On disk, for hours of sound through a pipe should not cost memory.
-    file = stack.enter_context(tempfile.TemporaryFile())
-    shutil.copyfileobj(stream, file)
-    size = _not_empty(file.tell(), name)
-    file.seek(0)
-    return cast(BinaryIO, file), size
-
-
-def _not_empty(size: int, name: str) -> int:
-    if size == 0:
-        raise InputError(f"`{name}` must be audio, but is empty (0 bytes).")
-    return size
