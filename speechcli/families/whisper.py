@@ -6,6 +6,7 @@ from typing import ClassVar, TypeVar
 
 from torch import nn
 
+from speechcli.families.bart import LAYER_KEYS
 from speechcli.families.family import Family, Same
 from speechcli.families.spec_augment import SpecAugmentConfig
 from speechcli.models.decoder import TextDecoder
@@ -67,19 +68,7 @@ ENCODER_KEYS = (
 DECODER_KEYS = (
     Same("model.decoder.embed_tokens",                       "tokens"),
     Same("model.decoder.embed_positions",                    "positions"),
-    Same("model.decoder.layers.{}.self_attn.q_proj",         "layers.{}.self_attn.query"),
-    Same("model.decoder.layers.{}.self_attn.k_proj",         "layers.{}.self_attn.key"),
-    Same("model.decoder.layers.{}.self_attn.v_proj",         "layers.{}.self_attn.value"),
-    Same("model.decoder.layers.{}.self_attn.out_proj",       "layers.{}.self_attn.output"),
-    Same("model.decoder.layers.{}.self_attn_layer_norm",     "layers.{}.self_attn_norm"),
-    Same("model.decoder.layers.{}.encoder_attn.q_proj",      "layers.{}.cross_attn.query"),
-    Same("model.decoder.layers.{}.encoder_attn.k_proj",      "layers.{}.cross_attn.key"),
-    Same("model.decoder.layers.{}.encoder_attn.v_proj",      "layers.{}.cross_attn.value"),
-    Same("model.decoder.layers.{}.encoder_attn.out_proj",    "layers.{}.cross_attn.output"),
-    Same("model.decoder.layers.{}.encoder_attn_layer_norm",  "layers.{}.cross_attn_norm"),
-    Same("model.decoder.layers.{}.fc1",                      "layers.{}.ffn.up"),
-    Same("model.decoder.layers.{}.fc2",                      "layers.{}.ffn.down"),
-    Same("model.decoder.layers.{}.final_layer_norm",         "layers.{}.ffn_norm"),
+    *LAYER_KEYS,
     Same("model.decoder.layer_norm",                         "norm"),
     Same("proj_out",                                         "head"),
 )  # fmt: skip
@@ -108,15 +97,11 @@ def build_decoder(config: WhisperConfig) -> TextDecoder:
     """Build a Whisper decoder."""
     width, heads = config.d_model, config.decoder_attention_heads
     config.require(width % heads == 0, f"`decoder_attention_heads` ({heads}) must divide `d_model` ({width}).")
-    tokens = nn.Embedding(config.vocab_size, width)
-    head = nn.Linear(width, config.vocab_size, bias=False)
-    if config.tie_word_embeddings:
-        head.weight = tokens.weight
     return TextDecoder(
-        tokens,
+        nn.Embedding(config.vocab_size, width),
         LearnedPositions(config.max_target_positions, width),
         [_layer(config, heads, config.decoder_ffn_dim, reads=True) for _ in range(config.decoder_layers)],
-        head,
+        nn.Linear(width, config.vocab_size, bias=False),
         norm=nn.LayerNorm(width),
         dropout=config.dropout,
         layer_dropout=config.decoder_layerdrop,
