@@ -124,7 +124,7 @@ class Listener:
                 yield from self._ended(item)
         pieces = [item for item in items if isinstance(item, Piece) and item.index not in self._failed]
         groups = batches(
-            [len(piece.samples) for piece in pieces],
+            [self._recognizer.padded(len(piece.samples)) for piece in pieces],
             max_padded=self._batch_seconds * self._recognizer.sample_rate,
             max_items=self._options.decoding.batch_size,
         )

@@ -106,6 +106,10 @@ class Recognizer(ABC):
         longest = self._features.longest
         return math.inf if longest is None else longest / self.sample_rate
 
+    def padded(self, samples: int) -> int:
+        """Samples that a clip of so many makes the encoder work on: a whole window, where it takes nothing else."""
+        return self._features.longest or samples
+
     @torch.inference_mode()
     def decode(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
         """Decode clips together: one pass of the encoder, however many target languages.

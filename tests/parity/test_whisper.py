@@ -138,3 +138,19 @@ def test_sizes_that_do_not_divide_are_refused(tmp_path: Path) -> None:
     (reference.folder / "config.json").write_text(json.dumps(config | {"decoder_attention_heads": 5}))
     with pytest.raises(ModelError, match=r"`decoder_attention_heads` \(5\) must divide `d_model` \(24\)"):
         load(reference.folder)
+
+
+def test_spans_of_the_features_are_hidden_behind_zeros_in_training_only(tmp_path: Path) -> None:
+    masks = {"apply_spec_augment": True, "mask_time_prob": 0.3, "mask_feature_prob": 0.4, "mask_feature_length": 2}
+    encoder = load(make_whisper(tmp_path, **masks).folder).model.encoder
+    heard: list[torch.Tensor] = []
+    encoder.frontend.register_forward_pre_hook(lambda module, inputs: heard.append(inputs[0]))
+    features = torch.ones(2, 100, 8)
+    torch.manual_seed(0)
+    for training in (False, True):
+        encoder.train(training)(features)
+    assert torch.equal(heard[0], features)
+    hidden = heard[1] == 0.0
+    assert hidden.all(dim=2).any(dim=1).all()  # whole frames
+    assert hidden.all(dim=1).any(dim=1).all()  # whole mels
+    assert not hidden.all()

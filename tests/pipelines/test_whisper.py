@@ -140,3 +140,7 @@ def test_training_goes_on_and_transformers_opens_the_result(folder: Path, tmp_pa
     before, after = load(folder).model.state_dict(), load(result.last).model.state_dict()
     assert torch.equal(before["encoder.positions.weight"], after["encoder.positions.weight"])  # they do not learn
     assert not torch.equal(before["decoder.tokens.weight"], after["decoder.tokens.weight"])
+
+
+def test_a_clip_costs_a_whole_window(bundle: Bundle) -> None:
+    assert AttentionRecognizer(bundle, TranscribeOptions()).padded(100) == RATE
