@@ -131,8 +131,9 @@ class Console:
             self._bar.show(event, now - self._began)
         elif self._kind == "json":
             pace = _Pace.of(event, now - self._began)
-            values = {name: value if value is None else round(value, 3) for name, value in pace._asdict().items()}
-            self._say(json.dumps({"event": "progress", **event._asdict(), **values}))
+            values = {**event._asdict(), **pace._asdict()}
+            rounded = {name: value if value is None else round(value, 3) for name, value in values.items()}
+            self._say(json.dumps({"event": "progress", **rounded}))
         elif self._kind == "plain" and now - self._told >= PLAIN_SECONDS:
             self._told = now
             self._say(f"{event.done}/{event.total} inputs, {_Pace.of(event, now - self._began).told(event)}")
