@@ -17,7 +17,11 @@ from speechcli.pipelines.words import WordTimer, mean
 from speechcli.text.languages import language_code
 from speechcli.transcript import Alternative
 
-_MEANINGFUL = ("strategy", "beam_size", "num_return", "word_times", "max_segment", "batch_seconds", "batch_size")
+_OF_DECODERS = frozenset(item.name for item in fields(DecodingOptions)) - {
+    *("strategy", "beam_size", "num_return", "word_times", "lm_weight", "hotword_boost"),
+    *("max_segment", "vad", "batch_seconds", "batch_size"),
+}
+"""What a CTC head alone cannot be told."""
 
 
 class CtcRecognizer(Recognizer):
@@ -88,9 +92,8 @@ def _check(name: str, options: SpeechOptions) -> None:
     asked = options.decoding
     if asked.strategy == "sample":
         raise UsageError("`--strategy` must be greedy or beam for a model with a CTC head alone, but is sample.")
-    unset = DecodingOptions()
     for item in fields(DecodingOptions):
-        if item.name not in _MEANINGFUL and getattr(asked, item.name) != getattr(unset, item.name):
+        if item.name in _OF_DECODERS and getattr(asked, item.name) != item.default:
             flag = "--" + item.name.replace("_", "-")
             raise UsageError(f"`{flag}` steers a decoder, but {name} has only a CTC head.", hint=f"Leave out {flag}.")
     beams = 1 if asked.strategy == "greedy" else asked.beam_size

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from speechcli.checkpoints import folder as files
+from speechcli.checkpoints.ctc import is_ctc
 from speechcli.checkpoints.hub import read_headers, resolve_model
 from speechcli.checkpoints.parts import part_of, section
 from speechcli.decoding.options import GenerationOptions
@@ -80,6 +81,7 @@ def info(options: ModelOptions) -> ModelInfo:
         weights=False,
     )
     config = files.read_config(folder)
+    headed = is_ctc(config)
     missing: list[str] = []
     generation = GenerationOptions.from_files(config, files.read_optional_json(folder / files.GENERATION)).to_dict()
     decoding_ids = {key: generation.pop(key, None) for key in _SPECIAL_IDS}
@@ -88,16 +90,20 @@ def info(options: ModelOptions) -> ModelInfo:
     return ModelInfo(
         name=options.shown,
         folder=str(folder),
-        encoder=_half(config, "encoder", _ENCODER_SIZES, missing),
-        decoder=_half(config, "decoder", _DECODER_SIZES, missing),
+        encoder=_half({"encoder": config} if headed else config, "encoder", _ENCODER_SIZES, missing),
+        decoder=_ctc_head(config) if headed else _half(config, "decoder", _DECODER_SIZES, missing),
         parameters=_count(config, headers),
         dtypes=tuple(sorted({str(entry["dtype"]) for entry in headers.values()})),
         sample_rate=_sample_rate(folder, missing),
         languages=_languages(folder, missing),
         special_ids={key: value for key, value in special_ids.items() if value is not None},
         generation={key: value for key, value in generation.items() if not isinstance(value, dict)},
-        missing=tuple(missing + _missing_ids(decoding_ids, folder)),
+        missing=tuple(missing if headed else missing + _missing_ids(decoding_ids, folder)),
     )
+
+
+def _ctc_head(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"family": "none, a CTC head", "vocabulary": config.get("vocab_size")}
 
 
 def _half(

@@ -11,6 +11,7 @@ import transformers
 from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines.ctc import CtcRecognizer
 from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.info import info
 from speechcli.pipelines.options import ModelOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognizer import Clip
 from speechcli.pipelines.speech import load_bundle
@@ -142,6 +143,16 @@ def test_what_takes_a_decoder_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=words):
             CtcRecognizer(bundle, TranscribeOptions(model, decoding=DecodingOptions(**decoding)))
+
+
+def test_how_the_audio_is_cut_may_be_said(tmp_path: Path) -> None:
+    assert recognizer(write_ctc(tmp_path), vad="none", max_segment=5.0, batch_size=2).targets == 1
+
+
+def test_it_is_described_as_what_it_is(tmp_path: Path) -> None:
+    found = info(ModelOptions(str(write_ctc(tmp_path))))
+    assert found.encoder["family"] == "wav2vec2" and found.missing == ()
+    assert found.decoder == {"family": "none, a CTC head", "vocabulary": len(TOKENS)}
 
 
 def test_a_head_that_is_missing_is_told(tmp_path: Path) -> None:
