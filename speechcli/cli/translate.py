@@ -44,7 +44,7 @@ def translate(
     lm: o.Lm = None,
     lm_weight: o.LmWeight = 0.3,
     hotwords: o.HotwordsFile = None,
-    hotword_boost: o.HotwordBoost = 2.0,
+    hotword_boost: o.HotwordBoost = 1.0,
     retry_repeats: o.RetryRepeats = False,
     max_segment: o.MaxSegment = 30.0,
     vad: o.Vad = "auto",

@@ -62,7 +62,7 @@ class DecodingOptions:
     """Weight of the language model."""
     hotwords: str | None = None
     """A file with words and phrases that are likely, one a line."""
-    hotword_boost: float = 2.0
+    hotword_boost: float = 1.0
     """Added to the score for each token of a hotword."""
     retry_repeats: bool = False
     """Search again, with more beams, where a text repeats itself."""
