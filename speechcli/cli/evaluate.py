@@ -29,6 +29,7 @@ def evaluate(
     min_new_tokens: o.MinNewTokens = None,
     max_new_tokens: o.MaxNewTokens = None,
     generation_set: o.GenerationSet = None,
+    ctc_weight: o.CtcWeight = None,
     batch_seconds: o.BatchSeconds = None,
     batch_size: o.BatchSize = 64,
     hypotheses: o.Hypotheses = None,

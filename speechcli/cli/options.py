@@ -200,7 +200,13 @@ GenerationSet = Annotated[
     ),
 ]
 CtcWeight = Annotated[
-    float, _on(_DECODING, "--ctc-weight", help="Weight of the CTC head beside the decoder; 0: none.", metavar="X")
+    float | None,
+    _on(
+        _DECODING,
+        "--ctc-weight",
+        help="Weight of the CTC head beside the decoder; 0: none. Absent: as the model was trained.",
+        metavar="X",
+    ),
 ]
 Lm = Annotated[
     str | None,

@@ -40,7 +40,7 @@ def transcribe(
     max_new_tokens: o.MaxNewTokens = None,
     timestamps: o.Timestamps = None,
     generation_set: o.GenerationSet = None,
-    ctc_weight: o.CtcWeight = 0.0,
+    ctc_weight: o.CtcWeight = None,
     lm: o.Lm = None,
     lm_weight: o.LmWeight = 0.3,
     hotwords: o.HotwordsFile = None,

@@ -11,7 +11,8 @@ from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import UsageError
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.speech_encoder_decoder import Encoded
-from speechcli.pipelines.options import SpeechOptions
+from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.options import ModelOptions
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
 
@@ -21,23 +22,25 @@ class Advice:
 
     Args:
         bundle: the model that they advise.
-        options: what was asked for.
+        asked: how text is to be searched for.
+        where: how a language model is found.
 
     Raises:
         ModelError: the language model cannot be loaded.
         UsageError: an advisor is not possible with this model.
     """
 
-    def __init__(self, bundle: Bundle, options: SpeechOptions) -> None:
-        asked = options.decoding
+    def __init__(self, bundle: Bundle, asked: DecodingOptions, where: ModelOptions) -> None:
         self._bundle, self._asked = bundle, asked
-        self._blank = bundle.settings.get("ctc", {}).get("blank_id", 0)
-        if asked.ctc_weight:
-            _check_head(bundle, options)
+        trained = bundle.settings.get("ctc", {})
+        self._blank = trained.get("blank_id", 0)
+        self._ctc_weight = trained.get("weight", 0.0) if asked.ctc_weight is None else asked.ctc_weight
+        if self._ctc_weight:
+            _check_head(bundle)
         self._lm: TextDecoder | None = None
         self._begin: int | None = None
         if asked.lm is not None:
-            self._lm, self._begin = _language_model(bundle, options, asked.lm)
+            self._lm, self._begin = _language_model(bundle, asked.lm, where)
         self._hotwords = () if asked.hotwords is None else spellings(bundle.tokenizer, Path(asked.hotwords))
 
     @property
@@ -46,22 +49,23 @@ class Advice:
         own = self._bundle.model.decoder.max_tokens
         return own if self._lm is None else min(own, self._lm.max_tokens)
 
-    def on(self, encoded: Encoded, options: GenerationOptions) -> list[Advisor]:
+    def on(self, encoded: Encoded, options: GenerationOptions, *, spoken: bool) -> list[Advisor]:
         """Make the advisors of one search.
 
         Args:
             encoded: the recordings, a row for each text.
             options: of the search.
+            spoken: whether the texts are what is said, which is all that a CTC head hears.
         """
         advisors: list[Advisor] = []
         head = self._bundle.model.ctc_head
-        if self._asked.ctc_weight and head is not None:
+        if self._ctc_weight and spoken and head is not None:
             logprobs = head(encoded.frames).float().log_softmax(dim=-1)[..., : self._bundle.model.decoder.vocabulary]
             advisors.append(
                 CtcPrefixScores(
                     logprobs,
                     encoded.frame_lengths,
-                    weight=self._asked.ctc_weight,
+                    weight=self._ctc_weight,
                     blank=self._blank,
                     ends=options.eos_ids,
                 )
@@ -94,10 +98,8 @@ def spellings(tokenizer: Tokenizer | None, path: Path) -> tuple[tuple[int, ...],
     return tuple(dict.fromkeys(ids for ids in found if ids))
 
 
-def _check_head(bundle: Bundle, options: SpeechOptions) -> None:
+def _check_head(bundle: Bundle) -> None:
     head, needed = bundle.model.ctc_head, bundle.model.decoder.vocabulary
-    if options.task == "translate":
-        raise UsageError("`--ctc-weight` hears what is said, which a translation is not.", hint="Leave it out.")
     if head is None:
         raise UsageError(f"`--ctc-weight` needs a model with a CTC head, but {bundle.name} has none.")
     if head.out_features < needed:
@@ -106,8 +108,7 @@ def _check_head(bundle: Bundle, options: SpeechOptions) -> None:
         )
 
 
-def _language_model(bundle: Bundle, options: SpeechOptions, name: str) -> tuple[TextDecoder, int | None]:
-    where = options.model
+def _language_model(bundle: Bundle, name: str, where: ModelOptions) -> tuple[TextDecoder, int | None]:
     folder = resolve_model(name, token=where.token, cache_dir=where.cache_dir, offline=where.offline)
     weight = next(bundle.model.parameters())
     lm, begin = load_language_model(folder, dtype=weight.dtype, device=weight.device)

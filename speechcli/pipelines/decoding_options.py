@@ -54,8 +54,8 @@ class DecodingOptions:
     """Let the decoder say when phrases begin and end, where its vocabulary has times (Whisper)."""
     generation_set: tuple[str, ...] = ()
     """`key=value` for any other key of `generation_config.json`."""
-    ctc_weight: float = 0.0
-    """Weight of the CTC head beside the decoder, from 0 to below 1."""
+    ctc_weight: float | None = None
+    """Weight of the CTC head beside the decoder in transcripts, from 0 to below 1; None: as the model was trained."""
     lm: str | None = None
     """A causal language model over the decoder's vocabulary, as `--model`."""
     lm_weight: float = 0.3
@@ -83,7 +83,12 @@ class DecodingOptions:
         for name in ("beam_size", "num_return", "max_new_tokens", "batch_size"):
             value = getattr(self, name)
             check(value in (None, "auto") or value >= 1, f"--{name.replace('_', '-')}", "at least 1", value)
-        check(0 <= self.ctc_weight < 1, "--ctc-weight", "at least 0 and below 1", self.ctc_weight)
+        check(
+            self.ctc_weight is None or 0 <= self.ctc_weight < 1,
+            "--ctc-weight",
+            "at least 0 and below 1",
+            self.ctc_weight,
+        )
         check(math.isfinite(self.lm_weight), "--lm-weight", "a number", self.lm_weight)
         check(math.isfinite(self.hotword_boost), "--hotword-boost", "a number", self.hotword_boost)
         check(finite(self.max_segment) and self.max_segment >= 1, "--max-segment", "at least 1", self.max_segment)

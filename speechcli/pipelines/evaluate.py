@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.data.manifest import ManifestOptions, Utterance, read_manifest
 from speechcli.errors import AllInputsFailed, InputError, OutputError, UsageError
+from speechcli.pipelines.advice import Advice
 from speechcli.pipelines.decoding import effective_options
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import ModelOptions
@@ -130,6 +131,7 @@ def evaluate(
             max_items=options.decoding.batch_size,
             workers=options.workers,
         ),
+        Advice(bundle, options.decoding, options.model),
         progress=lambda done: progress(EvaluateProgress(done, len(utterances))),
     )
     if not scored.pairs:

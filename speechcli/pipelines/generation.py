@@ -23,6 +23,8 @@ class Request(NamedTuple):
     """How the text begins."""
     seconds: float
     """Length of the recording; it limits the text where nothing else does."""
+    spoken: bool = True
+    """Whether the text is what is said, and no translation."""
 
 
 @torch.no_grad()
@@ -37,7 +39,7 @@ def write_texts(
 ) -> list[list[Hypothesis]]:
     """Write every text that is wanted of a batch of recordings, from one pass of the encoder.
 
-    Requests that begin with as many tokens and obey the same options are searched for together.
+    Requests that begin with as many tokens and obey the same options are searched for together, transcripts apart.
 
     Args:
         model: with a decoder.
@@ -50,21 +52,21 @@ def write_texts(
     Returns:
         For each request its hypotheses, best first.
     """
-    groups: dict[tuple[int, GenerationOptions], list[int]] = {}
+    groups: dict[tuple[bool, int, GenerationOptions], list[int]] = {}
     positions = model.decoder.max_tokens if advice is None else advice.max_tokens
-    for place, (_, prompt, seconds) in enumerate(requests):
+    for place, (_, prompt, seconds, spoken) in enumerate(requests):
         limited = with_limit(options, seconds, positions, prompt_tokens=len(prompt.ids))
         obeyed = limited.with_(
             forced_bos_token_id=prompt.first,
             return_timestamps=prompt.first_time is not None,
             no_timestamps_token_id=None if prompt.first_time is None else prompt.first_time - 1,
         )
-        groups.setdefault((len(prompt.ids), obeyed), []).append(place)
+        groups.setdefault((spoken, len(prompt.ids), obeyed), []).append(place)
     results: dict[int, list[Hypothesis]] = {}
-    for (_, obeyed), places in groups.items():
+    for (spoken, _, obeyed), places in groups.items():
         ids = torch.tensor([requests[place].prompt.ids for place in places], device=encoded.memory.device)
         part = encoded.take([requests[place].row for place in places])
-        advisors = () if advice is None else advice.on(part, obeyed)
+        advisors = () if advice is None else advice.on(part, obeyed, spoken=spoken)
         found = generate(model.step, model.start(part), ids, obeyed, generator=generator, advisors=advisors)
         results.update(zip(places, found, strict=True))
     return [results[place] for place in range(len(requests))]

@@ -178,7 +178,9 @@ class AttentionRecognizer(Recognizer):
         )
         self.targets = len(self.languages.targets)
         self._timer = _timer(bundle, options)
-        self._advice = Advice(bundle, options)
+        if options.task == "translate" and options.decoding.ctc_weight:
+            raise UsageError("`--ctc-weight` hears what is said, which a translation is not.", hint="Leave it out.")
+        self._advice = Advice(bundle, options.decoding, options.model)
         self._retries = options.decoding.retry_repeats
 
     def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
@@ -192,6 +194,7 @@ class AttentionRecognizer(Recognizer):
                 row,
                 self._prompts.of(self._task, spoken=spoken[row], target=target),
                 len(clip.samples) / self.sample_rate,
+                self._task == "transcribe",
             )
             for row, clip in enumerate(clips)
             for target in self.languages.targets

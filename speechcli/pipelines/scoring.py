@@ -14,6 +14,7 @@ from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
+from speechcli.pipelines.advice import Advice
 from speechcli.pipelines.decoding import decoder_prompts
 from speechcli.pipelines.generation import Request, write_texts
 from speechcli.text.prompts import prompts_for
@@ -84,6 +85,7 @@ def decode_utterances(
     objective: Objective,
     generation: GenerationOptions,
     options: ScoringOptions,
+    advice: Advice,
     *,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Scored:
@@ -96,6 +98,7 @@ def decode_utterances(
         objective: for the losses.
         generation: how to search.
         options: batches and numbers.
+        advice: other opinions on the texts.
         progress: told how many utterances are done.
     """
     bundle.model.eval()
@@ -118,7 +121,7 @@ def decode_utterances(
                 with autocast(weight.device, options.autocast):
                     encoded = bundle.model.encode(batch.inputs.to(weight.dtype), batch.lengths)
                     sums += _losses(bundle, encoded, batch, objective)
-                    scored.pairs += _pairs(bundle.model, encoded, batch, collate, generation)
+                    scored.pairs += _pairs(bundle.model, encoded, batch, collate, generation, advice)
                 scored.seconds += batch.seconds
             progress(done)
     scored.losses = means(sums)
@@ -134,17 +137,27 @@ def _losses(bundle: Bundle, encoded: Encoded, batch: Batch, objective: Objective
 
 
 def _pairs(
-    model: SpeechEncoderDecoder, encoded: Encoded, batch: Batch, collate: Collate, generation: GenerationOptions
+    model: SpeechEncoderDecoder,
+    encoded: Encoded,
+    batch: Batch,
+    collate: Collate,
+    generation: GenerationOptions,
+    advice: Advice,
 ) -> list[Pair]:
     """Decode all targets; where a target was left out of the labels it is decoded all the same."""
     tokenizer = collate.tokenizer
     prompts = decoder_prompts(tokenizer, generation)
     targets = [(row, each, target) for row, each in enumerate(batch.utterances) for target in each.targets]
     requests = [
-        Request(row, prompts.between(utterance.language, target.language), utterance.seconds)
+        Request(
+            row,
+            prompts.between(utterance.language, target.language),
+            utterance.seconds,
+            target.text == utterance.transcript,
+        )
         for row, utterance, target in targets
     ]
-    texts = write_texts(model, encoded, requests, generation)
+    texts = write_texts(model, encoded, requests, generation, advice=advice)
     return [
         Pair(
             utterance.id,

@@ -12,7 +12,10 @@ from speechcli.checkpoints.hub import upload
 from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import OutputError, UsageError
+from speechcli.pipelines.advice import Advice
+from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.device import choose_device
+from speechcli.pipelines.options import ModelOptions
 from speechcli.pipelines.run_log import RunLog
 from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
 from speechcli.pipelines.tensorboard import TensorBoard
@@ -188,6 +191,7 @@ def _validate(bundle: Bundle, utterances: list[Utterance], objective: Objective,
         objective,
         generation,
         ScoringOptions(batch.max_seconds, batch.max_items, min(batch.workers, 1), run.dtype),
+        Advice(bundle, DecodingOptions(), ModelOptions()),
     )
     scores = score_pairs(scored.pairs)
     loss = scored.losses["cross_entropy"]

@@ -79,6 +79,8 @@ def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device) -
         add_ctc_head(
             bundle, vocabulary_size=tokenizer.vocabulary_size, blank_id=tokenizer.pad_id, seed=options.run.seed
         )
+    if options.objective.ctc_weight > 0:
+        bundle.settings["ctc"] |= {"weight": min(options.objective.ctc_weight, 0.9)}  # texts are searched for alike
     bundle.model.to(device)
     for parameter in bundle.model.parameters():
         parameter.data = parameter.data.clone()  # loaded weights are a view of the file

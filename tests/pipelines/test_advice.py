@@ -71,6 +71,19 @@ def test_the_ctc_head_is_heard_as_much_as_it_weighs(bundle):
     assert recognize(bundle, ctc_weight=0.0) == recognize(bundle)
 
 
+def test_the_ctc_head_weighs_as_much_as_the_model_was_trained_with_unless_told(bundle, monkeypatch):
+    heard = recognize(bundle, ctc_weight=0.6)
+    assert heard != recognize(bundle)
+    monkeypatch.setitem(bundle.settings, "ctc", bundle.settings.get("ctc", {}) | {"weight": 0.6})
+    assert recognize(bundle) == heard
+    assert recognize(bundle, ctc_weight=0.0) != heard
+    # a translation is not what the head hears
+    told = TranslateOptions(language="de", targets=("es",), decoding=DecodingOptions(strategy="beam", beam_size=4))
+    listening = AttentionRecognizer(bundle, told).decode(CLIPS)
+    monkeypatch.undo()
+    assert AttentionRecognizer(bundle, told).decode(CLIPS) == listening
+
+
 def test_hotwords_are_written(bundle, tmp_path):
     words = tmp_path / "words.txt"
     words.write_text("hi\n\npan\n", encoding="utf-8")
