@@ -12,6 +12,7 @@ def evaluate(
     offline: o.Offline = False,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
+    quantize: o.Quantize = "none",
     threads: o.Threads = None,
     seed: o.Seed = 0,
     task: o.Task = "both",

@@ -87,6 +87,10 @@ Dtype = Annotated[
         help="Numbers to compute in. auto: bfloat16 where it is multiplied natively, float32 for small models.",
     ),
 ]
+Quantize = Annotated[
+    Literal["none", "int8"],
+    _on(_MODEL, "--quantize", help="int8: round the decoder's weights to 8 bits; faster on processors, less exact."),
+]
 Threads = Annotated[int | None, _on(_MODEL, "--threads", help="Processor threads.", metavar="N", min=1)]
 Seed = Annotated[int, _on(_MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0)]
 

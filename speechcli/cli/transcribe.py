@@ -12,6 +12,7 @@ def transcribe(
     offline: o.Offline = False,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
+    quantize: o.Quantize = "none",
     threads: o.Threads = None,
     seed: o.Seed = 0,
     manifest: o.Manifest = None,

@@ -110,7 +110,8 @@ class TextDecoder(nn.Module):
         return logits
 
     def start(self, memory: Tensor, memory_mask: Tensor | None = None) -> DecoderCache:
-        """Project a memory (batch, frames, memory width) for every layer, once."""
+        """Project a memory (batch, frames, memory width) for every layer, once; in whatever numbers it comes."""
+        memory = memory.to(self.tokens.weight.dtype)
         return DecoderCache([layer.project(memory) for layer in self._layers()], memory_mask)
 
     def step(self, ids: Tensor, cache: DecoderCache) -> Tensor:

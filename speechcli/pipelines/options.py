@@ -39,6 +39,8 @@ class ModelOptions:
     """Processor threads; None: torch's own choice."""
     seed: int = 0
     """Sampling depends on it."""
+    quantize: Literal["none", "int8"] = "none"
+    """`int8`: the decoder's weights as 8-bit integers, on a processor."""
 
     @property
     def shown(self) -> str:
@@ -227,5 +229,6 @@ def _chosen(options: SpeechOptions) -> dict[str, Any]:
     values = {"task": options.task, "from": options.language, "to": list(options.targets) or None, **reading}
     values |= options.decoding.chosen()
     values |= {"dtype": options.model.dtype} if options.model.dtype != "auto" else {}
+    values |= {"quantize": options.model.quantize} if options.model.quantize != "none" else {}
     values |= {"seed": options.model.seed} if options.decoding.strategy == "sample" else {}
     return {name: value for name, value in values.items() if value is not None}

@@ -6,6 +6,8 @@ from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.checkpoints.ctc import CtcBundle, is_ctc, load_ctc
 from speechcli.checkpoints.folder import read_config
 from speechcli.checkpoints.hub import resolve_model
+from speechcli.errors import UsageError
+from speechcli.models.quantize import quantize_decoder
 from speechcli.pipelines.ctc import CtcRecognizer
 from speechcli.pipelines.device import prepare
 from speechcli.pipelines.inputs import find_inputs
@@ -24,7 +26,7 @@ def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle | 
 
     Raises:
         ModelError: it cannot be loaded.
-        UsageError: the device is not there.
+        UsageError: the device is not there, or the weights cannot be rounded as asked.
     """
     folder = resolve_model(
         options.model,
@@ -35,8 +37,17 @@ def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle | 
         language=language,
     )
     device, dtype = prepare(options, folder)
-    load_it = load_ctc if is_ctc(read_config(folder)) else load
-    return load_it(folder, dtype=dtype, device=device, name=options.shown)
+    ctc_alone = is_ctc(read_config(folder))
+    if options.quantize == "int8" and ctc_alone:
+        raise UsageError(f"`--quantize int8` makes a decoder faster, but {options.shown} has none.")
+    if options.quantize == "int8" and device.type != "cpu":
+        raise UsageError(f"`--quantize int8` is for processors, but the device is {device}.")
+    if ctc_alone:
+        return load_ctc(folder, dtype=dtype, device=device, name=options.shown)
+    bundle = load(folder, dtype=dtype, device=device, name=options.shown)
+    if options.quantize == "int8":
+        quantize_decoder(bundle.model)
+    return bundle
 
 
 def open_listener(options: SpeechOptions, report: Report = silent) -> Listener:

@@ -21,9 +21,10 @@ from speechcli.pipelines.options import (
 from speechcli.pipelines.outcome import JobReport
 
 MODEL_FLAGS = (
-    "--model m --revision r --token t --cache-dir c --offline --device cuda:1 --dtype bfloat16 --threads 3 --seed 4"
+    "--model m --revision r --token t --cache-dir c --offline --device cuda:1 --dtype bfloat16 --threads 3 --seed 4 "
+    "--quantize int8"
 )
-MODEL = ModelOptions("m", "r", "t", Path("c"), True, "cuda:1", "bfloat16", 3, 4)
+MODEL = ModelOptions("m", "r", "t", Path("c"), True, "cuda:1", "bfloat16", 3, 4, "int8")
 INPUT_FLAGS = (
     "--manifest f.tsv --raw s16le --rate 8000 --channels 2 --audio-backend av --channel 1 --start 1 --end 2 "
     "--normalize none"

@@ -5,6 +5,7 @@ from speechcli.errors import UsageError
 from speechcli.pipelines.device import choose_device, choose_dtype
 from speechcli.pipelines.options import InputOptions, ModelOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.outcome import Loaded
+from speechcli.pipelines.speech import load_bundle
 from speechcli.pipelines.transcribe import transcribe
 from speechcli.pipelines.translate import translate
 
@@ -70,3 +71,16 @@ def test_numbers_on_the_processor_are_bfloat16_only_for_large_models_where_it_is
 
 def test_numbers_are_those_asked_for(tmp_path):
     assert choose_dtype("bfloat16", torch.device("cpu"), tmp_path) == torch.bfloat16
+
+
+def test_rounded_weights_are_for_decoders_on_processors(tmp_path, monkeypatch):
+    options = ModelOptions(model=str(save_model(tmp_path / "model")), quantize="int8")
+    bundle = load_bundle(options)
+    linear = [name for name, module in bundle.model.named_modules() if type(module) is torch.nn.Linear]
+    assert linear and not any(name.startswith("decoder.") for name in linear)
+    monkeypatch.setattr("speechcli.pipelines.speech.prepare", lambda *_: (torch.device("cuda"), torch.float32))
+    with pytest.raises(UsageError, match="for processors, but the device is cuda"):
+        load_bundle(options)
+    monkeypatch.setattr("speechcli.pipelines.speech.is_ctc", lambda config: True)
+    with pytest.raises(UsageError, match="model has none"):
+        load_bundle(options)
