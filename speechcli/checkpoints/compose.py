@@ -168,16 +168,18 @@ def read_config(source: str | Path, families: Mapping[str, Family]) -> FamilyCon
         ModelError: it is missing, corrupt, or of a family that is not supported.
     """
     role, part = ("speech encoder", "encoder") if families is SPEECH_ENCODERS else ("text decoder", "decoder")
-    if isinstance(source, str) and source in families and not Path(source).exists():
-        return families[source].config()
     path = Path(source)
-    values = files.read_json(path) if path.is_file() else files.read_config(path)
+    named = isinstance(source, str) and not path.exists()
+    values: Mapping[str, Any] = {"model_type": source}
+    if not named:
+        values = files.read_json(path) if path.is_file() else files.read_config(path)
     if isinstance(values.get(part), Mapping):
         values = values[part]
     try:
         return family_config(values, families, role=role)
     except ModelError as error:
-        raise ModelError(f"{source} cannot be used. {error.message}", hint=error.hint) from error
+        why = "is no folder" if named else "cannot be used"
+        raise ModelError(f"{source} {why}. {error.message}", hint=error.hint) from error
 
 
 def _of_vocabulary(tokenizer: Tokenizer) -> dict[str, int]:

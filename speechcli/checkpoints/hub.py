@@ -58,13 +58,18 @@ def resolve_model(
 
     Raises:
         ModelError: no such folder or model, or it may not be read, or the Hub cannot be reached.
-        UsageError: two revisions are given, or a revision of a folder, or the model has no adapters for the language.
+        UsageError: the name is empty, or two revisions are given, or a revision of what is not on the Hub, or the
+            model has no adapters for the language.
         OutputError: the download does not fit on the disk.
     """
     if name is None:
+        if revision is not None:
+            raise UsageError("--revision names a version on the Hugging Face Hub, but no model there is named.")
         if not (EMBEDDED / "config.json").exists():
             raise ModelError("This installation carries no embedded model.", hint="Name a model with --model.")
         return EMBEDDED
+    if not name:  # Path("") would be the current folder
+        raise UsageError("A model has an empty name.", hint="Is a variable of the shell not set?")
     path = Path(name).expanduser()
     if path.exists():
         if revision is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechcli.cli import options as o
+from speechcli.errors import UsageError
 
 if TYPE_CHECKING:
     from speechcli.pipelines.info import ModelInfo
@@ -26,11 +27,13 @@ def info(
     as_json: o.Json = False,
 ) -> None:
     """Show what a model is, without loading it."""
+    if name is not None and model is not None:
+        raise UsageError(f"A model is named once, but got {name} and --model {model}.")
     from speechcli.cli.console import write_data
     from speechcli.pipelines.info import info as describe
     from speechcli.pipelines.options import ModelOptions
 
-    found = describe(ModelOptions(name or model, revision, token, cache_dir, offline))
+    found = describe(ModelOptions(model if name is None else name, revision, token, cache_dir, offline))
     write_data((_json(found) if as_json else _text(found)).encode("utf-8", "backslashreplace"))
 
 

@@ -8,6 +8,7 @@ import torch
 
 from speechcli.checkpoints.bundle import load, save
 from speechcli.errors import InputError, UsageError
+from speechcli.pipelines.compose_options import refuse_model
 from speechcli.pipelines.run_history import read_history
 from speechcli.training.averaging import average_states
 from speechcli.training.state import checkpoint_step, checkpoints
@@ -26,6 +27,7 @@ def average(
     last: int | None = None,
     best: int | None = None,
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    overwrite: bool = False,
 ) -> AverageReport:
     """Write a model whose weights are the mean of others' (of one: its copy in another dtype).
 
@@ -37,9 +39,10 @@ def average(
         last: use only the newest so many checkpoints; None: all.
         best: use only the so many checkpoints of a run that scored best on its dev manifests; None: all.
         dtype: of the weights in the file.
+        overwrite: replace a model in that folder.
 
     Raises:
-        UsageError: if `last` or `best` is below 1, or both are given.
+        UsageError: if `last` or `best` is below 1, or both are given, or the folder holds a model already.
         InputError: if there is nothing to average.
         ModelError: if a model cannot be loaded, or their weights differ in names or shapes.
         OutputError: if the folder cannot be written.
@@ -49,6 +52,7 @@ def average(
             raise UsageError(f"`--{name}` must be at least 1, but is {value}.")
     if last is not None and best is not None:
         raise UsageError("Checkpoints are chosen by `--last` or by `--best`, but both were given.")
+    refuse_model(output, overwrite=overwrite)
     folders = [folder for source in sources for folder in _models(source, best)]
     folders = folders if last is None else folders[-last:]
     if not folders:

@@ -13,6 +13,8 @@ from speechcli.pipelines.options import ModelOptions
 from speechcli.pipelines.outputs import write_atomically
 from speechcli.text.languages import resolve_language
 
+MANIFEST_SUFFIXES = (".tsv", ".csv", ".jsonl")
+
 
 @dataclass(frozen=True)
 class CheckOptions:
@@ -47,8 +49,10 @@ def check(options: CheckOptions, *, progress: Callable[[int, int], None] = lambd
         InputError: if a manifest cannot be read, or no row is without an error.
         ModelError: if the model has no tokenizer.
         OutputError: if the output cannot be written.
-        UsageError: if the output is there already.
+        UsageError: if the output is there already, or its name says no kind of manifest.
     """
+    if options.output is not None and options.output.suffix.lower() not in MANIFEST_SUFFIXES:
+        raise UsageError(f"`--output` must end in {', '.join(MANIFEST_SUFFIXES)}, but is {options.output}.")
     if options.output is not None and options.output.exists() and not options.overwrite:
         raise UsageError(f"{options.output} is there already.", hint="Add --overwrite, or name another file with -o.")
     unknown_language, unknown_characters = _spelling(options.model)

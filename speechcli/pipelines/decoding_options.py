@@ -18,6 +18,16 @@ def check(holds: bool, name: str, rule: str, value: object) -> None:
         raise UsageError(f"`{name}` must be {rule}, but is {value}.")
 
 
+def check_used(options: Any, needed: str, *names: str) -> None:
+    """Raise `UsageError` if options are set that say nothing without another one, which is not."""
+    if getattr(options, needed) is not None:
+        return
+    for item in fields(options):
+        if item.name in names and getattr(options, item.name) != item.default:
+            flag, other = (f"--{name.replace('_', '-')}" for name in (item.name, needed))
+            raise UsageError(f"`{flag}` belongs to {other}, but there is none.")
+
+
 @dataclass(frozen=True)
 class DecodingOptions:
     """How text is searched for; None leaves the model's `generation_config.json` in force."""
@@ -89,6 +99,11 @@ class DecodingOptions:
             "at least 0 and below 1",
             self.ctc_weight,
         )
+        if isinstance(self.max_new_tokens, int):
+            fits = (self.min_new_tokens or 0) <= self.max_new_tokens
+            check(fits, "--min-new-tokens", f"at most --max-new-tokens, {self.max_new_tokens}", self.min_new_tokens)
+        check_used(self, "lm", "lm_weight")
+        check_used(self, "hotwords", "hotword_boost")
         check(math.isfinite(self.lm_weight), "--lm-weight", "a number", self.lm_weight)
         check(math.isfinite(self.hotword_boost), "--hotword-boost", "a number", self.hotword_boost)
         check(finite(self.max_segment) and self.max_segment >= 1, "--max-segment", "at least 1", self.max_segment)

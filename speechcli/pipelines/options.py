@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from speechcli.audio.raw import RawFormat
 from speechcli.errors import UsageError
-from speechcli.pipelines.decoding_options import DecodingOptions, check, finite
+from speechcli.pipelines.decoding_options import DecodingOptions, check, check_used, finite
 from speechcli.subtitles import DEFAULT_SHAPE, CueShape
 from speechcli.text.languages import language_code
 
@@ -81,6 +81,7 @@ class InputOptions:
             "`mix` or a number",
             self.channel,
         )
+        check_used(self, "raw", "rate", "channels")
         if self.raw is not None:
             RawFormat(self.raw, self.rate, self.channels)  # checks them
         check(finite(self.start) and (self.start or 0) >= 0, "--start", "at least 0", self.start)

@@ -309,6 +309,8 @@ def test_a_random_model_may_be_made_of_two_names(encoder: str, decoder: str) -> 
     assert std == pytest.approx(0.02, rel=0.1)
 
 
-def test_a_name_that_is_no_family_is_looked_for_as_a_folder() -> None:
-    with pytest.raises(ModelError, match="wav2vec9 is not there"):
+def test_a_name_that_is_neither_a_family_nor_a_folder_is_told_the_families() -> None:
+    with pytest.raises(ModelError, match=r"wav2vec9 is no folder. The speech encoder must be one of wav2vec2, "):
         init("wav2vec9", "bert")
+    with pytest.raises(ModelError, match="llama is no folder.*has no cross-attention"):
+        init("wav2vec2", "llama")

@@ -206,3 +206,14 @@ def test_a_folder_is_uploaded_with_the_given_token(tmp_path: Path, monkeypatch: 
     with pytest.raises(ModelError, match="HTTP status 403") as caught:
         upload(folder, "owner/name", token="hf_secret")
     assert "hf_secret" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="empty name"):
+        resolve_model("")
+
+
+def test_the_embedded_model_has_no_revisions():
+    with pytest.raises(UsageError, match="no model there"):
+        resolve_model(None, revision="main")

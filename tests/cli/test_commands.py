@@ -303,10 +303,15 @@ def test_average_hands_over_every_option(monkeypatch, tmp_path):
 
     given = []
 
-    def average(sources, output, *, last, best, dtype):
-        given.append((sources, output, last, best, dtype))
+    def average(sources, output, *, last, best, dtype, overwrite):
+        given.append((sources, output, last, best, dtype, overwrite))
         return module.AverageReport((Path("a"), Path("b")))
 
     monkeypatch.setattr(module, "average", average)
-    assert main(["average", "run", "other", "-o", "mean", "--last", "3", "--dtype", "float16"]) == 0
-    assert given == [([Path("run"), Path("other")], Path("mean"), 3, None, "float16")]
+    assert main(["average", "run", "other", "-o", "mean", "--last", "3", "--dtype", "float16", "--overwrite"]) == 0
+    assert given == [([Path("run"), Path("other")], Path("mean"), 3, None, "float16", True)]
+
+
+def test_info_is_about_one_model(capsys):
+    assert main(["info", "a", "--model", "b"]) == 2
+    assert capsys.readouterr().err == "error: A model is named once, but got a and --model b.\n"

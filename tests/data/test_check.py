@@ -207,6 +207,11 @@ def test_an_output_that_is_there_is_kept(spoilt: Path, capfd: pytest.CaptureFixt
     assert main(["data", "check", str(spoilt), "-o", str(spoilt), "--no-listen", "-q", "--overwrite"]) == 0
 
 
+def test_the_output_ends_as_a_kind_of_manifest(spoilt: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", str(spoilt), "-o", "filtered.xml", "--no-listen", "-q"]) == 2
+    assert "must end in .tsv, .csv, .jsonl, but is filtered.xml" in capfd.readouterr().err
+
+
 def test_nothing_usable_is_no_input(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.tsv").write_text("path\ttext\nnowhere.wav\tx\n")
     assert main(["data", "check", str(tmp_path / "m.tsv")]) == 4

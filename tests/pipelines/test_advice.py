@@ -109,7 +109,11 @@ def test_what_a_ctc_head_cannot_say_is_refused(bundle, tmp_path):
         recognize(make_bundle(tmp_path, ctc=False), ctc_weight=0.3)
     with pytest.raises(UsageError, match="a translation is not"):
         AttentionRecognizer(bundle, TranslateOptions(targets=("es",), decoding=DecodingOptions(ctc_weight=0.3)))
-    for bad in ({"ctc_weight": 1.0}, {"lm_weight": float("nan")}, {"hotword_boost": float("inf")}):
+    for bad in (
+        {"ctc_weight": 1.0},
+        {"lm": "m", "lm_weight": float("nan")},
+        {"hotwords": "w", "hotword_boost": float("inf")},
+    ):
         with pytest.raises(UsageError, match="--"):
             DecodingOptions(**bad)
 

@@ -67,6 +67,10 @@ def test_averaged_models_have_the_mean_of_the_weights(places, tmp_path):
     assert all((parameter == 2.0).all() for parameter in load(tmp_path / "mean").model.parameters())
     average([tmp_path / "a", tmp_path / "b"], tmp_path / "newest", last=1)
     assert all((parameter == 3.0).all() for parameter in load(tmp_path / "newest").model.parameters())
+    with pytest.raises(UsageError, match="already holds a model"):
+        average([tmp_path / "a"], tmp_path / "newest")
+    average([tmp_path / "a"], tmp_path / "newest", overwrite=True)
+    assert all((parameter == 1.0).all() for parameter in load(tmp_path / "newest").model.parameters())
 
 
 def test_the_best_checkpoints_of_a_run_are_averaged(places, tmp_path):
