@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from speechcli.decoding.options import GenerationOptions
+from speechcli.errors import UsageError
 from speechcli.pipelines.compose_options import parse_changes
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.text.prompts import Prompts, prompts_for
@@ -33,12 +34,14 @@ _NAMES = {
     "timestamps": "return_timestamps",
 }
 
+_OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+
 
 def effective_options(model: GenerationOptions, asked: DecodingOptions) -> GenerationOptions:
     """Return the model's options with everything replaced that was asked for.
 
     Raises:
-        UsageError: a value is not allowed, or the values contradict each other.
+        UsageError: a value is not allowed, or the values contradict each other or the search.
     """
     changes: dict[str, Any] = {
         theirs: getattr(asked, ours) for ours, theirs in _NAMES.items() if getattr(asked, ours) is not None
@@ -54,7 +57,12 @@ def effective_options(model: GenerationOptions, asked: DecodingOptions) -> Gener
         changes |= {"max_length": None, "max_new_tokens": None}
     elif asked.max_new_tokens is not None:
         changes |= {"max_new_tokens": asked.max_new_tokens}
-    return model.with_(**(parse_changes(asked.generation_set) | changes))
+    options = model.with_(**(parse_changes(asked.generation_set) | changes))
+    idle = [name for name in _OF_SAMPLING if getattr(asked, name) is not None and not options.do_sample]
+    if idle:
+        flag = f"--{idle[0].replace('_', '-')}"
+        raise UsageError(f"`{flag}` says how to sample, but this search does not.", hint="Add --strategy sample.")
+    return options
 
 
 def decoder_prompts(tokenizer: Tokenizer, options: GenerationOptions) -> Prompts:

@@ -96,3 +96,11 @@ def test_a_limit_of_the_model_or_the_user_is_obeyed():
 def test_limit_ends_with_the_positions_of_the_decoder():
     assert with_limit(GenerationOptions(max_new_tokens=500), 1.0, 64).length_limits(1).longest == 64
     assert with_limit(GenerationOptions(), 60.0, 64).length_limits(1).longest == 64
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_k", "top_p", "min_p", "typical_p"])
+def test_how_to_sample_is_refused_where_nothing_is_sampled(name):
+    with pytest.raises(UsageError, match=f"`--{name.replace('_', '-')}` says how to sample"):
+        effective_options(MODEL, DecodingOptions(**{name: 1}))
+    sampling = effective_options(MODEL.with_(do_sample=True, num_beams=1), DecodingOptions(**{name: 1}))
+    assert getattr(sampling, name) == 1
