@@ -88,8 +88,10 @@ def spellings(tokenizer: Tokenizer | None, path: Path) -> tuple[tuple[int, ...],
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"`--hotwords {path}` must be a text file, but: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"`--hotwords {path}` cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"`--hotwords {path}` must be UTF-8, but: {error}.") from error
     words = [line.strip() for line in lines if line.strip()]
     if not words:
         raise UsageError(f"`--hotwords {path}` must hold a word or phrase a line, but is empty.")

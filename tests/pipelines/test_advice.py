@@ -102,6 +102,8 @@ def test_hotwords_are_spelled_as_at_the_start_and_inside_of_a_text(bundle, tmp_p
         words.write_bytes(content)
         with pytest.raises(UsageError, match="--hotwords"):
             spellings(bundle.tokenizer, words)
+    with pytest.raises(UsageError, match=r"nowhere.txt` cannot be read: No such file or directory\.$"):
+        spellings(bundle.tokenizer, tmp_path / "nowhere.txt")
 
 
 def test_what_a_ctc_head_cannot_say_is_refused(bundle, tmp_path):

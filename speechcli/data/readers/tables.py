@@ -39,8 +39,10 @@ def read_text(path: Path) -> str:
     try:
         # "utf-8-sig": spreadsheets put a byte order mark in front of the first column's name.
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The manifest `{path}` must be a readable UTF-8 file, but: {error}.") from error
+    except OSError as error:
+        raise InputError(f"The manifest `{path}` cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"The manifest `{path}` must be UTF-8, but: {error}.") from error
 
 
 def read_lines(path: Path) -> list[str]:

@@ -4,7 +4,7 @@ import csv
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from speechcli.errors import InputError
@@ -38,10 +38,6 @@ class Row:
     def transcript(self) -> str:
         """What is said, as it is written."""
         return self.texts[self.language]
-
-    def with_path(self, path: Path) -> "Row":
-        """The same row for another file."""
-        return replace(self, path=path)
 
 
 def read_rows(path: Path) -> list[Row]:
