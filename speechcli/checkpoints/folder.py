@@ -77,7 +77,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(f"{folder} cannot be read: {error.strerror or error}.") from error
     if not (folder / CONFIG).exists():
-        raise ModelError(f"{folder} holds no {CONFIG}, so it is not a model folder; it holds {names}.")
+        inside = sorted(folder.glob(f"*/{CONFIG}"))  # of a run: best, then last
+        raise ModelError(
+            f"{folder} holds no {CONFIG}, so it is not a model folder; it holds {names}.",
+            hint=f"Did you mean {inside[0].parent}?" if inside else None,
+        )
     return read_json(folder / CONFIG)
 
 

@@ -274,3 +274,12 @@ def test_whoever_may_read_the_folder_may_read_the_weights(tmp_path):
     (tmp_path / "plain").touch()
     write_tensors(tmp_path / "model.safetensors", {"a": torch.zeros(2)})
     assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_the_folder_of_a_run_names_the_model_inside(tmp_path: Path) -> None:
+    for name in ("last", "best"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match="holds no config.json") as caught:
+        read_config(tmp_path)
+    assert caught.value.hint == f"Did you mean {tmp_path / 'best'}?"
