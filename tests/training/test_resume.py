@@ -137,6 +137,8 @@ def test_two_processes_have_the_losses_of_one_with_twice_the_accumulation(start_
 
     def process(rank):
         world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        # As torchrun sets it; Accelerate warns where nobody did.
+        world["OMP_NUM_THREADS"] = 1
         os.environ.update({name: str(value) for name, value in world.items()})
         AcceleratorState._reset_state(reset_partial_state=True)
         found = run(tmp_path / "two")
