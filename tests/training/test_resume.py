@@ -38,6 +38,15 @@ SETTINGS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """A copy of a process has none of its threads, and waits for them forever where an operation is shared out."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def options(**more):
     return merge_options(explicit=SETTINGS | {key.replace("__", "."): value for key, value in more.items()}).options
 
