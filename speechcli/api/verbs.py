@@ -14,10 +14,10 @@ from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.errors import InputError, OutOfMemory, UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.inputs import Source
-from speechcli.pipelines.listen import Listener
+from speechcli.pipelines.files.inputs import Source
+from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.options import ModelOptions, SpeechOptions, TranscribeOptions, TranslateOptions
-from speechcli.pipelines.speech import load_bundle, open_recognizer
+from speechcli.pipelines.recognition.listen import Listener, open_recognizer
 from speechcli.transcript import Transcript
 
 Recording = str | Path | NDArray[Any]

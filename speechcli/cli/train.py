@@ -34,7 +34,7 @@ def train(
     merged = merge(given)
     from speechcli.pipelines import train as pipeline  # torch comes with it
     from speechcli.pipelines.overfit import overfit
-    from speechcli.pipelines.training_model import HubAccess
+    from speechcli.pipelines.training_run.model import HubAccess
 
     console = TrainingConsole(progress, quiet=quiet, verbose=verbose)
     hub = HubAccess(token, cache_dir, offline)

@@ -9,7 +9,7 @@ import torch
 from speechcli.checkpoints.bundle import load, save
 from speechcli.errors import InputError, UsageError
 from speechcli.pipelines.compose_options import refuse_model
-from speechcli.pipelines.run_history import read_history
+from speechcli.pipelines.training_run.history import read_history
 from speechcli.training.averaging import average_states
 from speechcli.training.state import checkpoint_step, checkpoints
 

@@ -9,8 +9,8 @@ from speechcli.data.listening import listen_to
 from speechcli.data.manifest import Manifest, ManifestOptions, read_manifest
 from speechcli.data.write import manifest_bytes
 from speechcli.errors import InputError, UsageError
+from speechcli.pipelines.files.outputs import write_atomically
 from speechcli.pipelines.options import ModelOptions
-from speechcli.pipelines.outputs import write_atomically
 from speechcli.text.languages import resolve_language
 
 MANIFEST_SUFFIXES = (".tsv", ".csv", ".jsonl")

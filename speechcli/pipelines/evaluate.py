@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.data.manifest import ManifestOptions, Utterance, read_manifest
 from speechcli.errors import AllInputsFailed, InputError, OutputError, UsageError
-from speechcli.pipelines.advice import Advice
-from speechcli.pipelines.decoding import effective_options
 from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.options import ModelOptions
 from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
-from speechcli.pipelines.speech import load_bundle
+from speechcli.pipelines.search.advice import Advice
+from speechcli.pipelines.search.options import effective_options
 from speechcli.training.metrics import GroupScore, Pair, score_pairs
 from speechcli.training.objective import Objective
 

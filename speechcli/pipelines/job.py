@@ -6,19 +6,19 @@ from typing import Any, Protocol
 
 from speechcli import __version__
 from speechcli.errors import UsageError
-from speechcli.pipelines.inputs import Inputs, Source, find_inputs
-from speechcli.pipelines.journal import FailureList, Journal, journal_path
-from speechcli.pipelines.lock import locked
+from speechcli.pipelines.files.inputs import Inputs, Source, find_inputs
+from speechcli.pipelines.files.journal import FailureList, Journal, journal_path
+from speechcli.pipelines.files.lock import locked
+from speechcli.pipelines.files.outputs import Output, make_folder, plan_outputs, refuse_overwriting, write_atomically
+from speechcli.pipelines.files.stream import Sink, Stream
 from speechcli.pipelines.options import ModelOptions, OutputOptions, SpeechOptions
 from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Report, Warned, in_order, silent
-from speechcli.pipelines.outputs import Output, make_folder, plan_outputs, refuse_overwriting, write_atomically
-from speechcli.pipelines.stream import Sink, Stream
 from speechcli.training.signals import StopSignals
 from speechcli.writers import make_writers
 
 
 class Listens(Protocol):
-    """A loaded model, as `speechcli.pipelines.listen.Listener`."""
+    """A loaded model, as `speechcli.pipelines.recognition.listen.Listener`."""
 
     def listen(self, sources: Sequence[Source], stop: Callable[[], bool] = ...) -> Iterator[Outcome]:
         """Yield what became of each recording; stop early when told."""
@@ -31,9 +31,9 @@ Work = tuple[Source, tuple[Output, ...]]
 
 def open_listener(options: SpeechOptions, report: Report) -> Listens:
     """Load the model; torch is imported here and not before, when inputs and outputs are known to be in order."""
-    from speechcli.pipelines import speech
+    from speechcli.pipelines.recognition import listen
 
-    return speech.open_listener(options, report)
+    return listen.open_listener(options, report)
 
 
 def run_job(

@@ -10,11 +10,11 @@ from speechcli.data.batching import DurationBatches
 from speechcli.data.collate import Batch, Collate
 from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError, TrainingDiverged, UsageError
-from speechcli.pipelines.device import choose_device
+from speechcli.pipelines.load import choose_device
 from speechcli.pipelines.scoring import make_collate
-from speechcli.pipelines.training_data import read_manifests, spread
-from speechcli.pipelines.training_model import NO_ACCESS, HubAccess, load_or_compose, prepare_model, started
-from speechcli.pipelines.training_objective import make_objective
+from speechcli.pipelines.training_run.data import read_manifests, spread
+from speechcli.pipelines.training_run.model import NO_ACCESS, HubAccess, load_or_compose, prepare_model, started
+from speechcli.pipelines.training_run.objective import make_objective
 from speechcli.training.events import Report, Stepped
 from speechcli.training.freezing import freeze
 from speechcli.training.merge import Merged

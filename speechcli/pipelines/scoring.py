@@ -14,9 +14,9 @@ from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
-from speechcli.pipelines.advice import Advice
-from speechcli.pipelines.decoding import decoder_prompts
-from speechcli.pipelines.generation import Request, write_texts
+from speechcli.pipelines.search.advice import Advice
+from speechcli.pipelines.search.options import decoder_prompts
+from speechcli.pipelines.search.write import Request, write_texts
 from speechcli.text.prompts import prompts_for
 from speechcli.training.metrics import Pair
 from speechcli.training.objective import PARTS, Objective, detached, means

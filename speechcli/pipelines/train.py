@@ -12,15 +12,14 @@ from speechcli.checkpoints.hub import upload
 from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import OutputError, UsageError
-from speechcli.pipelines.advice import Advice
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.device import choose_device
+from speechcli.pipelines.load import choose_device
 from speechcli.pipelines.options import ModelOptions
-from speechcli.pipelines.run_log import RunLog
 from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
-from speechcli.pipelines.tensorboard import TensorBoard
-from speechcli.pipelines.training_data import Share, make_feed, read_manifests, spread, tell_leaks
-from speechcli.pipelines.training_model import (
+from speechcli.pipelines.search.advice import Advice
+from speechcli.pipelines.training_run.data import Share, make_feed, read_manifests, spread, tell_leaks
+from speechcli.pipelines.training_run.log import RunLog
+from speechcli.pipelines.training_run.model import (
     NO_ACCESS,
     HubAccess,
     add_teacher_head,
@@ -29,7 +28,8 @@ from speechcli.pipelines.training_model import (
     save_model,
     started,
 )
-from speechcli.pipelines.training_objective import make_objective
+from speechcli.pipelines.training_run.objective import make_objective
+from speechcli.pipelines.training_run.tensorboard import TensorBoard
 from speechcli.training.events import Report, Sample, Warned
 from speechcli.training.freezing import freeze
 from speechcli.training.loop import Evaluation, Trainer, TrainReport

@@ -13,7 +13,7 @@ from speechcli.checkpoints.bundle import Bundle, load, save, set_language
 from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines.compose_options import ComposeOptions
 from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognizer import AttentionRecognizer
+from speechcli.pipelines.recognition.recognizer import AttentionRecognizer
 from speechcli.pipelines.warm_start import warm_start
 
 from .tiny_models import decoder_config, encoder_config, randomised, seq2seq, write_tokenizer

@@ -190,7 +190,7 @@ def test_composing_hands_over_every_option(command, monkeypatch, capsys):
 
 def test_training_hands_over_every_option(monkeypatch, capsys, tmp_path):
     from speechcli.pipelines import train
-    from speechcli.pipelines.training_model import HubAccess
+    from speechcli.pipelines.training_run.model import HubAccess
     from speechcli.training.events import Evaluated, Sample, Saved, Started, Stepped, Warned
     from speechcli.training.loop import TrainReport
 

@@ -17,7 +17,7 @@ from speechcli.audio.read import read_audio
 from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognizer import Clip, Recognizer
+from speechcli.pipelines.recognition.recognizer import Clip, Recognizer
 from tests.parity.reference import quiet
 
 FOLDERS = [Path(name) for name in os.environ.get("SPEECHCLI_WHISPER", "").split(":") if name]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from speechcli.errors import OutOfMemory
-from speechcli.pipelines.backoff import BackOff
+from speechcli.pipelines.recognition.backoff import BackOff
 
 
 def worker(limit, error, calls):

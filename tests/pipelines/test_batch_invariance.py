@@ -6,7 +6,7 @@ import transformers
 
 from speechcli.audio.features import FilterbankFeatures, WaveformFeatures
 from speechcli.pipelines.options import TranscribeOptions
-from speechcli.pipelines.recognizer import AttentionRecognizer, Clip
+from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip
 from tests.parity.reference import ENCODERS, OTHER_ENCODERS
 
 from .tiny_model import make_bundle

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechcli.pipelines.batches import batches
+from speechcli.pipelines.recognition.batches import batches
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200), st.integers(1, 8))

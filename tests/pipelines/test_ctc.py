@@ -9,12 +9,12 @@ import torch
 import transformers
 
 from speechcli.errors import ModelError, UsageError
-from speechcli.pipelines.ctc import CtcRecognizer
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.info import info
+from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.options import ModelOptions, TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognizer import Clip
-from speechcli.pipelines.speech import load_bundle
+from speechcli.pipelines.recognition.ctc import CtcRecognizer
+from speechcli.pipelines.recognition.recognizer import Clip
 
 TOKENS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEF'"]
 # An even number of filterbank frames: of an odd one, transformers also reads the padding that it stacks last.

@@ -14,12 +14,21 @@ from speechcli.errors import (
     Stopped,
     UsageError,
 )
+from speechcli.pipelines.files.journal import journal_path
+from speechcli.pipelines.files.lock import locked
 from speechcli.pipelines.job import run_job
-from speechcli.pipelines.journal import journal_path
-from speechcli.pipelines.lock import locked
-from speechcli.pipelines.options import InputOptions, OutputOptions, Shard, TranscribeOptions, TranslateOptions
-from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Warned
+from speechcli.pipelines.options import (
+    InputOptions,
+    ModelOptions,
+    OutputOptions,
+    Shard,
+    TranscribeOptions,
+    TranslateOptions,
+)
+from speechcli.pipelines.outcome import Failure, JobReport, Loaded, Outcome, Warned
 from speechcli.transcript import Segment, Transcript
+
+from .tiny_model import save_model, write_tone
 
 
 class Ears:
@@ -337,3 +346,20 @@ def test_a_manifest_has_a_line_for_each_segment_and_standard_input_none(work, tm
     ]
     with pytest.raises(UsageError, match="standard input has no name"):
         work("-", formats=("manifest",))
+
+
+def test_a_model_transcribes_and_translates_real_recordings_in_order(tmp_path):
+    model = ModelOptions(str(save_model(tmp_path / "tiny")), device="cpu")
+    names = [str(write_tone(tmp_path / f"{i}.wav", 0.3 + 0.1 * i)) for i in range(3)]
+    written, events = [], []
+    for options in (
+        TranscribeOptions(model=model, inputs=InputOptions(inputs=("gone.wav", *names))),
+        TranslateOptions(model=model, inputs=InputOptions(inputs=(names[0],)), language="fr", targets=("es", "de")),
+    ):
+        run_job(options, OutputOptions(formats=("jsonl",)), sink=written.append, report=events.append)
+    rows = [json.loads(line) for line in b"".join(written).splitlines()]
+    assert [row["path"] for row in rows] == [*names, names[0], names[0]]
+    assert [(row["language"], row["target_language"]) for row in rows[3:]] == [("fr", "es"), ("fr", "de")]
+    assert rows[0]["model"] == model.model
+    assert Loaded(model.model, "cpu", "float32") in events
+    assert [event.path for event in events if isinstance(event, Failure)] == ["gone.wav"]

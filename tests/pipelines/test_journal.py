@@ -6,10 +6,10 @@ import pytest
 
 from speechcli.audio.url import Url
 from speechcli.errors import OutputError
-from speechcli.pipelines.inputs import Source
-from speechcli.pipelines.journal import FailureList, Journal
+from speechcli.pipelines.files.inputs import Source
+from speechcli.pipelines.files.journal import FailureList, Journal
+from speechcli.pipelines.files.outputs import Output
 from speechcli.pipelines.outcome import Failure
-from speechcli.pipelines.outputs import Output
 
 
 @pytest.fixture

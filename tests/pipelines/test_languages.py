@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from speechcli.errors import UsageError
-from speechcli.pipelines.languages import Languages, identify, usual_language
+from speechcli.pipelines.recognition.languages import Languages, identify, usual_language
 from speechcli.text.prompts import Prompts, ToldPrompts
 
 IDS = {"de_DE": 10, "en_XX": 11, "es_XX": 12}

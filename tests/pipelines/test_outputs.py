@@ -5,9 +5,9 @@ from pathlib import Path, PurePath
 import pytest
 
 from speechcli.errors import OutputError, UsageError
-from speechcli.pipelines import outputs
-from speechcli.pipelines.inputs import Source
-from speechcli.pipelines.outputs import make_folder, plan_outputs, refuse_overwriting, write_atomically
+from speechcli.pipelines.files import outputs
+from speechcli.pipelines.files.inputs import Source
+from speechcli.pipelines.files.outputs import make_folder, plan_outputs, refuse_overwriting, write_atomically
 
 
 def plan(*places, formats=("txt",), targets=()):

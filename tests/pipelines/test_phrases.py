@@ -1,6 +1,6 @@
 import pytest
 
-from speechcli.pipelines.phrases import cut_at_times
+from speechcli.pipelines.recognition.phrases import cut_at_times
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from speechcli.pipelines.read_ahead import read_ahead
+from speechcli.pipelines.recognition.read_ahead import read_ahead
 
 
 def test_items_come_in_order_and_from_another_thread():

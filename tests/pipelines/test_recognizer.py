@@ -6,10 +6,10 @@ import torch
 
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError, UsageError
-from speechcli.pipelines import recognizer as recognizer_module
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import InputOptions, ModelOptions, TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognizer import AttentionRecognizer, Clip
+from speechcli.pipelines.recognition import recognizer as recognizer_module
+from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip
 
 from .tiny_model import RATE, make_bundle, tone
 

@@ -1,6 +1,6 @@
 import pytest
 
-from speechcli.pipelines.suspicion import compression_ratio, is_suspect, loops
+from speechcli.pipelines.recognition.suspicion import compression_ratio, is_suspect, loops
 
 
 @pytest.mark.parametrize(

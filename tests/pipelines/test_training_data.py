@@ -7,7 +7,7 @@ import pytest
 from speechcli.data.batching import DurationBatches
 from speechcli.data.manifest import Target, read_manifest
 from speechcli.errors import InputError, UsageError
-from speechcli.pipelines.training_data import draw_weights, read_manifests, tell_leaks
+from speechcli.pipelines.training_run.data import draw_weights, read_manifests, tell_leaks
 from speechcli.training.events import Warned
 from speechcli.training.merge import merge_options
 from speechcli.transcript import Segment, Transcript

@@ -13,10 +13,10 @@ import transformers
 from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.data.manifest import Target, Utterance
 from speechcli.errors import UsageError
-from speechcli.pipelines.inputs import Source
-from speechcli.pipelines.listen import Listener
+from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.options import DecodingOptions, TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognizer import AttentionRecognizer, Clip
+from speechcli.pipelines.recognition.listen import Listener
+from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip
 from speechcli.pipelines.scoring import make_collate
 from speechcli.pipelines.train import train
 from speechcli.training.merge import merge_options

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from speechcli.pipelines.words import WordTimer, spell
+from speechcli.pipelines.recognition.words import WordTimer, spell
 
 from .tiny_model import make_tokenizer
 

@@ -3,10 +3,10 @@ from tiny_speech import save_tiny_model, save_tones
 
 from speechcli.errors import UsageError
 from speechcli.pipelines import train as pipeline
-from speechcli.pipelines.model_card import model_card
-from speechcli.pipelines.run_history import History
 from speechcli.pipelines.train import train
-from speechcli.pipelines.training_model import HubAccess
+from speechcli.pipelines.training_run.history import History
+from speechcli.pipelines.training_run.model import HubAccess
+from speechcli.pipelines.training_run.model_card import model_card
 from speechcli.training.merge import merge_options
 
 HISTORY = History(

@@ -19,9 +19,9 @@ from speechcli.errors import InputError
 from speechcli.pipelines.report.attention import look
 from speechcli.pipelines.report.charts import Series, line_chart, number, ticks
 from speechcli.pipelines.report.differences import marked
-from speechcli.pipelines.report.run import write_report
-from speechcli.pipelines.run_history import read_history
+from speechcli.pipelines.report.write import write_report
 from speechcli.pipelines.train import train
+from speechcli.pipelines.training_run.history import read_history
 from speechcli.training.merge import merge_options
 
 VOID = {"meta", "br", "link", "img"}

@@ -12,7 +12,7 @@ from forks import kill_at_change, needs_fork, start, wait
 from tiny_run import TinyModel, make_feed
 
 from speechcli.errors import UsageError
-from speechcli.pipelines.run_log import RunLog
+from speechcli.pipelines.training_run.log import RunLog
 from speechcli.training.events import Evaluated, Saved, Started, Stepped
 from speechcli.training.merge import RUN_OPTIONS, merge_options, write_options
 from speechcli.training.resume import changed_options

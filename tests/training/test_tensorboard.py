@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from speechcli.errors import UsageError
-from speechcli.pipelines.tensorboard import TensorBoard
+from speechcli.pipelines.training_run.tensorboard import TensorBoard
 from speechcli.training.events import Evaluated, Sample, Stepped
 
 

@@ -7,7 +7,7 @@ from string import Template
 from speechcli.pipelines.report.attention import Looked
 from speechcli.pipelines.report.charts import Series, heat_map, line_chart, number
 from speechcli.pipelines.report.differences import marked
-from speechcli.pipelines.run_history import Event, History
+from speechcli.pipelines.training_run.history import Event, History
 
 BETTER = {"wer": "lower is better", "cer": "lower is better", "bleu": "higher is better", "chrf": "higher is better"}
 

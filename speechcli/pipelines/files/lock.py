@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speechcli.errors import OutputError
-from speechcli.pipelines.outputs import output_error
+from speechcli.pipelines.files.outputs import output_error
 
 try:
     import fcntl

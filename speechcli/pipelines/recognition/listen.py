@@ -7,16 +7,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from speechcli.checkpoints.bundle import Bundle
+from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.errors import OutOfMemory
-from speechcli.pipelines.backoff import BackOff
-from speechcli.pipelines.batches import batches
-from speechcli.pipelines.inputs import Source
+from speechcli.pipelines.files.inputs import Source
+from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.options import SpeechOptions
-from speechcli.pipelines.outcome import Failure, Outcome, Progress, Report, Warned, silent
-from speechcli.pipelines.phrases import Phrase
-from speechcli.pipelines.pieces import End, Piece, Reader
-from speechcli.pipelines.read_ahead import read_ahead
-from speechcli.pipelines.recognizer import Clip, Decoded, Recognizer
+from speechcli.pipelines.outcome import Failure, Loaded, Outcome, Progress, Report, Warned, silent
+from speechcli.pipelines.recognition.backoff import BackOff
+from speechcli.pipelines.recognition.batches import batches
+from speechcli.pipelines.recognition.ctc import CtcRecognizer
+from speechcli.pipelines.recognition.phrases import Phrase
+from speechcli.pipelines.recognition.pieces import End, Piece, Reader
+from speechcli.pipelines.recognition.read_ahead import read_ahead
+from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip, Decoded, Recognizer
 from speechcli.text.languages import has_spaces
 from speechcli.transcript import Segment, Transcript
 
@@ -231,3 +235,26 @@ def _commonest(languages: Sequence[tuple[str | None, int]]) -> str | None:
         if language is not None:
             totals[language] = totals.get(language, 0) + tokens
     return max(totals, key=lambda language: totals[language], default=None)
+
+
+def open_recognizer(bundle: Bundle | CtcBundle, options: SpeechOptions) -> Recognizer:
+    """Make a model ready to listen.
+
+    Raises:
+        ModelError: the model cannot write text.
+        UsageError: something asked for is not possible with this model.
+    """
+    return CtcRecognizer(bundle, options) if isinstance(bundle, CtcBundle) else AttentionRecognizer(bundle, options)
+
+
+def open_listener(options: SpeechOptions, report: Report = silent) -> Listener:
+    """Load a model and make it listen as the options say.
+
+    Raises:
+        ModelError: the model cannot be loaded, or cannot write text.
+        UsageError: something asked for is not possible with this model.
+    """
+    bundle = load_bundle(options.model, options.language)
+    weight = next(bundle.model.parameters())
+    report(Loaded(bundle.name, str(weight.device), str(weight.dtype).removeprefix("torch.")))
+    return Listener(open_recognizer(bundle, options), options, report)

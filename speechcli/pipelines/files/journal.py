@@ -9,10 +9,10 @@ from typing import Any, BinaryIO
 
 from speechcli.audio.inside import outer_file
 from speechcli.audio.url import Url
-from speechcli.pipelines.inputs import Source
+from speechcli.pipelines.files.inputs import Source
+from speechcli.pipelines.files.outputs import Output, output_error
 from speechcli.pipelines.options import Shard
 from speechcli.pipelines.outcome import Failure
-from speechcli.pipelines.outputs import Output, output_error
 from speechcli.writers import json_line
 
 WHOLE = Shard(1, 1)

@@ -9,8 +9,8 @@ from speechcli.decoding.generate import generate
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.decoding.options import GenerationOptions
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
-from speechcli.pipelines.advice import Advice
-from speechcli.pipelines.decoding import with_limit
+from speechcli.pipelines.search.advice import Advice
+from speechcli.pipelines.search.options import with_limit
 from speechcli.text.prompts import Prompt
 
 

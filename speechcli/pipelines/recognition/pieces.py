@@ -18,7 +18,7 @@ from speechcli.audio.read import RawFormat, Sound, open_audio
 from speechcli.audio.segments import cut
 from speechcli.audio.url import Url
 from speechcli.errors import InputError, OutOfMemory, SpeechCliError
-from speechcli.pipelines.inputs import Source
+from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.options import InputOptions, SpeechOptions
 from speechcli.pipelines.outcome import Failure
 

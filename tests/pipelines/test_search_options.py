@@ -2,8 +2,8 @@ import pytest
 
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import UsageError
-from speechcli.pipelines.decoding import effective_options, with_limit
 from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.search.options import effective_options, with_limit
 
 MODEL = GenerationOptions(num_beams=4, max_length=200, length_penalty=0.5, forced_bos_token_id=9)
 

@@ -9,11 +9,11 @@ from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.decoding.alignment import align
 from speechcli.decoding.ctc import as_path, collapse, prefix_beam_search
 from speechcli.errors import UsageError
-from speechcli.pipelines.decoding import DEFAULT_BEAMS
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import SpeechOptions
-from speechcli.pipelines.recognizer import Clip, Decoded, Recognizer, timed
-from speechcli.pipelines.words import WordTimer, mean
+from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer, timed
+from speechcli.pipelines.recognition.words import WordTimer, mean
+from speechcli.pipelines.search.options import DEFAULT_BEAMS
 from speechcli.text.languages import language_code
 from speechcli.transcript import Alternative
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from speechcli.pipelines.generation import Request, write_texts
+from speechcli.pipelines.search.write import Request, write_texts
 from speechcli.text.prompts import Prompt
 
 from .tiny_model import make_bundle, tone

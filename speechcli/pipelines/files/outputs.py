@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from speechcli.audio.read import AUDIO_EXTENSIONS
 from speechcli.errors import OutputError, UsageError
-from speechcli.pipelines.inputs import Source
+from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.options import target_labels
 
 # What a job keeps beside its outputs; parts of a job have their own.

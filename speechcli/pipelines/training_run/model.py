@@ -18,7 +18,7 @@ from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError, ModelError, UsageError
 from speechcli.nn.lora import add_lora
 from speechcli.nn.masks import Spans
-from speechcli.pipelines.training_data import count_languages
+from speechcli.pipelines.training_run.data import count_languages
 from speechcli.training.events import Report, Started, Warned
 from speechcli.training.options import AugmentSection, TrainOptions
 from speechcli.training.precision import chosen_dtype

@@ -17,14 +17,14 @@ from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError, UsageError
 from speechcli.models.encoder import SpeechEncoder
 from speechcli.models.speech_encoder_decoder import Encoded
-from speechcli.pipelines.advice import Advice
-from speechcli.pipelines.decoding import DEFAULT_BEAMS, decoder_prompts, effective_options
-from speechcli.pipelines.generation import Request, write_texts
-from speechcli.pipelines.languages import Languages, hear, usual_language
 from speechcli.pipelines.options import SpeechOptions
-from speechcli.pipelines.phrases import Phrase, cut_at_times
-from speechcli.pipelines.suspicion import compression_ratio, is_suspect
-from speechcli.pipelines.words import WordTimer, mean
+from speechcli.pipelines.recognition.languages import Languages, hear, usual_language
+from speechcli.pipelines.recognition.phrases import Phrase, cut_at_times
+from speechcli.pipelines.recognition.suspicion import compression_ratio, is_suspect
+from speechcli.pipelines.recognition.words import WordTimer, mean
+from speechcli.pipelines.search.advice import Advice
+from speechcli.pipelines.search.options import DEFAULT_BEAMS, decoder_prompts, effective_options
+from speechcli.pipelines.search.write import Request, write_texts
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.text.prompts import Task
 from speechcli.text.tokenizer import Tokenizer

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from speechcli import __version__
-from speechcli.pipelines.run_history import Event, History
+from speechcli.pipelines.training_run.history import Event, History
 from speechcli.text.languages import language_name
 from speechcli.training.options import TrainOptions
 

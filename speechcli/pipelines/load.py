@@ -1,10 +1,15 @@
-"""Where a model computes, and in which numbers."""
+"""The model that the options name: found, loaded, and placed where it computes."""
 
 from pathlib import Path
 
 import torch
 
+from speechcli.checkpoints.bundle import Bundle, load
+from speechcli.checkpoints.ctc import CtcBundle, is_ctc, load_ctc
+from speechcli.checkpoints.folder import read_config
+from speechcli.checkpoints.hub import resolve_model
 from speechcli.errors import UsageError
+from speechcli.models.quantize import quantize_decoder
 from speechcli.pipelines.options import ModelOptions
 from speechcli.training.precision import DTYPES, native_bfloat16
 
@@ -68,3 +73,36 @@ def prepare(options: ModelOptions, folder: Path) -> tuple[torch.device, torch.dt
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
     return device, choose_dtype(options.dtype, device, folder)
+
+
+def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle | CtcBundle:
+    """Find, load and place a model as the options say.
+
+    Args:
+        options: which model, and where.
+        language: that will be spoken, where that is known.
+
+    Raises:
+        ModelError: it cannot be loaded.
+        UsageError: the device is not there, or the weights cannot be rounded as asked.
+    """
+    folder = resolve_model(
+        options.model,
+        revision=options.revision,
+        token=options.token,
+        cache_dir=options.cache_dir,
+        offline=options.offline,
+        language=language,
+    )
+    device, dtype = prepare(options, folder)
+    ctc_alone = is_ctc(read_config(folder))
+    if options.quantize == "int8" and ctc_alone:
+        raise UsageError(f"`--quantize int8` makes a decoder faster, but {options.shown} has none.")
+    if options.quantize == "int8" and device.type != "cpu":
+        raise UsageError(f"`--quantize int8` is for processors, but the device is {device}.")
+    if ctc_alone:
+        return load_ctc(folder, dtype=dtype, device=device, name=options.shown)
+    bundle = load(folder, dtype=dtype, device=device, name=options.shown)
+    if options.quantize == "int8":
+        quantize_decoder(bundle.model)
+    return bundle

@@ -8,8 +8,8 @@ from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError, OutputError, SpeechCliError
 from speechcli.pipelines.report.attention import Looked, look
 from speechcli.pipelines.report.page import make_page
-from speechcli.pipelines.run_history import History, read_history
-from speechcli.pipelines.training_data import read_manifests
+from speechcli.pipelines.training_run.data import read_manifests
+from speechcli.pipelines.training_run.history import History, read_history
 from speechcli.training.merge import RUN_OPTIONS, merge_options
 
 
