@@ -1,4 +1,4 @@
-"""`speechcli data check`."""
+"""`speechcli data`: `check` and `vocabulary`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,6 +26,18 @@ Filtered = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Write the rows without errors here: .tsv, .csv or .jsonl.", metavar="FILE"),
 ]
+TextManifests = Annotated[
+    list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests with texts to learn from.", show_default=False)
+]
+Size = Annotated[int, typer.Option("--size", help="Tokens at most.", metavar="N", min=1, show_default=False)]
+TextLanguages = Annotated[
+    list[str] | None,
+    typer.Option("--language", help="Texts in this language only; may be repeated.", metavar="LANGUAGE"),
+]
+Lowercase = Annotated[bool, typer.Option("--lowercase/--no-lowercase", help="Write without capitals.")]
+VocabularyDir = Annotated[
+    Path, typer.Option("--output-dir", "-o", help="Folder for the tokenizer.", metavar="DIR", show_default=False)
+]
 
 
 @data.command("check")
@@ -51,3 +63,26 @@ def check(
     from speechcli.cli.findings import run
 
     run(given)
+
+
+@data.command("vocabulary")
+def vocabulary(
+    manifests: TextManifests,
+    size: Size,
+    output_dir: VocabularyDir,
+    languages: TextLanguages = None,
+    lowercase: Lowercase = False,
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Learn a tokenizer from the texts of manifests: byte-pair pieces, and tags where there are several languages."""
+    given = o.without_none(locals(), "languages")
+    from speechcli.cli.console import say
+    from speechcli.pipelines.vocabulary import VocabularyOptions, make_vocabulary
+
+    made = make_vocabulary(o.pick(VocabularyOptions, given))
+    if not quiet:
+        say(f"{made.folder}: {made.tokens} tokens from {made.texts} texts {' '.join(made.tags)}".rstrip())
+        language = f" --language {made.tags[0]}" if made.tags else ""
+        decoder = "mbart" if made.tags else "bart"
+        say(f"next: speechcli init --encoder NAME --decoder {decoder} --tokenizer {made.folder}{language} -o MODEL")

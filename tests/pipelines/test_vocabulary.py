@@ -1,0 +1,60 @@
+import pytest
+
+from speechcli.cli.app import main
+from speechcli.errors import InputError, UsageError
+from speechcli.pipelines.vocabulary import VocabularyOptions, make_vocabulary
+from speechcli.text.tokenizer import Tokenizer
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Two rows in two languages each; the recordings are not there."""
+    path = tmp_path / "train.tsv"
+    path.write_text(
+        "path\tseconds\tsrc_lang\tsrc_text\ttext_en\na.flac\t1.0\tde\tzwei\ttwo\nb.flac\t1.0\tde\tdrei\tthree\n"
+    )
+    return path
+
+
+def test_the_texts_of_manifests_make_a_tokenizer_with_a_tag_for_each_language(manifest, tmp_path):
+    report = make_vocabulary(VocabularyOptions((manifest,), tmp_path / "made", 40))
+    tokenizer = Tokenizer.load(tmp_path / "made")
+    assert tuple(tokenizer.languages) == report.tags == ("de_XX", "en_XX")
+    assert (report.texts, report.tokens) == (4, tokenizer.vocabulary_size)
+    assert tokenizer.decode(tokenizer.encode("zwei three")) == "zwei three"
+
+
+def test_texts_of_one_language_need_no_tag(manifest, tmp_path):
+    report = make_vocabulary(VocabularyOptions((manifest,), tmp_path / "made", 40, languages=("en",)))
+    assert (report.texts, report.tags) == (2, ())
+    unknown = Tokenizer.load(tmp_path / "made")
+    assert unknown.unk_id in unknown.encode("zwei")
+
+
+def test_languages_that_can_have_no_tag_and_that_no_text_has_are_refused(manifest, tmp_path):
+    manifest.write_text(manifest.read_text().replace("de", "dialect"))
+    with pytest.raises(UsageError, match="two or three letters, but is `dialect`"):
+        make_vocabulary(VocabularyOptions((manifest,), tmp_path / "made", 40))
+    with pytest.raises(InputError):
+        make_vocabulary(VocabularyOptions((manifest,), tmp_path / "made", 40, languages=("fr",)))
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_tokenizer_that_is_there_is_not_overwritten_unasked(manifest, tmp_path):
+    arguments = ["data", "vocabulary", str(manifest), "--size", "30", "--language", "en", "-o", str(tmp_path / "made")]
+    assert main(arguments) == 0
+    assert main(arguments) == 2
+    assert main([*arguments, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize("languages", [["--language", "en"], []])
+def test_what_it_says_to_do_next_makes_a_model(manifest, tmp_path, capsys, languages):
+    made = str(tmp_path / "made")
+    assert main(["data", "vocabulary", str(manifest), "--size", "40", "--lowercase", *languages, "-o", made]) == 0
+    proposed = capsys.readouterr().err.splitlines()[-1]
+    command = (
+        proposed.removeprefix("next: speechcli ").replace("NAME", "wav2vec2-bert").replace("MODEL", made + "/model")
+    )
+    smaller = ("encoder-set num_hidden_layers=1", "decoder-set decoder_layers=1", "decoder-set decoder_ffn_dim=8")
+    changes = " ".join(f"--{change}" for change in (*smaller, "encoder-set hidden_size=32", "decoder-set d_model=32"))
+    assert main(f"{command} {changes} --encoder-set intermediate_size=8".split()) == 0
