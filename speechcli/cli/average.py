@@ -1,14 +1,32 @@
 """`speechcli average`."""
 
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
 from speechcli.cli import options as o
+
+Averaged = Annotated[
+    list[Path], typer.Argument(metavar="RUN|MODEL...", help="Folder of a run, or of models.", show_default=False)
+]
+Last = Annotated[
+    int | None, o.flag(o.INPUT, "--last", help="Only the newest so many checkpoints. Absent: all.", metavar="N", min=1)
+]
+Best = Annotated[
+    int | None, o.flag(o.INPUT, "--best", help="Only the so many checkpoints that scored best.", metavar="N", min=1)
+]
+StoredDtype = Annotated[
+    Literal["float32", "bfloat16", "float16"], o.flag(o.OUTPUT, "--dtype", help="Numbers that the file holds.")
+]
 
 
 def average(
-    sources: o.Averaged,
+    sources: Averaged,
     output_dir: o.ModelDir,
-    last: o.Last = None,
-    best: o.Best = None,
-    dtype: o.StoredDtype = "float32",
+    last: Last = None,
+    best: Best = None,
+    dtype: StoredDtype = "float32",
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:

@@ -1,10 +1,40 @@
 """`speechcli evaluate`."""
 
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from speechcli.cli import decoding_options as d
 from speechcli.cli import options as o
+
+Manifests = Annotated[
+    list[Path] | None, typer.Argument(metavar="MANIFEST...", help="Manifests with texts.", show_default=False)
+]
+Task = Annotated[
+    Literal["transcribe", "translate", "both"],
+    o.flag(o.INPUT, "--task", help="Score texts in the spoken language, in others, or both."),
+]
+ScoredTargets = Annotated[
+    list[str] | None,
+    o.flag(o.INPUT, "--to", help="Score texts in this language only; may be repeated.", metavar="LANGUAGE"),
+]
+ScoredSources = Annotated[
+    list[str] | None,
+    o.flag(o.INPUT, "--from", help="Score this spoken language only; may be repeated.", metavar="LANGUAGE"),
+]
+Limit = Annotated[
+    int, o.flag(o.INPUT, "--limit", help="Score only so many of each manifest; 0: all.", metavar="N", min=0)
+]
+Workers = Annotated[int, o.flag(o.INPUT, "--workers", help="Processes that read audio.", metavar="N", min=0)]
+Hypotheses = Annotated[
+    Path | None,
+    o.flag(o.OUTPUT, "--hypotheses", help="Write references and hypotheses here, as JSON lines.", metavar="FILE"),
+]
 
 
 def evaluate(
-    manifests: o.Manifests = None,
+    manifests: Manifests = None,
     model: o.Model = None,
     revision: o.Revision = None,
     token: o.Token = None,
@@ -15,25 +45,25 @@ def evaluate(
     quantize: o.Quantize = "none",
     threads: o.Threads = None,
     seed: o.Seed = 0,
-    task: o.Task = "both",
-    source_languages: o.ScoredSources = None,
-    target_languages: o.ScoredTargets = None,
+    task: Task = "both",
+    source_languages: ScoredSources = None,
+    target_languages: ScoredTargets = None,
     language: o.SpokenDefault = None,
-    limit: o.Limit = 0,
-    workers: o.Workers = 0,
-    strategy: o.Strategy = None,
-    beam_size: o.BeamSize = None,
-    length_penalty: o.LengthPenalty = None,
-    early_stopping: o.EarlyStopping = None,
-    repetition_penalty: o.RepetitionPenalty = None,
-    no_repeat_ngram_size: o.NoRepeatNgramSize = None,
-    min_new_tokens: o.MinNewTokens = None,
-    max_new_tokens: o.MaxNewTokens = None,
-    generation_set: o.GenerationSet = None,
-    ctc_weight: o.CtcWeight = None,
-    batch_seconds: o.BatchSeconds = None,
-    batch_size: o.BatchSize = 64,
-    hypotheses: o.Hypotheses = None,
+    limit: Limit = 0,
+    workers: Workers = 0,
+    strategy: d.Strategy = None,
+    beam_size: d.BeamSize = None,
+    length_penalty: d.LengthPenalty = None,
+    early_stopping: d.EarlyStopping = None,
+    repetition_penalty: d.RepetitionPenalty = None,
+    no_repeat_ngram_size: d.NoRepeatNgramSize = None,
+    min_new_tokens: d.MinNewTokens = None,
+    max_new_tokens: d.MaxNewTokens = None,
+    generation_set: d.GenerationSet = None,
+    ctc_weight: d.CtcWeight = None,
+    batch_seconds: d.BatchSeconds = None,
+    batch_size: d.BatchSize = 64,
+    hypotheses: Hypotheses = None,
     as_json: o.Json = False,
     progress: o.Progress = "auto",
     quiet: o.Quiet = False,

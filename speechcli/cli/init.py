@@ -1,19 +1,29 @@
 """`speechcli init`."""
 
+from typing import Annotated
+
+from speechcli.cli import compose as c
 from speechcli.cli import options as o
+
+EncoderConfig = Annotated[
+    str, o.flag(c.PARTS, "--encoder", help="Family, config.json or model of the speech encoder.", metavar="NAME")
+]
+DecoderConfig = Annotated[
+    str, o.flag(c.PARTS, "--decoder", help="Family, config.json or model of the text decoder.", metavar="NAME")
+]
 
 
 def init(
-    encoder: o.EncoderConfig,
-    decoder: o.DecoderConfig,
+    encoder: EncoderConfig,
+    decoder: DecoderConfig,
     output_dir: o.ModelDir,
-    encoder_set: o.EncoderSet = None,
-    decoder_set: o.DecoderSet = None,
-    tokenizer: o.TokenizerFrom = None,
-    language: o.Language = None,
-    decoder_start_token_id: o.StartId = None,
-    pad_token_id: o.PadId = None,
-    eos_token_id: o.EosId = None,
+    encoder_set: c.EncoderSet = None,
+    decoder_set: c.DecoderSet = None,
+    tokenizer: c.TokenizerFrom = None,
+    language: c.Language = None,
+    decoder_start_token_id: c.StartId = None,
+    pad_token_id: c.PadId = None,
+    eos_token_id: c.EosId = None,
     token: o.Token = None,
     cache_dir: o.CacheDir = None,
     offline: o.Offline = False,
@@ -23,8 +33,6 @@ def init(
 ) -> None:
     """Make a model of random weights from two configurations."""
     given = locals()
-    from speechcli.cli.compose import show
     from speechcli.pipelines import init as pipeline
-    from speechcli.pipelines.compose_options import ComposeOptions
 
-    show(pipeline.init(o.pick(ComposeOptions, o.without_none(given, "encoder_set", "decoder_set"))), quiet=quiet)
+    c.show(pipeline.init(c.told(given)), quiet=quiet)

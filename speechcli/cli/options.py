@@ -1,4 +1,4 @@
-"""Options that commands share, each declared once: long, because every flag of every command stands here."""
+"""Options that commands share, each declared once; those of one command stand beside it."""
 
 import re
 from collections.abc import Mapping
@@ -11,10 +11,16 @@ import typer
 from speechcli.audio.raw import RAW_ENCODINGS
 from speechcli.pipelines.options import FORMATS, Shard
 
-_MODEL, _INPUT, _DECODING, _OUTPUT = "Model", "Input", "Decoding", "Output"
+MODEL, INPUT, OUTPUT = "Model", "Input", "Output"
 
 
-def _device(value: str | None) -> str | None:
+def flag(panel: str, *names: str, help: str, metavar: str | None = None, **rest: Any) -> Any:
+    """Declare a flag that the help shows in a panel; `rest` is typer's."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, **rest)
+
+
+def known_device(value: str | None) -> str | None:
+    """Check the name of a device."""
     if value is not None and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
         raise typer.BadParameter(f"must be auto, cpu, cuda, cuda:N or mps, but is {value}.")
     return value
@@ -33,26 +39,10 @@ def _formats(values: list[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _early_stopping(value: str | None) -> bool | str | None:
-    return value if value in (None, "never") else value == "true"
-
-
-def _tokens(value: str | None) -> int | str | None:
-    if value is None or value == "auto":
-        return value
-    if not re.fullmatch("[0-9]+", value):
-        raise typer.BadParameter(f"must be a number of tokens or auto, but is {value}.")
-    return int(value)
-
-
-def _on(panel: str, *names: str, help: str, metavar: str | None = None, **rest: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, **rest)
-
-
 Model = Annotated[
     str | None,
-    _on(
-        _MODEL,
+    flag(
+        MODEL,
         "--model",
         "-m",
         help="Folder, or OWNER/NAME on the Hugging Face Hub. Absent: the embedded model.",
@@ -60,12 +50,12 @@ Model = Annotated[
     ),
 ]
 Revision = Annotated[
-    str | None, _on(_MODEL, "--revision", help="Branch, tag or commit on the Hub.", metavar="REVISION")
+    str | None, flag(MODEL, "--revision", help="Branch, tag or commit on the Hub.", metavar="REVISION")
 ]
 Token = Annotated[
     str | None,
-    _on(
-        _MODEL,
+    flag(
+        MODEL,
         "--token",
         help="Access token of the Hub.",
         metavar="TOKEN",
@@ -74,25 +64,25 @@ Token = Annotated[
         show_default=False,
     ),
 ]
-CacheDir = Annotated[Path | None, _on(_MODEL, "--cache-dir", help="Where downloads are kept.", metavar="DIR")]
-Offline = Annotated[bool, _on(_MODEL, "--offline/--no-offline", help="Never ask the network.")]
+CacheDir = Annotated[Path | None, flag(MODEL, "--cache-dir", help="Where downloads are kept.", metavar="DIR")]
+Offline = Annotated[bool, flag(MODEL, "--offline/--no-offline", help="Never ask the network.")]
 Device = Annotated[
-    str, _on(_MODEL, "--device", help="auto, cpu, cuda, cuda:N or mps.", callback=_device, metavar="DEVICE")
+    str, flag(MODEL, "--device", help="auto, cpu, cuda, cuda:N or mps.", callback=known_device, metavar="DEVICE")
 ]
 Dtype = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
-    _on(
-        _MODEL,
+    flag(
+        MODEL,
         "--dtype",
         help="Numbers to compute in. auto: bfloat16 where it is multiplied natively, float32 for small models.",
     ),
 ]
 Quantize = Annotated[
     Literal["none", "int8"],
-    _on(_MODEL, "--quantize", help="int8: round the decoder's weights to 8 bits; faster on processors, less exact."),
+    flag(MODEL, "--quantize", help="int8: round the decoder's weights to 8 bits; faster on processors, less exact."),
 ]
-Threads = Annotated[int | None, _on(_MODEL, "--threads", help="Processor threads.", metavar="N", min=1)]
-Seed = Annotated[int, _on(_MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0)]
+Threads = Annotated[int | None, flag(MODEL, "--threads", help="Processor threads.", metavar="N", min=1)]
+Seed = Annotated[int, flag(MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0)]
 
 Inputs = Annotated[
     list[str] | None,
@@ -103,172 +93,40 @@ Inputs = Annotated[
     ),
 ]
 Manifest = Annotated[
-    Path | None, _on(_INPUT, "--manifest", help="Also take the recordings of a manifest.", metavar="FILE")
+    Path | None, flag(INPUT, "--manifest", help="Also take the recordings of a manifest.", metavar="FILE")
 ]
 Raw = Annotated[
     str | None,
-    _on(
-        _INPUT,
+    flag(
+        INPUT,
         "--raw",
         help=f"The input is headerless PCM with this sample format: {', '.join(RAW_ENCODINGS)}.",
         metavar="FORMAT",
     ),
 ]
-Rate = Annotated[int, _on(_INPUT, "--rate", help="Sample rate of --raw in Hz.", metavar="HERTZ", min=1)]
-Channels = Annotated[int, _on(_INPUT, "--channels", help="Channels of --raw.", metavar="N", min=1)]
-AudioBackend = Annotated[Literal["auto", "soundfile", "av"], _on(_INPUT, "--audio-backend", help="What decodes files.")]
+Rate = Annotated[int, flag(INPUT, "--rate", help="Sample rate of --raw in Hz.", metavar="HERTZ", min=1)]
+Channels = Annotated[int, flag(INPUT, "--channels", help="Channels of --raw.", metavar="N", min=1)]
+AudioBackend = Annotated[Literal["auto", "soundfile", "av"], flag(INPUT, "--audio-backend", help="What decodes files.")]
 Channel = Annotated[
-    str, _on(_INPUT, "--channel", help="mix, or the number of a channel, from 0.", callback=_channel, metavar="CHANNEL")
+    str, flag(INPUT, "--channel", help="mix, or the number of a channel, from 0.", callback=_channel, metavar="CHANNEL")
 ]
 Start = Annotated[
-    float | None, _on(_INPUT, "--start", help="Second of each recording to start at.", metavar="SECONDS", min=0.0)
+    float | None, flag(INPUT, "--start", help="Second of each recording to start at.", metavar="SECONDS", min=0.0)
 ]
 End = Annotated[
-    float | None, _on(_INPUT, "--end", help="Second of each recording to end at.", metavar="SECONDS", min=0.0)
+    float | None, flag(INPUT, "--end", help="Second of each recording to end at.", metavar="SECONDS", min=0.0)
 ]
 Normalize = Annotated[
-    Literal["auto", "utterance", "none"], _on(_INPUT, "--normalize", help="Loudness. auto: as the model was trained.")
+    Literal["auto", "utterance", "none"], flag(INPUT, "--normalize", help="Loudness. auto: as the model was trained.")
 ]
-
-Spoken = Annotated[
-    str | None,
-    _on(
-        _DECODING, "--from", help="Spoken language: a code, an English name, or a tag of the model.", metavar="LANGUAGE"
-    ),
+SpokenDefault = Annotated[
+    str | None, flag(INPUT, "--spoken", help="Spoken language where a manifest does not say it.", metavar="LANGUAGE")
 ]
-Targets = Annotated[
-    list[str] | None,
-    _on(_DECODING, "--to", help="Language to translate into; may be given more than once.", metavar="LANGUAGE"),
-]
-Strategy = Annotated[
-    Literal["greedy", "beam", "sample"] | None,
-    _on(_DECODING, "--strategy", help="How text is searched for. What is not set here is as the model says."),
-]
-BeamSize = Annotated[int | None, _on(_DECODING, "--beam-size", help="Texts kept at each step.", metavar="N", min=1)]
-LengthPenalty = Annotated[
-    float | None, _on(_DECODING, "--length-penalty", help="Above 0 favours longer texts.", metavar="X")
-]
-EarlyStopping = Annotated[
-    Literal["true", "false", "never"] | None,
-    _on(
-        _DECODING,
-        "--early-stopping",
-        help="Stop at enough finished texts, or when better ones are unlikely (false) or impossible (never).",
-        callback=_early_stopping,
-    ),
-]
-Temperature = Annotated[
-    float | None, _on(_DECODING, "--temperature", help="Of sampling; below 1 is bolder.", metavar="X")
-]
-TopK = Annotated[
-    int | None, _on(_DECODING, "--top-k", help="Sample from so many likeliest tokens.", metavar="N", min=0)
-]
-TopP = Annotated[
-    float | None, _on(_DECODING, "--top-p", help="Sample from tokens of this probability.", metavar="P", max=1.0)
-]
-MinP = Annotated[
-    float | None, _on(_DECODING, "--min-p", help="Sample from tokens of this share of the likeliest.", metavar="P")
-]
-TypicalP = Annotated[
-    float | None, _on(_DECODING, "--typical-p", help="Sample from typical tokens of this probability.", metavar="P")
-]
-NumReturn = Annotated[
-    int | None, _on(_DECODING, "--num-return", help="Texts of each segment, in JSON.", metavar="N", min=1)
-]
-RepetitionPenalty = Annotated[
-    float | None, _on(_DECODING, "--repetition-penalty", help="Above 1 makes repetitions less likely.", metavar="X")
-]
-NoRepeatNgramSize = Annotated[
-    int | None, _on(_DECODING, "--no-repeat-ngram-size", help="No so many tokens in a row twice.", metavar="N", min=0)
-]
-MinNewTokens = Annotated[
-    int | None, _on(_DECODING, "--min-new-tokens", help="Shortest text, in tokens.", metavar="N", min=0)
-]
-MaxNewTokens = Annotated[
-    str | None,
-    _on(
-        _DECODING,
-        "--max-new-tokens",
-        help="Longest text, in tokens; auto: in proportion to the audio.",
-        metavar="N|auto",
-        callback=_tokens,
-    ),
-]
-GenerationSet = Annotated[
-    list[str] | None,
-    _on(
-        _DECODING,
-        "--generation-set",
-        help="Any other key of generation_config.json; may be repeated.",
-        metavar="KEY=VALUE",
-    ),
-]
-CtcWeight = Annotated[
-    float | None,
-    _on(
-        _DECODING,
-        "--ctc-weight",
-        help="Weight of the CTC head beside the decoder; 0: none. Absent: as the model was trained.",
-        metavar="X",
-    ),
-]
-Lm = Annotated[
-    str | None,
-    _on(_DECODING, "--lm", help="A causal language model over the same vocabulary: folder or Hub id.", metavar="MODEL"),
-]
-LmWeight = Annotated[float, _on(_DECODING, "--lm-weight", help="Weight of the language model.", metavar="X")]
-HotwordsFile = Annotated[
-    str | None, _on(_DECODING, "--hotwords", help="Words and phrases that are likely, one a line.", metavar="FILE")
-]
-HotwordBoost = Annotated[
-    float, _on(_DECODING, "--hotword-boost", help="Bonus for each token of a hotword.", metavar="X")
-]
-RetryRepeats = Annotated[
-    bool,
-    _on(
-        _DECODING,
-        "--retry-repeats/--no-retry-repeats",
-        help="Search a text again that repeats itself, with more beams.",
-    ),
-]
-WordTimes = Annotated[bool, _on(_DECODING, "--word-times/--no-word-times", help="Say in JSON when each word was said.")]
-MaxSegment = Annotated[
-    float,
-    _on(
-        _DECODING,
-        "--max-segment",
-        help="Longer audio is cut in pauses; seconds.",
-        metavar="SECONDS",
-        min=1.0,
-    ),
-]
-Timestamps = Annotated[
-    bool | None,
-    _on(
-        _DECODING,
-        "--timestamps/--no-timestamps",
-        help="Let the decoder say when each phrase begins and ends, where it can (Whisper). Absent: for srt, vtt, tsv.",
-    ),
-]
-Vad = Annotated[
-    Literal["auto", "none", "energy", "silero"],
-    _on(
-        _DECODING,
-        "--vad",
-        help="How speech is told from pauses, which are left out. auto: only in audio longer than --max-segment; "
-        "silero where the extra vad is installed, else energy.",
-    ),
-]
-BatchSeconds = Annotated[
-    float | None,
-    _on(_DECODING, "--batch-seconds", help="Audio decoded at once. Absent: what suits the device.", metavar="SECONDS"),
-]
-BatchSize = Annotated[int, _on(_DECODING, "--batch-size", help="Pieces of audio decoded at once.", metavar="N", min=1)]
 
 Formats = Annotated[
     list[str],
-    _on(
-        _OUTPUT,
+    flag(
+        OUTPUT,
         *("--format", "-f"),
         help=f"One of {', '.join(FORMATS)}; may be given more than once with -o.",
         callback=_formats,
@@ -276,23 +134,23 @@ Formats = Annotated[
     ),
 ]
 OutputDir = Annotated[
-    Path | None, _on(_OUTPUT, "--output-dir", "-o", help="Write files here, mirroring the input tree.", metavar="DIR")
+    Path | None, flag(OUTPUT, "--output-dir", "-o", help="Write files here, mirroring the input tree.", metavar="DIR")
 ]
 ModelDir = Annotated[
-    Path, _on(_OUTPUT, "--output-dir", "-o", help="Folder for the new model.", metavar="DIR", show_default=False)
+    Path, flag(OUTPUT, "--output-dir", "-o", help="Folder for the new model.", metavar="DIR", show_default=False)
 ]
-Overwrite = Annotated[bool, _on(_OUTPUT, "--overwrite/--no-overwrite", help="Replace files that are there.")]
-Resume = Annotated[bool, _on(_OUTPUT, "--resume/--no-resume", help="Skip what is done, as the journal says.")]
-MaxChars = Annotated[int, _on(_OUTPUT, "--max-chars", help="Characters in a line of srt and vtt.", metavar="N", min=2)]
-MaxLines = Annotated[int, _on(_OUTPUT, "--max-lines", help="Lines of a subtitle.", metavar="N", min=1)]
+Overwrite = Annotated[bool, flag(OUTPUT, "--overwrite/--no-overwrite", help="Replace files that are there.")]
+Resume = Annotated[bool, flag(OUTPUT, "--resume/--no-resume", help="Skip what is done, as the journal says.")]
+MaxChars = Annotated[int, flag(OUTPUT, "--max-chars", help="Characters in a line of srt and vtt.", metavar="N", min=2)]
+MaxLines = Annotated[int, flag(OUTPUT, "--max-lines", help="Lines of a subtitle.", metavar="N", min=1)]
 MaxCps = Annotated[
     float,
-    _on(_OUTPUT, "--max-cps", help="Characters a second of a subtitle, where pauses leave time for it.", metavar="X"),
+    flag(OUTPUT, "--max-cps", help="Characters a second of a subtitle, where pauses leave time for it.", metavar="X"),
 ]
 Part = Annotated[
     Shard,
-    _on(
-        _OUTPUT,
+    flag(
+        OUTPUT,
         "--shard",
         help="Do the i-th of n parts of the inputs; each part is another process's.",
         metavar="I/N",
@@ -300,132 +158,14 @@ Part = Annotated[
         show_default=False,
     ),
 ]
-Json = Annotated[bool, _on(_OUTPUT, "--json", help="Print JSON.")]
+
+Json = Annotated[bool, flag(OUTPUT, "--json", help="Print JSON.")]
 Progress = Annotated[
     Literal["auto", "bar", "plain", "json", "none"],
-    _on(_OUTPUT, "--progress", help="How progress is shown, on standard error."),
+    flag(OUTPUT, "--progress", help="How progress is shown, on standard error."),
 ]
-Quiet = Annotated[bool, _on(_OUTPUT, "--quiet", "-q", help="Say nothing but errors.")]
-Verbose = Annotated[bool, _on(_OUTPUT, "--verbose", "-v", help="Say more.")]
-
-_PARTS = "Parts"
-EncoderConfig = Annotated[
-    str, _on(_PARTS, "--encoder", help="Family, config.json or model of the speech encoder.", metavar="NAME")
-]
-DecoderConfig = Annotated[
-    str, _on(_PARTS, "--decoder", help="Family, config.json or model of the text decoder.", metavar="NAME")
-]
-Encoder = Annotated[str, _on(_PARTS, "--encoder", help="Pretrained speech encoder: folder or Hub id.", metavar="MODEL")]
-Decoder = Annotated[str, _on(_PARTS, "--decoder", help="Pretrained text decoder: folder or Hub id.", metavar="MODEL")]
-MaybeEncoder = Annotated[
-    str | None, _on(_MODEL, "--encoder", help="Instead of --model: a pretrained speech encoder.", metavar="MODEL")
-]
-MaybeDecoder = Annotated[
-    str | None, _on(_MODEL, "--decoder", help="Instead of --model: a pretrained text decoder.", metavar="MODEL")
-]
-EncoderSet = Annotated[
-    list[str] | None, _on(_PARTS, "--encoder-set", help="Change the encoder's configuration.", metavar="KEY=VALUE")
-]
-DecoderSet = Annotated[
-    list[str] | None, _on(_PARTS, "--decoder-set", help="Change the decoder's configuration.", metavar="KEY=VALUE")
-]
-TokenizerFrom = Annotated[
-    str | None,
-    _on(_PARTS, "--tokenizer", help="Folder or Hub id of the vocabulary. Absent: the decoder's.", metavar="MODEL"),
-]
-Language = Annotated[
-    str | None, _on(_PARTS, "--language", help="What a multilingual decoder writes by itself.", metavar="LANGUAGE")
-]
-SpokenAdapters = Annotated[
-    str | None, _on(_PARTS, "--from", help="Spoken language of an encoder with adapters (MMS).", metavar="LANGUAGE")
-]
-StartId = Annotated[int | None, _on(_PARTS, "--decoder-start-token-id", help="Read first.", metavar="ID", min=0)]
-PadId = Annotated[int | None, _on(_PARTS, "--pad-token-id", help="Fills shorter texts.", metavar="ID", min=0)]
-EosId = Annotated[int | None, _on(_PARTS, "--eos-token-id", help="Ends a text.", metavar="ID", min=0)]
-
-_TRAINING = "Training"
-Train = Annotated[
-    list[Path] | None, _on(_TRAINING, "--train", help="Manifest to learn from; may be repeated.", metavar="FILE")
-]
-Dev = Annotated[
-    list[Path] | None, _on(_TRAINING, "--dev", help="Manifest to score meanwhile; may be repeated.", metavar="FILE")
-]
-Recipe = Annotated[
-    str | None, _on(_TRAINING, "--recipe", help="A .toml file, or the name of a shipped recipe.", metavar="RECIPE")
-]
-Set = Annotated[
-    list[str] | None,
-    _on(_TRAINING, "--set", help="Any option of a recipe; may be repeated.", metavar="SECTION.KEY=VALUE"),
-]
-ResumeRun = Annotated[bool, _on(_TRAINING, "--resume/--no-resume", help="Go on with the run in the output folder.")]
-DebugOverfit = Annotated[
-    int | None,
-    _on(
-        _TRAINING,
-        "--debug-overfit",
-        help="Only see whether so many recordings can be learned by heart; nothing is written.",
-        metavar="N",
-        min=1,
-    ),
-]
-PushToHub = Annotated[
-    str | None,
-    _on(
-        _OUTPUT, "--push-to-hub", help="Write the best model to the Hugging Face Hub at the end.", metavar="OWNER/NAME"
-    ),
-]
-RunDir = Annotated[Path, _on(_OUTPUT, "--output-dir", "-o", help="Folder of the run.", metavar="DIR")]
-MaybeDevice = Annotated[
-    str | None, _on(_MODEL, "--device", help="auto, cpu, cuda, cuda:N or mps.", callback=_device, metavar="DEVICE")
-]
-MaybeDtype = Annotated[
-    Literal["auto", "float32", "bfloat16", "float16"] | None,
-    _on(_MODEL, "--dtype", help="Numbers of the matrix products."),
-]
-MaybeSeed = Annotated[int | None, _on(_MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0)]
-
-Manifests = Annotated[
-    list[Path] | None, typer.Argument(metavar="MANIFEST...", help="Manifests with texts.", show_default=False)
-]
-Task = Annotated[
-    Literal["transcribe", "translate", "both"],
-    _on(_INPUT, "--task", help="Score texts in the spoken language, in others, or both."),
-]
-ScoredTargets = Annotated[
-    list[str] | None,
-    _on(_INPUT, "--to", help="Score texts in this language only; may be repeated.", metavar="LANGUAGE"),
-]
-ScoredSources = Annotated[
-    list[str] | None,
-    _on(_INPUT, "--from", help="Score this spoken language only; may be repeated.", metavar="LANGUAGE"),
-]
-SpokenDefault = Annotated[
-    str | None, _on(_INPUT, "--spoken", help="Spoken language where a manifest does not say it.", metavar="LANGUAGE")
-]
-Limit = Annotated[int, _on(_INPUT, "--limit", help="Score only so many of each manifest; 0: all.", metavar="N", min=0)]
-Workers = Annotated[int, _on(_INPUT, "--workers", help="Processes that read audio.", metavar="N", min=0)]
-Hypotheses = Annotated[
-    Path | None,
-    _on(_OUTPUT, "--hypotheses", help="Write references and hypotheses here, as JSON lines.", metavar="FILE"),
-]
-
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.", show_default=False)]
-Page = Annotated[
-    Path | None, _on(_OUTPUT, "--output", "-o", help="File to write. Absent: report.html in the run.", metavar="FILE")
-]
-
-Averaged = Annotated[
-    list[Path], typer.Argument(metavar="RUN|MODEL...", help="Folder of a run, or of models.", show_default=False)
-]
-Last = Annotated[
-    int | None, _on(_INPUT, "--last", help="Only the newest so many checkpoints. Absent: all.", metavar="N", min=1)
-]
-Best = Annotated[
-    int | None, _on(_INPUT, "--best", help="Only the so many checkpoints that scored best.", metavar="N", min=1)
-]
-StoredDtype = Annotated[
-    Literal["float32", "bfloat16", "float16"], _on(_OUTPUT, "--dtype", help="Numbers that the file holds.")
-]
+Quiet = Annotated[bool, flag(OUTPUT, "--quiet", "-q", help="Say nothing but errors.")]
+Verbose = Annotated[bool, flag(OUTPUT, "--verbose", "-v", help="Say more.")]
 
 Options = TypeVar("Options")
 

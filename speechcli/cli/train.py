@@ -1,28 +1,80 @@
 """`speechcli train`."""
 
+from pathlib import Path
+from typing import Annotated, Literal
+
 from speechcli.cli import options as o
+
+TRAINING = "Training"
+
+MaybeEncoder = Annotated[
+    str | None, o.flag(o.MODEL, "--encoder", help="Instead of --model: a pretrained speech encoder.", metavar="MODEL")
+]
+MaybeDecoder = Annotated[
+    str | None, o.flag(o.MODEL, "--decoder", help="Instead of --model: a pretrained text decoder.", metavar="MODEL")
+]
+Train = Annotated[
+    list[Path] | None, o.flag(TRAINING, "--train", help="Manifest to learn from; may be repeated.", metavar="FILE")
+]
+Dev = Annotated[
+    list[Path] | None, o.flag(TRAINING, "--dev", help="Manifest to score meanwhile; may be repeated.", metavar="FILE")
+]
+Recipe = Annotated[
+    str | None, o.flag(TRAINING, "--recipe", help="A .toml file, or the name of a shipped recipe.", metavar="RECIPE")
+]
+Set = Annotated[
+    list[str] | None,
+    o.flag(TRAINING, "--set", help="Any option of a recipe; may be repeated.", metavar="SECTION.KEY=VALUE"),
+]
+ResumeRun = Annotated[bool, o.flag(TRAINING, "--resume/--no-resume", help="Go on with the run in the output folder.")]
+DebugOverfit = Annotated[
+    int | None,
+    o.flag(
+        TRAINING,
+        "--debug-overfit",
+        help="Only see whether so many recordings can be learned by heart; nothing is written.",
+        metavar="N",
+        min=1,
+    ),
+]
+PushToHub = Annotated[
+    str | None,
+    o.flag(
+        o.OUTPUT, "--push-to-hub", help="Write the best model to the Hugging Face Hub at the end.", metavar="OWNER/NAME"
+    ),
+]
+RunDir = Annotated[Path, o.flag(o.OUTPUT, "--output-dir", "-o", help="Folder of the run.", metavar="DIR")]
+MaybeDevice = Annotated[
+    str | None,
+    o.flag(o.MODEL, "--device", help="auto, cpu, cuda, cuda:N or mps.", callback=o.known_device, metavar="DEVICE"),
+]
+MaybeDtype = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"] | None,
+    o.flag(o.MODEL, "--dtype", help="Numbers of the matrix products."),
+]
+MaybeSeed = Annotated[int | None, o.flag(o.MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0)]
 
 
 def train(
-    output_dir: o.RunDir,
+    output_dir: RunDir,
     model: o.Model = None,
     revision: o.Revision = None,
-    encoder: o.MaybeEncoder = None,
-    decoder: o.MaybeDecoder = None,
+    encoder: MaybeEncoder = None,
+    decoder: MaybeDecoder = None,
     token: o.Token = None,
     cache_dir: o.CacheDir = None,
     offline: o.Offline = False,
-    device: o.MaybeDevice = None,
-    dtype: o.MaybeDtype = None,
+    device: MaybeDevice = None,
+    dtype: MaybeDtype = None,
     threads: o.Threads = None,
-    seed: o.MaybeSeed = None,
-    train: o.Train = None,
-    dev: o.Dev = None,
-    recipe: o.Recipe = None,
-    assignments: o.Set = None,
-    resume: o.ResumeRun = False,
-    push_to_hub: o.PushToHub = None,
-    debug_overfit: o.DebugOverfit = None,
+    seed: MaybeSeed = None,
+    train: Train = None,
+    dev: Dev = None,
+    recipe: Recipe = None,
+    assignments: Set = None,
+    resume: ResumeRun = False,
+    push_to_hub: PushToHub = None,
+    debug_overfit: DebugOverfit = None,
     progress: o.Progress = "auto",
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
