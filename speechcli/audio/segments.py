@@ -59,7 +59,8 @@ def cut(
     longest = int(max_seconds * sample_rate) // detector.frame_samples
     if longest < 2:
         raise ValueError(f"`max_seconds` must hold at least two frames, but is {max_seconds}.")
-    if whole_if_short and buffer.fill(longest) and len(buffer.speech):
+    # The last frame may be a part of one.
+    if whole_if_short and buffer.fill(longest + 1) and 0 < buffer.samples <= max_seconds * sample_rate:
         yield buffer.take(len(buffer.speech))
         return
     rule = _Rule(
@@ -103,6 +104,11 @@ class _Buffer:
             if whole > known:
                 self.speech = np.concatenate([self.speech, self._detector(self._samples[known:whole])])
         return False
+
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return len(self._samples)
 
     def power(self, frames: int) -> NDArray[np.float64]:
         """Return the power of the first so many whole frames, (frames,)."""

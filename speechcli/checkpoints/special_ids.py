@@ -102,7 +102,7 @@ def _refuse_outside(ids: SpecialIds, tokenizer: Tokenizer | None, rows: int) -> 
             f"The decoder has embeddings for {rows} tokens, but its vocabulary has {tokenizer.vocabulary_size}.",
             hint="Give the tokenizer that the decoder was trained with.",
         )
-    for name in ("decoder_start_token_id", "pad_token_id", "eos_token_id"):
+    for name in ("eos_token_id", "decoder_start_token_id", "pad_token_id"):  # the end may be what begins or pads
         value = getattr(ids, name)
         if value is not None and not 0 <= value < rows:
             raise ModelError(f"`{name}` must be one of the decoder's {rows} tokens, but is {value}.")

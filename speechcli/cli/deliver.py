@@ -17,7 +17,7 @@ def speech_sections(given: Mapping[str, Any]) -> tuple[ModelOptions, InputOption
     """Sort the arguments of a command into the sections of its options."""
     given = {**given, "inputs": given["inputs"] or [], "generation_set": given["generation_set"] or []}
     if given["timestamps"] is None and TIMED.intersection(given["formats"]):
-        given["timestamps"] = True
+        given["timestamps"] = "auto"
     return pick(ModelOptions, given), pick(InputOptions, given), pick(DecodingOptions, given)
 
 

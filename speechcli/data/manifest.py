@@ -14,7 +14,7 @@ from speechcli.data.columns import COLUMNS, Columns, Row, find_columns
 from speechcli.data.readers.layouts import read_layout
 from speechcli.data.recordings import RowError, find_recording, find_times, read_number
 from speechcli.errors import InputError, UsageError
-from speechcli.text.languages import language_code
+from speechcli.text.languages import check_language, language_code
 
 Task = Literal["transcribe", "translate", "both"]
 
@@ -136,6 +136,7 @@ def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Mani
 
     Raises:
         InputError: if the file cannot be read, has no column of recordings, or no row is usable.
+        UsageError: if the options name a language that nobody knows.
     """
     options = options or ManifestOptions()
     table = read_layout(path)
@@ -153,6 +154,9 @@ def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Mani
             utterances[utterance.id] = utterance if first is None else _merged(first, utterance)
         except RowError as error:
             bad.append(BadRow(row.where, str(error), error.kind))
+    said = {each.language for row in utterances.values() for each in (row, *row.targets)}
+    for name in (*(options.source_languages or ()), *(options.target_languages or ())):
+        check_language(name, said)
     if not utterances:
         raise InputError(_nothing_usable(path, bad, left_out), hint=f"columns found: {columns.summary()}")
     return Manifest(path, tuple(utterances.values()), tuple(bad), left_out)

@@ -174,7 +174,8 @@ def build(config: SpeechEncoderDecoderConfig) -> SpeechEncoderDecoder:
         encoder: SpeechEncoder = config.encoder_family.build(config.encoder)
         decoder: TextDecoder = config.decoder_family.build(config.decoder)
     except (ValueError, RuntimeError) as error:  # torch refuses sizes that no check of ours knows
-        raise ModelError(f"The configuration cannot be built: {error}.") from error
+        why = "it needs more memory than there is" if "alloc" in str(error) else str(error).rstrip(".")
+        raise ModelError(f"The configuration cannot be built: {why}.") from error
     stated = getattr(config.encoder, "output_hidden_size", None) or encoder.frame_width
     asked = config.decoder.to_dict().get("cross_attention_hidden_size")
     if asked is not None and not asked == encoder.width == decoder.memory_width:

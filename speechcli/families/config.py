@@ -1,6 +1,8 @@
 """The base of all family configurations: Hugging Face's field names, nothing lost on the way through."""
 
 import difflib
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
@@ -10,6 +12,9 @@ from speechcli.errors import ModelError, UsageError
 
 MAX_LAYERS = 1000
 """More than any model has: a hostile file could ask for so many that building them takes all memory."""
+
+_SIZE = re.compile(r"(?!(task_)?type_)(.*_(size|dim|heads|kernel|stride|positions)|d_model|n_embd|n_head|max_pos.*)")
+"""Keys whose numbers cannot be 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +54,13 @@ class FamilyConfig:
     def _check(cls, key: str, value: Any, kind: Any) -> None:
         several = key.endswith("_token_id") and isinstance(value, tuple)  # any of which may end a text
         fits = all(_fits(item, kind) for item in value) if several else _fits(value, kind)
-        if fits and type(value) is int and not key.endswith("_id"):
-            fits = 0 <= value <= (MAX_LAYERS if "layers" in key else value)
+        words = kind.__name__ if isinstance(kind, type) else str(kind)
+        if fits and not key.endswith("_id"):
+            least, most = _limits(key)
+            numbers = [item for item in (value if isinstance(value, tuple) else (value,)) if type(item) in (int, float)]
+            fits = all(least <= number <= most for number in numbers)
+            words = f"at least {least}" if most == math.inf else f"from {least} to {most}"
         if not fits:
-            words = kind.__name__ if isinstance(kind, type) else str(kind)
             raise ModelError(f"`{key}` of a {cls.model_type} configuration must be {words}, but is {value!r:.80}.")
 
     @classmethod
@@ -91,6 +99,15 @@ class FamilyConfig:
         """Raise `ModelError` with this message unless the condition holds."""
         if not condition:
             raise ModelError(f"The {self.model_type} configuration cannot be built: {message}")
+
+
+def _limits(key: str) -> tuple[float, float]:
+    """Return the least and the greatest number that a key may have."""
+    if "drop" in key:
+        return 0, 1
+    if key.endswith(("_layers", "n_layer")):
+        return 0, MAX_LAYERS
+    return 1 if _SIZE.fullmatch(key) else 0, math.inf
 
 
 def _fits(value: Any, kind: Any) -> bool:

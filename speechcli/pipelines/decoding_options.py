@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from speechcli.errors import UsageError
 
+MOST_TEXTS = 1000
+"""Kept side by side: more only cost memory and time."""
+
 
 def finite(value: float | None) -> bool:
     """Say whether a number is finite, where it is set."""
@@ -60,8 +63,8 @@ class DecodingOptions:
     """Shortest text in tokens."""
     max_new_tokens: int | Literal["auto"] | None = None
     """Longest text in tokens; `auto`: in proportion to the audio, also where the model sets a length."""
-    timestamps: bool | None = None
-    """Let the decoder say when phrases begin and end, where its vocabulary has times (Whisper)."""
+    timestamps: bool | Literal["auto"] | None = None
+    """Let the decoder say when phrases begin and end (Whisper); `auto`: where its vocabulary has times."""
     generation_set: tuple[str, ...] = ()
     """`key=value` for any other key of `generation_config.json`."""
     ctc_weight: float | None = None
@@ -90,9 +93,13 @@ class DecodingOptions:
     def __post_init__(self) -> None:
         if self.strategy in ("greedy", "sample") and (self.beam_size or 1) > 1:
             raise UsageError(f"`--strategy {self.strategy}` keeps one text, but --beam-size is {self.beam_size}.")
-        for name in ("beam_size", "num_return", "max_new_tokens", "batch_size"):
+        for name in ("max_new_tokens", "batch_size"):
             value = getattr(self, name)
             check(value in (None, "auto") or value >= 1, f"--{name.replace('_', '-')}", "at least 1", value)
+        for name in ("beam_size", "num_return"):
+            value = getattr(self, name)
+            fits = value is None or 1 <= value <= MOST_TEXTS
+            check(fits, f"--{name.replace('_', '-')}", f"from 1 to {MOST_TEXTS}", value)
         check(
             self.ctc_weight is None or 0 <= self.ctc_weight < 1,
             "--ctc-weight",

@@ -11,7 +11,7 @@ from speechcli.pipelines.files.journal import FailureList, Journal, journal_path
 from speechcli.pipelines.files.lock import locked
 from speechcli.pipelines.files.outputs import Output, make_folder, plan_outputs, refuse_overwriting, write_atomically
 from speechcli.pipelines.files.stream import Sink, Stream
-from speechcli.pipelines.options import ModelOptions, OutputOptions, SpeechOptions
+from speechcli.pipelines.options import ModelOptions, OutputOptions, SpeechOptions, check_shown
 from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Report, Warned, in_order, silent
 from speechcli.training.signals import StopSignals
 from speechcli.writers import make_writers
@@ -59,6 +59,7 @@ def run_job(
         OutputError: the disk is full, or an output cannot be written.
         UsageError: something asked for is not possible, or would overwrite files.
     """
+    check_shown(options.decoding, outputs.formats)
     inputs = find_inputs(options.inputs)
     if "manifest" in outputs.formats and any(source.path is None for source in inputs.sources):
         raise UsageError("A manifest names files, but standard input has no name.", hint="Give the file itself.")

@@ -10,7 +10,7 @@ from speechcli.audio.raw import RawFormat
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions, check, check_used, finite
 from speechcli.subtitles import DEFAULT_SHAPE, CueShape
-from speechcli.text.languages import language_code
+from speechcli.text.languages import language_code, language_key
 
 Item = TypeVar("Item")
 
@@ -146,6 +146,9 @@ class OutputOptions:
                 f"Standard output takes one format, but got {', '.join(self.formats)}.",
                 hint="Write files with -o DIR, or name one -f.",
             )
+        if not {"srt", "vtt"}.intersection(self.formats):
+            for name in self.chosen():
+                raise UsageError(f"`--{name.replace('_', '-')}` shapes srt and vtt, but {_formats(self.formats)}.")
         check(self.max_chars >= 2, "--max-chars", "at least 2", self.max_chars)
         check(self.max_lines >= 1, "--max-lines", "at least 1", self.max_lines)
         check(finite(self.max_cps) and self.max_cps > 0, "--max-cps", "above 0", self.max_cps)
@@ -162,6 +165,26 @@ class OutputOptions:
             for item in fields(CueShape)
             if getattr(self.shape, item.name) != item.default
         }
+
+
+def check_shown(decoding: DecodingOptions, formats: Sequence[str]) -> None:
+    """Refuse what takes time and is told in none of the formats.
+
+    Raises:
+        UsageError: it is asked for.
+    """
+    asked = {
+        "--word-times": (decoding.word_times, ("json", "jsonl")),
+        "--num-return": ((decoding.num_return or 1) > 1, ("json", "jsonl")),
+        "--timestamps": (decoding.timestamps is True, tuple(kind for kind in FORMATS if kind != "txt")),
+    }
+    for flag, (wanted, shown_in) in asked.items():
+        if wanted and not set(shown_in).intersection(formats):
+            raise UsageError(f"`{flag}` is shown in {', '.join(shown_in)}, but {_formats(formats)}.", hint="-f json")
+
+
+def _formats(formats: Sequence[str]) -> str:
+    return f"the format{'s are' if len(formats) > 1 else ' is'} {', '.join(formats)}"
 
 
 @dataclass(frozen=True)
@@ -203,8 +226,10 @@ class TranslateOptions:
     task: ClassVar[Literal["translate"]] = "translate"
 
     def __post_init__(self) -> None:
-        if len(set(self.targets)) < len(self.targets):
-            raise UsageError(f"`--to` names each language once, but got {', '.join(self.targets)}.")
+        once: dict[str, str] = {}
+        for target in self.targets:
+            once.setdefault(language_key(target), target)
+        object.__setattr__(self, "targets", tuple(once.values()))
 
     def chosen(self) -> dict[str, Any]:
         """Return everything that decides the text, apart from the model and the recording."""

@@ -62,6 +62,16 @@ def language_code(tag: str) -> str:
     return codes.get(name) or codes.get(first) or first
 
 
+def language_key(name: str) -> str:
+    """Return what is equal for two names of one language, and differs where one says a script or region more.
+
+    Args:
+        name: a code, a tag or an English name: "Spanish" and "spa" are "es", but "es_MX" is "es_mx".
+    """
+    wanted = name.strip().lower().replace("-", "_")
+    return _codes().get(wanted, wanted)
+
+
 def language_name(tag: str) -> str:
     """Return the English name of a language, or the tag itself if it is not in the table."""
     return _names().get(language_code(tag), tag)
@@ -87,9 +97,21 @@ def resolve_language(name: str, tags: Iterable[str]) -> str:
             return tag
     same = [tag for tag in tags if language_code(tag) == language_code(name)]
     if not same:
-        raise UsageError(_unknown(name, tags), hint=_near(name, tags))
+        known = "the model knows " + ", ".join(tags) if tags else None
+        raise UsageError(_unknown(name, tags), hint=_near(name, tags) or known)
     details = set(wanted.split("_")[1:])
     return max(same, key=lambda tag: len(details & set(tag.lower().split("_")[1:])))
+
+
+def check_language(name: str, said: Iterable[str | None]) -> None:
+    """Refuse the name of a language that is neither in the table nor among those that are said.
+
+    Raises:
+        UsageError: nobody knows it; the hint names near matches.
+    """
+    code, known = language_code(name), list(_names())
+    if code not in known and code not in {language_code(each) for each in said if each}:
+        raise UsageError(f"The language must be one that is known, but is `{name}`.", hint=_near(name, known))
 
 
 def _unknown(name: str, tags: list[str]) -> str:
@@ -99,8 +121,6 @@ def _unknown(name: str, tags: list[str]) -> str:
 
 
 def _near(name: str, tags: list[str]) -> str | None:
-    if not tags:
-        return None
     spellings: dict[str, str] = {}
     for tag in tags:
         # Short codes resemble each other without meaning: "xx" is not near to "en_XX".
@@ -110,7 +130,7 @@ def _near(name: str, tags: list[str]) -> str | None:
     found = list(dict.fromkeys(spellings[spelling] for spelling in near))
     if found:
         return "did you mean " + " or ".join(f"{language_name(tag)} ({tag})" for tag in found) + "?"
-    return "the model knows " + ", ".join(tags)
+    return None
 
 
 @cache

@@ -105,6 +105,19 @@ def test_a_recording_that_fits_may_be_taken_as_it_is():
     assert places(cut([longer], RATE, detector=Marked(), max_seconds=3.0, whole_if_short=True)) == []
 
 
+def test_a_recording_as_long_as_the_longest_stretch_fits_although_its_last_frame_is_not_whole():
+    audio = np.zeros(3010, dtype=np.float32)
+    assert places(cut([audio], RATE, detector=Marked(), max_seconds=3.01, whole_if_short=True)) == [(0, 3010)]
+    assert places(cut([audio], RATE, detector=Marked(), max_seconds=3.009, whole_if_short=True)) == []
+
+
+@pytest.mark.parametrize("level", [0.1, 1e-4])
+def test_stationary_noise_is_not_left_out_where_only_the_level_tells_pauses(level):
+    noise = (level * np.random.default_rng(0).normal(size=3_500)).astype(np.float32)
+    stretches = list(cut([noise], RATE, detector=EnergyDetector(RATE), max_seconds=1.0))
+    np.testing.assert_array_equal(np.concatenate([stretch.samples for stretch in stretches]), noise)
+
+
 def test_no_more_than_a_stretch_and_a_block_is_held(monkeypatch):
     held = []
     monkeypatch.setattr(segments, "BLOCK_SAMPLES", 100)

@@ -242,6 +242,8 @@ def test_an_id_that_cannot_be_found_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="Training needs `eos_token_id`") as caught:
         warm_start(encoder, decoder)
     assert caught.value.hint is not None and "--tokenizer" in caught.value.hint
+    with pytest.raises(ModelError, match="`eos_token_id` must be one of the decoder's .* tokens, but is 9999"):
+        warm_start(encoder, decoder, ids=SpecialIds(eos_token_id=9999))
     given = SpecialIds(decoder_start_token_id=3, eos_token_id=4)
     bundle, _ = warm_start(encoder, decoder, ids=given)
     assert (bundle.config.decoder_start_token_id, bundle.config.pad_token_id) == (3, 1)

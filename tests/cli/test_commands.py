@@ -100,7 +100,7 @@ def test_translate_hands_over_every_option(job):
 def test_formats_that_are_about_times_ask_the_decoder_for_them(job):
     for kind in ("srt", "vtt", "tsv", "json", "txt"):
         assert main(["transcribe", "a.wav", "-f", kind]) == 0
-    assert [options.decoding.timestamps for options, _ in job] == [True, True, True, None, None]
+    assert [options.decoding.timestamps for options, _ in job] == ["auto", "auto", "auto", None, None]
 
 
 def test_defaults_of_the_command_are_those_of_the_options(job, monkeypatch):
@@ -150,7 +150,6 @@ def test_every_command_explains_itself(command, flag, capsys):
         (["transcribe", "a", "--strategy", "greedy", "--beam-size", "3"], "--beam-size is 3"),
         (["transcribe", "a", "--max-new-tokens", "many"], "a number of tokens or auto"),
         (["transcribe", "a", "--early-stopping", "maybe"], "never"),
-        (["translate", "a", "--to", "es", "--to", "es"], "once"),
         (["evaluate"], "manifest is missing"),
         (["train", "-o", "run"], "Give --train"),
         (["train", "-o", "run", "--set", "run.max_step=3"], "run.max_steps"),

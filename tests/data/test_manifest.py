@@ -96,6 +96,29 @@ def test_nemo_lines_are_read_with_offset_and_languages(folder: Path) -> None:
     assert (second.audio, second.start, second.seconds) == (folder / "b.flac", None, 3.0)
 
 
+def test_lines_of_several_makers_name_the_same_column_differently(folder: Path) -> None:
+    path = write_lines(
+        folder,
+        {"audio": "a.flac", "seconds": 1, "text": "Ja", "src_lang": "de"},
+        {"audio_filepath": "b.flac", "audio": None, "duration": 2, "text": "Yes", "lang": "en"},
+    )
+    manifest = read_manifest(path)
+    assert [(each.id, each.seconds, each.language) for each in manifest.utterances] == [
+        ("a.flac", 1.0, "de"),
+        ("b.flac", 2.0, "en"),
+    ]
+    assert manifest.bad_rows == ()
+
+
+def test_a_language_that_nobody_knows_is_not_looked_for(folder: Path) -> None:
+    path = write_lines(folder, {"audio": "a.flac", "seconds": 1, "text": "nuqneH", "lang": "tlh"})
+    with pytest.raises(UsageError, match="must be one that is known, but is `klingon`"):
+        read_manifest(path, options=ManifestOptions(target_languages=("klingon",)))
+    with pytest.raises(InputError, match="1 are not wanted"):
+        read_manifest(path, options=ManifestOptions(target_languages=("de",)))
+    assert len(read_manifest(path, options=ManifestOptions(target_languages=("tlh",))).utterances) == 1
+
+
 def test_a_text_in_another_language_than_the_speech_is_a_translation(folder: Path) -> None:
     row = {"audio": "a.flac", "seconds": 1, "source_lang": "de", "text": "yes"}
     path = write_lines(folder, row | {"target_lang": "en"}, row | {"audio": "b.flac", "target_lang": "de-DE"})

@@ -149,6 +149,13 @@ def test_how_the_audio_is_cut_may_be_said(tmp_path: Path) -> None:
     assert recognizer(write_ctc(tmp_path), vad="none", max_segment=5.0, batch_size=2).targets == 1
 
 
+def test_subtitles_have_the_times_of_segments_and_a_decoder_that_says_times_is_not_there(tmp_path: Path) -> None:
+    folder = write_ctc(tmp_path)
+    assert recognizer(folder, timestamps="auto").targets == 1
+    with pytest.raises(UsageError, match="`--timestamps` needs a decoder that says times"):
+        recognizer(folder, timestamps=True)
+
+
 def test_it_is_described_as_what_it_is(tmp_path: Path) -> None:
     found = info(ModelOptions(str(write_ctc(tmp_path))))
     assert found.encoder["family"] == "wav2vec2" and found.missing == ()

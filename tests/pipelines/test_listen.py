@@ -213,6 +213,23 @@ def test_a_recording_that_was_cut_short_is_a_warning(job):
     assert events[0] == Warned("0 is cut short: only the first 1.0 s can be read.")
 
 
+@pytest.mark.parametrize(("level", "warned"), [(0.01, True), (0.0, False)])
+def test_sound_in_which_no_speech_is_found_is_a_warning(job, monkeypatch, level, warned):
+    class Deaf:
+        frame_samples = 2
+
+        def __call__(self, samples):
+            return np.zeros(len(samples) // 2, dtype=bool)
+
+    monkeypatch.setattr(pieces, "make_detector", lambda vad, rate: Deaf())
+    monkeypatch.setattr(np, "ones", lambda *shape, **rest: np.full(*shape, level, **rest))
+    events = []
+    (outcome,) = job(50.0, events=events)
+    assert (outcome.transcripts[0].text, outcome.transcripts[0].duration) == ("", 50.0)
+    sentence = "No speech was found in 0; with `--vad none` all of it is listened to."
+    assert (Warned(sentence) in events) is warned
+
+
 def test_outcomes_are_put_in_order_as_early_as_possible():
     outcomes = iter([Outcome(1, ()), Outcome(0, ()), Outcome(2, ())])
     ordered = in_order(outcomes)

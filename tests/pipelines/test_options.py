@@ -11,6 +11,7 @@ from speechcli.pipelines.options import (
     Shard,
     TranscribeOptions,
     TranslateOptions,
+    check_shown,
     target_labels,
 )
 
@@ -35,10 +36,12 @@ from speechcli.pipelines.options import (
         (lambda: DecodingOptions(hotword_boost=3.0), "`--hotword-boost` belongs to --hotwords"),
         (lambda: DecodingOptions(max_new_tokens=3, min_new_tokens=4), "--min-new-tokens` must be at most"),
         (lambda: OutputOptions(formats=("txt", "json")), "one format"),
-        (lambda: OutputOptions(max_chars=1), "--max-chars"),
-        (lambda: OutputOptions(max_lines=0), "--max-lines"),
-        (lambda: OutputOptions(max_cps=float("nan")), "--max-cps"),
-        (lambda: TranslateOptions(targets=("es", "es")), "once"),
+        (lambda: OutputOptions(formats=("srt",), max_chars=1), "--max-chars"),
+        (lambda: OutputOptions(formats=("vtt",), max_lines=0), "--max-lines"),
+        (lambda: OutputOptions(formats=("srt",), max_cps=float("nan")), "--max-cps"),
+        (lambda: OutputOptions(max_lines=3), "`--max-lines` shapes srt and vtt, but the format is txt"),
+        (lambda: DecodingOptions(beam_size=100_000), "`--beam-size` must be from 1 to 1000, but is 100000"),
+        (lambda: DecodingOptions(num_return=1001), "`--num-return` must be from 1 to 1000"),
     ],
 )
 def test_what_makes_no_sense_is_refused(make, words):
@@ -64,6 +67,29 @@ def test_chosen_options_are_those_that_decide_the_text():
         "seed": 4,
     }
     assert TranscribeOptions().chosen() == {"task": "transcribe"}
+
+
+def test_a_language_that_is_named_twice_is_one_target():
+    assert TranslateOptions(targets=("es", "Spanish", "fr", "spa", "es_MX")).targets == ("es", "fr", "es_MX")
+
+
+@pytest.mark.parametrize(
+    ("decoding", "formats", "words"),
+    [
+        (
+            DecodingOptions(word_times=True),
+            ("txt", "srt"),
+            "`--word-times` is shown in json, jsonl, but the formats",
+        ),
+        (DecodingOptions(num_return=2), ("vtt",), "`--num-return` is shown in json, jsonl, but the format is vtt"),
+        (DecodingOptions(timestamps=True), ("txt",), "`--timestamps` is shown in json, jsonl, srt"),
+    ],
+)
+def test_what_no_format_shows_is_refused(decoding, formats, words):
+    with pytest.raises(UsageError, match=words):
+        check_shown(decoding, formats)
+    check_shown(decoding, (*formats, "jsonl"))
+    check_shown(DecodingOptions(num_return=1, timestamps="auto"), formats)
 
 
 def test_token_is_never_shown():

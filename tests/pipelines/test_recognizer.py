@@ -154,6 +154,12 @@ def test_only_what_is_said_and_heard_by_a_ctc_head_has_times_of_words(bundle, tm
         AttentionRecognizer(bundle, TranslateOptions(targets=("es",), decoding=timed))
 
 
+def test_a_vocabulary_without_times_cannot_say_them(bundle):
+    with pytest.raises(UsageError, match="`--timestamps` needs a decoder that says times"):
+        AttentionRecognizer(bundle, TranscribeOptions(decoding=DecodingOptions(timestamps=True)))
+    AttentionRecognizer(bundle, TranscribeOptions(decoding=DecodingOptions(timestamps="auto")))
+
+
 def test_a_text_that_repeats_itself_is_searched_again_with_beams(bundle, monkeypatch):
     searches = []
 

@@ -15,8 +15,6 @@ def test_nothing_asked_leaves_the_model_options():
 def test_flags_override_the_model():
     asked = DecodingOptions(
         strategy="sample",
-        length_penalty=2.0,
-        early_stopping="never",
         temperature=0.7,
         top_k=5,
         top_p=0.9,
@@ -32,8 +30,6 @@ def test_flags_override_the_model():
     expected = MODEL.with_(
         num_beams=1,
         do_sample=True,
-        length_penalty=2.0,
-        early_stopping="never",
         temperature=0.7,
         top_k=5,
         top_p=0.9,
@@ -75,6 +71,19 @@ def test_contradiction_is_a_usage_error():
         effective_options(MODEL, DecodingOptions(generation_set=("top_q=1",)))
     with pytest.raises(UsageError, match="--beam-size is 4"):
         DecodingOptions(strategy="greedy", beam_size=4)
+
+
+def test_what_the_search_would_not_hear_is_refused():
+    for name, value in (("length_penalty", 1.0), ("early_stopping", False)):
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}` is about texts kept side by side"):
+            effective_options(MODEL.with_(num_beams=1), DecodingOptions(**{name: value}))
+        with pytest.raises(UsageError, match="side by side"):
+            effective_options(MODEL, DecodingOptions(strategy="greedy", **{name: value}))
+        assert effective_options(MODEL, DecodingOptions(**{name: value})).num_beams == 4
+        retried = DecodingOptions(strategy="greedy", retry_repeats=True, **{name: value})
+        assert effective_options(MODEL, retried).num_beams == 1
+    with pytest.raises(UsageError, match="`--top-k` says how to sample"):
+        effective_options(MODEL, DecodingOptions(top_k=5))
 
 
 def test_without_any_limit_text_is_in_proportion_to_the_audio():

@@ -4,10 +4,11 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechcli.data.columns import Row, Table
+from speechcli.data.columns import COLUMNS, Row, Table
 from speechcli.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,8 +27,21 @@ def read_table(path: Path) -> Table:
     rows = list(_json_rows(text) if as_json else _table_rows(text, comma=comma))
     if not rows:
         raise InputError(f"The manifest `{path}` must hold at least one row, but has none.")
+    rows = _alike(rows) if as_json else rows
     names = (name for row in rows for name in row.cells) if as_json else _header(text, comma=comma)
     return Table(rows, list(dict.fromkeys(names)), path.parent)
+
+
+def _alike(rows: list[Row]) -> list[Row]:
+    """Give columns of one role one name: the lines of a file may come from several makers."""
+    names = {name for row in rows for name in row.cells}
+    for usual in COLUMNS.values():
+        known = [name for name in usual if name in names]
+        for place, row in enumerate(rows):
+            other = next((name for name in known if name in row.cells), None)
+            if other is not None and other != known[0]:
+                rows[place] = replace(row, cells={**row.cells, known[0]: row.cells[other]})
+    return rows
 
 
 def read_text(path: Path) -> str:

@@ -13,12 +13,12 @@ from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import SpeechOptions
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer, timed
 from speechcli.pipelines.recognition.words import WordTimer, mean
-from speechcli.pipelines.search.options import DEFAULT_BEAMS
+from speechcli.pipelines.search.options import DEFAULT_BEAMS, check_times
 from speechcli.text.languages import language_code
 from speechcli.transcript import Alternative
 
 _OF_DECODERS = frozenset(item.name for item in fields(DecodingOptions)) - {
-    *("strategy", "beam_size", "num_return", "word_times", "lm_weight", "hotword_boost"),
+    *("strategy", "beam_size", "num_return", "word_times", "timestamps", "lm_weight", "hotword_boost"),
     *("max_segment", "vad", "batch_seconds", "batch_size"),
 }
 """What a CTC head alone cannot be told."""
@@ -37,7 +37,7 @@ class CtcRecognizer(Recognizer):
 
     def __init__(self, bundle: CtcBundle, options: SpeechOptions) -> None:
         super().__init__(bundle.model.encoder, bundle.features, options)
-        _check(bundle.name, options)
+        _check(bundle, options)
         self._model, self._tokenizer, self._blank = bundle.model, bundle.tokenizer, bundle.blank_id
         asked = options.decoding
         self._returned = asked.num_return or 1
@@ -83,19 +83,21 @@ class CtcRecognizer(Recognizer):
         return self._tokenizer.decode(as_path(tokens, self._blank), skip_special=False)
 
 
-def _check(name: str, options: SpeechOptions) -> None:
+def _check(bundle: CtcBundle, options: SpeechOptions) -> None:
     if options.task == "translate":
         raise UsageError(
-            f"Translating takes a decoder, but {name} is a speech encoder with a CTC head: it writes what is said.",
+            f"Translating takes a decoder, but {bundle.name} has only a CTC head: it writes what is said.",
             hint="Use `speechcli transcribe`, or another --model.",
         )
     asked = options.decoding
+    check_times(asked, bundle.tokenizer, bundle.name)
     if asked.strategy == "sample":
         raise UsageError("`--strategy` must be greedy or beam for a model with a CTC head alone, but is sample.")
     for item in fields(DecodingOptions):
         if item.name in _OF_DECODERS and getattr(asked, item.name) != item.default:
             flag = "--" + item.name.replace("_", "-")
-            raise UsageError(f"`{flag}` steers a decoder, but {name} has only a CTC head.", hint=f"Leave out {flag}.")
+            message = f"`{flag}` steers a decoder, but {bundle.name} has only a CTC head."
+            raise UsageError(message, hint=f"Leave out {flag}.")
     beams = 1 if asked.strategy == "greedy" else asked.beam_size
     if beams is not None and (asked.num_return or 1) > beams:
         raise UsageError(f"`--num-return` must be at most the beams ({beams}), but is {asked.num_return}.")

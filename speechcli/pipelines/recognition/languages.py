@@ -73,7 +73,10 @@ class Languages:
             )
         if not names and prompts.asks:
             return prompts.into
-        return tuple(translation_tag(name, prompts.into) for name in names) or (None,)
+        tags = tuple(translation_tag(name, prompts.into) for name in names)
+        if len(set(tags)) < len(tags):
+            raise UsageError(f"`--to` must name different languages of the model, but {', '.join(names)} are not.")
+        return tags or (None,)
 
 
 def usual_language(generation: Mapping[str, Any], prompts: Prompts) -> str | None:

@@ -22,6 +22,9 @@ from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.options import InputOptions, SpeechOptions
 from speechcli.pipelines.outcome import Failure
 
+# Below half a step of 16-bit audio there is nothing but digital silence.
+SILENT_PEAK = 0.5 / 2**15
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -53,6 +56,8 @@ class End:
     """Seconds of the recording since the end of the last piece."""
     truncated: bool = False
     """Whether the recording is shorter than it says."""
+    unheard: bool = False
+    """Whether it was taken for one long pause, although there is sound."""
     failure: Failure | None = None
     """Why it could not be read; its pieces are worthless then."""
 
@@ -105,8 +110,9 @@ class Reader:
             if sound.expected_seconds is not None:
                 self._known_bytes += self._sizes[index]
                 self._known_seconds += sound.expected_seconds
+            loudest = _Loudest(sound.blocks())
             stretches = cut(
-                sound.blocks(),
+                loudest,
                 self._sample_rate,
                 detector=make_detector(decoding.vad, self._sample_rate),
                 max_seconds=self._max_seconds,
@@ -118,7 +124,21 @@ class Reader:
                 end = stretch.end / self._sample_rate
                 yield Piece(index, pieces, stretch.start / self._sample_rate, stretch.samples, end - covered)
                 pieces, covered = pieces + 1, end
-            yield End(index, pieces, sound.seconds, max(0.0, sound.seconds - covered), sound.truncated)
+            unheard = pieces == 0 and loudest.peak > SILENT_PEAK
+            yield End(index, pieces, sound.seconds, max(0.0, sound.seconds - covered), sound.truncated, unheard)
+
+
+class _Loudest:
+    """Blocks of samples, and the largest of those that were taken."""
+
+    def __init__(self, blocks: Iterator[NDArray[np.float32]]) -> None:
+        self._blocks = blocks
+        self.peak = 0.0
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        for block in self._blocks:
+            self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+            yield block
 
 
 def open_source(source: Source, options: InputOptions, sample_rate: int) -> AbstractContextManager[Sound]:

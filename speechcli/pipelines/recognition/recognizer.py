@@ -20,18 +20,16 @@ from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.options import SpeechOptions
 from speechcli.pipelines.recognition.languages import Languages, hear, usual_language
 from speechcli.pipelines.recognition.phrases import Phrase, cut_at_times
+from speechcli.pipelines.recognition.pieces import SILENT_PEAK
 from speechcli.pipelines.recognition.suspicion import compression_ratio, is_suspect
 from speechcli.pipelines.recognition.words import WordTimer, mean
 from speechcli.pipelines.search.advice import Advice
-from speechcli.pipelines.search.options import DEFAULT_BEAMS, decoder_prompts, effective_options
+from speechcli.pipelines.search.options import DEFAULT_BEAMS, check_times, decoder_prompts, effective_options
 from speechcli.pipelines.search.write import Request, write_texts
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.text.prompts import Task
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.transcript import Alternative, Word
-
-# Below half a step of 16-bit audio there is nothing but digital silence.
-SILENT_PEAK = 0.5 / 2**15
 
 
 class Clip(NamedTuple):
@@ -165,6 +163,7 @@ class AttentionRecognizer(Recognizer):
         self._options.check_supported()
         self._generator = torch.Generator(self.device).manual_seed(options.model.seed)
         self._task: Task = options.task
+        check_times(options.decoding, self._tokenizer, bundle.name)
         self._prompts = decoder_prompts(self._tokenizer, self._options)
         self._usual = usual_language(self._options.extra, self._prompts)
         if bundle.adapters and options.language is not None:

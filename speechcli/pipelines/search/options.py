@@ -31,10 +31,10 @@ _NAMES = {
     "repetition_penalty": "repetition_penalty",
     "no_repeat_ngram_size": "no_repeat_ngram_size",
     "min_new_tokens": "min_new_tokens",
-    "timestamps": "return_timestamps",
 }
 
 _OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+_OF_BEAMS = ("length_penalty", "early_stopping")
 
 
 def effective_options(model: GenerationOptions, asked: DecodingOptions) -> GenerationOptions:
@@ -57,12 +57,37 @@ def effective_options(model: GenerationOptions, asked: DecodingOptions) -> Gener
         changes |= {"max_length": None, "max_new_tokens": None}
     elif asked.max_new_tokens is not None:
         changes |= {"max_new_tokens": asked.max_new_tokens}
+    if asked.timestamps is not None:
+        changes |= {"return_timestamps": bool(asked.timestamps)}
     options = model.with_(**(parse_changes(asked.generation_set) | changes))
-    idle = [name for name in _OF_SAMPLING if getattr(asked, name) is not None and not options.do_sample]
-    if idle:
-        flag = f"--{idle[0].replace('_', '-')}"
-        raise UsageError(f"`{flag}` says how to sample, but this search does not.", hint="Add --strategy sample.")
+    _refuse_idle(asked, options)
     return options
+
+
+def _refuse_idle(asked: DecodingOptions, options: GenerationOptions) -> None:
+    """Refuse what would change nothing in the search that the options describe."""
+    ranks = options.num_beams > 1 or asked.retry_repeats
+    for names, heard, does, strategy in (
+        (_OF_SAMPLING, options.do_sample, "says how to sample, but this search does not", "sample"),
+        (_OF_BEAMS, ranks, "is about texts kept side by side, but this search keeps one", "beam"),
+    ):
+        for name in names:
+            if getattr(asked, name) is not None and not heard:
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(f"`{flag}` {does}.", hint=f"Add --strategy {strategy}.")
+
+
+def check_times(asked: DecodingOptions, tokenizer: Tokenizer, name: str) -> None:
+    """Refuse to ask a model for times that its vocabulary does not have.
+
+    Raises:
+        UsageError: times are asked for, and there are none.
+    """
+    if asked.timestamps is True and tokenizer.no_timestamps_id is None:
+        raise UsageError(
+            f"`--timestamps` needs a decoder that says times, as Whisper's does, but {name} has none.",
+            hint="Leave it out: srt, vtt, tsv and json have the times of the segments.",
+        )
 
 
 def decoder_prompts(tokenizer: Tokenizer, options: GenerationOptions) -> Prompts:
