@@ -154,7 +154,8 @@ def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Mani
             utterances[utterance.id] = utterance if first is None else _merged(first, utterance)
         except RowError as error:
             bad.append(BadRow(row.where, str(error), error.kind))
-    said = {each.language for row in utterances.values() for each in (row, *row.targets)}
+    said = {row.language for row in utterances.values()}
+    said |= {target.language for row in utterances.values() for target in row.targets}
     for name in (*(options.source_languages or ()), *(options.target_languages or ())):
         check_language(name, said)
     if not utterances:
