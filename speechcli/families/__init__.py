@@ -9,6 +9,8 @@ from speechcli.families.family import Family
 from speechcli.families.gpt2 import GPT2
 from speechcli.families.pegasus import BIGBIRD_PEGASUS, BLENDERBOT, BLENDERBOT_SMALL, MARIAN, PEGASUS
 from speechcli.families.prenorm_bert import MEGATRON_BERT, ROBERTA_PRELAYERNORM, XLM_ROBERTA_XL
+from speechcli.families.roc_bert import ROC_BERT
+from speechcli.families.roformer import ROFORMER
 from speechcli.families.sew import SEW, SEW_D
 from speechcli.families.trocr import SPEECH2TEXT2, TROCR
 from speechcli.families.wav2vec2 import HUBERT, UNISPEECH, UNISPEECH_SAT, WAV2VEC2
@@ -37,6 +39,7 @@ TEXT_DECODERS: dict[str, Family] = {
     "bert": BERT,
     "roberta": ROBERTA,
     "gpt2": GPT2,
+    "gpt-sw3": GPT2,
     "bart": BART,
     "mbart": MBART,
     "camembert": CAMEMBERT,
@@ -55,6 +58,8 @@ TEXT_DECODERS: dict[str, Family] = {
     "xlm-roberta-xl": XLM_ROBERTA_XL,
     "roberta-prelayernorm": ROBERTA_PRELAYERNORM,
     "megatron-bert": MEGATRON_BERT,
+    "roformer": ROFORMER,
+    "roc_bert": ROC_BERT,
     "xmod": XMOD,
     "bigbird_pegasus": BIGBIRD_PEGASUS,
     "xglm": XGLM,

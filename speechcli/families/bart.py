@@ -165,7 +165,7 @@ def build_text_decoder(
     positions: Positions,
     layers: Sequence[TransformerLayer],
     *,
-    token_norm: nn.Module | None = None,
+    token_map: nn.Module | None = None,
     embedding_norm: nn.Module | None = None,
     norm: nn.Module | None = None,
 ) -> TextDecoder:
@@ -175,7 +175,7 @@ def build_text_decoder(
         positions,
         layers,
         nn.Linear(config.d_model, config.vocab_size, bias=False),
-        token_norm=token_norm,
+        token_map=token_map,
         embedding_norm=embedding_norm,
         norm=norm,
         scale=config.d_model**0.5 if config.scale_embedding else 1.0,

@@ -14,7 +14,7 @@ from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation
 from speechcli.nn.initialize import initialize as initialize_module
 from speechcli.nn.layer import TransformerLayer
-from speechcli.nn.positions import CountedPositions, LearnedPositions, Positions
+from speechcli.nn.positions import CountedPositions, LearnedPositions, Positions, Tables, TurningPositions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,19 +201,25 @@ def counted_positions(config: BertConfig) -> CountedPositions:
     return CountedPositions(config.max_position_embeddings, config.hidden_size, padding_id=padding_id)
 
 
-def transform_head(config: BertConfig, act: str) -> TransformHead:
-    """BERT's head, which uses `hidden_act`, and RoBERTa's, which always uses GELU."""
-    width = config.hidden_size
+def transform_head(config: BertConfig, act: str, inner: int | None = None) -> TransformHead:
+    """BERT's head, which uses `hidden_act`, and RoBERTa's, which always uses GELU; inside it may be narrower."""
+    width = config.hidden_size if inner is None else inner
     norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-    return TransformHead(nn.Linear(width, width), activation(act), norm, nn.Linear(width, config.vocab_size))
+    dense, scores = nn.Linear(config.hidden_size, width), nn.Linear(width, config.vocab_size)
+    return TransformHead(dense, activation(act), norm, scores)
 
 
-def layers(config: BertLikeConfig, *, norm_first: bool = False) -> list[TransformerLayer]:
+def layers(
+    config: BertLikeConfig,
+    *,
+    norm_first: bool = False,
+    attention: Callable[..., MultiHeadAttention] = MultiHeadAttention,
+) -> list[TransformerLayer]:
     """BERT's layers."""
     width, heads, dropout = config.hidden_size, config.num_attention_heads, config.attention_probs_dropout_prob
     return [
         TransformerLayer(
-            MultiHeadAttention(width, heads, dropout=dropout),
+            attention(width, heads, dropout=dropout),
             FeedForward(width, config.intermediate_size, activation(config.hidden_act)),
             norm=partial(nn.LayerNorm, width, eps=config.layer_norm_eps),
             norm_first=norm_first,
@@ -226,11 +232,12 @@ def layers(config: BertLikeConfig, *, norm_first: bool = False) -> list[Transfor
 
 def build_text_decoder(
     config: BertLikeConfig,
-    positions: Positions,
+    positions: Positions | TurningPositions,
     head: nn.Linear | TransformHead,
     layers: Sequence[TransformerLayer],
     *,
     types: Sequence[nn.Embedding] = (),
+    token_map: nn.Module | None = None,
     embedding_norm: bool = True,
     widen: nn.Linear | None = None,
     norm: nn.Module | None = None,
@@ -243,6 +250,7 @@ def build_text_decoder(
         layers,
         head,
         types=types,
+        token_map=token_map,
         embedding_norm=nn.LayerNorm(width, eps=config.layer_norm_eps) if embedding_norm else None,
         widen=widen,
         norm=norm,
@@ -254,6 +262,8 @@ def initialize(decoder: nn.Module, config: BertLikeConfig) -> None:
     """Fill a decoder with random weights."""
     for module in decoder.modules():
         initialize_module(module, config.initializer_range)
+        if isinstance(module, Tables):
+            module.reset()
 
 
 def family(
@@ -264,8 +274,11 @@ def family(
     *,
     others: tuple[Rule, ...] = (),
 ) -> Family:
-    """A kin of BERT whose head may be tied; `others` stand in the place of the keys of norms that come last."""
-    keys = (*body_keys(base), *(others or norm_keys(base)), *head)
+    """A kin of BERT whose head may be tied.
+
+    `others` stand in the place of the keys of norms that come last, and before those that all share.
+    """
+    keys = (*(others or norm_keys(base)), *body_keys(base), *head)
     scores = next(rule.ours for rule in head if rule.theirs.endswith(".decoder.weight"))
     return Family(config, keys, build, initialize, base=base, tied=(scores, "tokens.weight"), untied=_untied(head))
 

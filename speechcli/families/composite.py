@@ -10,7 +10,7 @@ from speechcli.errors import ModelError
 from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS, WHOLE_MODELS
 from speechcli.families.config import FamilyConfig
 from speechcli.families.family import Family, Rule, Same, tie, under
-from speechcli.families.refused import why_refused
+from speechcli.families.refused import why_no_decoder, why_no_encoder
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.encoder import SpeechEncoder
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
@@ -155,7 +155,7 @@ def family_config(values: Mapping[str, Any], families: Mapping[str, Family], *, 
         raise ModelError(f"The configuration of the {role} must be a JSON object, but is {values!r:.80}.")
     kind = str(values.get("model_type"))
     if kind not in families:
-        why = why_refused(kind) if families is TEXT_DECODERS else ""
+        why = why_no_encoder(kind) if "encoder" in role else why_no_decoder(kind) if "decoder" in role else ""
         raise ModelError(f"The {role} must be one of {', '.join(families)}, but its `model_type` is {kind!r}{why}.")
     return families[kind].config.from_dict(values)
 

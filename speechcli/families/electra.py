@@ -5,10 +5,17 @@ from typing import ClassVar
 
 from torch import nn
 
-from speechcli.families.bert import BertConfig, body_keys, build_text_decoder, initialize, layers, norm_keys
+from speechcli.families.bert import (
+    BertConfig,
+    body_keys,
+    build_text_decoder,
+    initialize,
+    layers,
+    norm_keys,
+    transform_head,
+)
 from speechcli.families.family import Family, Same
-from speechcli.models.decoder import TextDecoder, TransformHead
-from speechcli.nn.feedforward import activation
+from speechcli.models.decoder import TextDecoder
 from speechcli.nn.positions import LearnedPositions
 
 
@@ -66,7 +73,7 @@ def build_electra(config: ElectraConfig) -> TextDecoder:
     width, narrow = config.hidden_size, config.embedding_size
     widen = nn.Linear(narrow, width) if narrow != width else None
     positions = LearnedPositions(config.max_position_embeddings, narrow)
-    head, types = _head(config, narrow, "gelu"), nn.Embedding(config.type_vocab_size, narrow)
+    head, types = transform_head(config, "gelu", narrow), nn.Embedding(config.type_vocab_size, narrow)
     return build_text_decoder(config, positions, head, layers(config), types=[types], widen=widen)
 
 
@@ -75,15 +82,8 @@ def build_rembert(config: RemBertConfig) -> TextDecoder:
     narrow = config.input_embedding_size
     widen, types = nn.Linear(narrow, config.hidden_size), nn.Embedding(config.type_vocab_size, narrow)
     positions = LearnedPositions(config.max_position_embeddings, narrow)
-    head = _head(config, config.output_embedding_size, config.hidden_act)
+    head = transform_head(config, config.hidden_act, config.output_embedding_size)
     return build_text_decoder(config, positions, head, layers(config), types=[types], widen=widen)
-
-
-def _head(config: BertConfig, inner: int, act: str) -> TransformHead:
-    norm = nn.LayerNorm(inner, eps=config.layer_norm_eps)
-    return TransformHead(
-        nn.Linear(config.hidden_size, inner), activation(act), norm, nn.Linear(inner, config.vocab_size)
-    )
 
 
 ELECTRA = Family(

@@ -99,7 +99,7 @@ class BigBirdPegasusConfig(BartConfig):
 SINUSOID_KEYS = tuple(replace(rule, optional=True) if rule.ours == "positions" else rule for rule in KEYS)
 """Marian's and Pegasus' own classes leave the table of positions out of their files."""
 BLENDERBOT_SMALL_KEYS = tuple(
-    replace(rule, ours="token_norm") if rule.ours == "embedding_norm" else rule for rule in KEYS
+    replace(rule, ours="token_map") if rule.ours == "embedding_norm" else rule for rule in KEYS
 )
 BIGBIRD_KEYS = tuple(replace(rule, ours="norm") if rule.ours == "embedding_norm" else rule for rule in KEYS)
 """The norm after the layers bears another name."""
@@ -131,7 +131,7 @@ def build_blenderbot_small(config: BlenderbotSmallConfig) -> TextDecoder:
     """Build a small Blenderbot's decoder."""
     # The reference knows `scale_embedding` here but never multiplies by it.
     unscaled, norm = replace(config, scale_embedding=False), nn.LayerNorm(config.d_model)
-    return build_text_decoder(unscaled, _learned(config), layers(config, norm_first=False), token_norm=norm)
+    return build_text_decoder(unscaled, _learned(config), layers(config, norm_first=False), token_map=norm)
 
 
 def _learned(config: BartConfig) -> LearnedPositions:

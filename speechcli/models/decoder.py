@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from speechcli.nn.cache import DecoderCache
 from speechcli.nn.layer import TransformerLayer
-from speechcli.nn.positions import Positions
+from speechcli.nn.positions import Positions, TurningPositions
 
 
 def token_embeddings(vocabulary: int, width: int, padding_id: int | None) -> nn.Embedding:
@@ -47,16 +47,16 @@ class TransformHead(nn.Module):
 class TextDecoder(nn.Module):
     """A causal stack of layers that reads a memory.
 
-        ids -> tokens * scale (-> norm) + positions + types -> norm -> widen
+        ids -> tokens * scale (-> map) + positions + types -> norm -> widen
             -> layers (reading the memory) -> norm -> head
 
     Args:
         tokens: embeddings of the vocabulary.
-        positions: added to the embeddings.
+        positions: added to the embeddings, or read by the attention of all layers.
         layers: with cross-attention.
         head: a linear map or a `TransformHead`, to the vocabulary.
         types: tables of types of tokens; the first type of each is added everywhere.
-        token_norm: of the token embeddings alone.
+        token_map: of the token embeddings alone, a norm for example.
         embedding_norm: after the sum of the embeddings.
         widen: from the width of the embeddings to that of the layers, where they differ.
         norm: after the layers.
@@ -68,12 +68,12 @@ class TextDecoder(nn.Module):
     def __init__(
         self,
         tokens: nn.Embedding,
-        positions: Positions,
+        positions: Positions | TurningPositions,
         layers: Sequence[TransformerLayer],
         head: nn.Linear | TransformHead,
         *,
         types: Sequence[nn.Embedding] = (),
-        token_norm: nn.Module | None = None,
+        token_map: nn.Module | None = None,
         embedding_norm: nn.Module | None = None,
         widen: nn.Linear | None = None,
         norm: nn.Module | None = None,
@@ -83,7 +83,7 @@ class TextDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.tokens, self.positions, self.types = tokens, positions, nn.ModuleList(types)
-        self.token_norm, self.embedding_norm, self.widen = token_norm, embedding_norm, widen
+        self.token_map, self.embedding_norm, self.widen = token_map, embedding_norm, widen
         self.layers, self.norm, self.head = nn.ModuleList(layers), norm, head
         self.scale = scale
         self.dropout = nn.Dropout(dropout)
@@ -129,9 +129,12 @@ class TextDecoder(nn.Module):
 
     def _hidden(self, ids: Tensor, cache: DecoderCache, mask: Tensor | None = None) -> Tensor:
         x = self.tokens(ids) * self.scale
-        if self.token_norm is not None:
-            x = self.token_norm(x)
-        x = x + self.positions(ids, cache.length)
+        if self.token_map is not None:
+            x = self.token_map(x)
+        positions = self.positions(ids, cache.length)
+        turns = positions if isinstance(self.positions, TurningPositions) else None
+        if turns is None:
+            x = x + positions
         for table in cast(list[nn.Embedding], list(self.types)):
             x = x + table.weight[0]
         if self.embedding_norm is not None:
@@ -142,7 +145,7 @@ class TextDecoder(nn.Module):
         for layer, kept in zip(self._layers(), cache.layers, strict=True):
             if self.training and torch.rand(()).item() < self.layer_dropout:
                 continue
-            x = layer.decode(x, kept, mask=mask, memory_mask=cache.memory_mask)
+            x = layer.decode(x, kept, mask=mask, memory_mask=cache.memory_mask, positions=turns)
         y: Tensor = x if self.norm is None else self.norm(x)
         return y
 

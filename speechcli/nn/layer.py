@@ -67,7 +67,13 @@ class TransformerLayer(nn.Module):
         return LayerCache(KeyValues() if self.cross_attn is None else self.cross_attn.project(memory))
 
     def decode(
-        self, x: Tensor, cache: LayerCache, *, mask: Tensor | None = None, memory_mask: Tensor | None = None
+        self,
+        x: Tensor,
+        cache: LayerCache,
+        *,
+        mask: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        positions: Tensor | None = None,
     ) -> Tensor:
         """Run as a decoder layer: causal, and reading the projected memory in the cache.
 
@@ -76,15 +82,17 @@ class TransformerLayer(nn.Module):
             cache: of this layer; receives the keys and values of `x`.
             mask: bool, true where a token may be seen, (rows, all tokens).
             memory_mask: bool, true where the memory is real, (batch, frames).
+            positions: for the self-attention, in the form that it reads.
 
         Returns:
             (rows, tokens, width)
         """
         seen = None if mask is None else mask[:, None, None]
-        x = self._residual(x, self.self_attn_norm, partial(self.self_attn, mask=seen, causal=True, cache=cache.tokens))
+        attend = partial(self.self_attn, mask=seen, positions=positions, causal=True, cache=cache.tokens)
+        x = self._residual(x, self.self_attn_norm, attend)
         if self.cross_attn is not None and self.cross_attn_norm is not None:
-            attend = partial(self.cross_attn.attend, memory=cache.memory, mask=memory_mask)
-            x = self._residual(x, self.cross_attn_norm, attend)
+            read = partial(self.cross_attn.attend, memory=cache.memory, mask=memory_mask)
+            x = self._residual(x, self.cross_attn_norm, read)
         return self._feed_forward(x)
 
     def _feed_forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Positions: what tells a layer where a token or a frame stands. All return what is added to the input."""
+"""Positions: what tells a layer where a token or a frame stands. Nearly all return what is added to the input."""
 
 import math
 
@@ -55,6 +55,20 @@ class FramePositions(SinusoidalPositions):
 
     def _rates(self, width: int) -> Tensor:
         return torch.exp(torch.arange(width // 2) * (-math.log(10000.0) / (width // 2 - 1)))
+
+
+class TurningPositions(SinusoidalPositions):
+    """The same table, read by attention that turns neighbouring numbers of a head into each other (Su et al. 2021).
+
+    Args:
+        count: positions.
+        width: of a head.
+    """
+
+    def forward(self, ids: Tensor, start: int = 0) -> Tensor:
+        """Ids (rows, tokens) that begin at position `start` -> cosines and sines (2, tokens, head width)."""
+        sines, cosines = super().forward(ids, start).chunk(2, dim=1)
+        return torch.stack([cosines, sines]).repeat_interleave(2, dim=2)
 
 
 def counted(ids: Tensor, start: int, padding_id: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Self-attention that knows how far a key is from a query, in the ways of the speech encoders."""
+"""Self-attention that knows how far a key is from a query, in the ways of the speech encoders and of RoFormer."""
 
 from collections.abc import Collection
 
@@ -75,6 +75,39 @@ class RotaryAttention(MultiHeadAttention):
         rotated = heads * cosines + torch.cat([-second, first], dim=-1) * sines
         # (batch, heads, frames, head width) -> (batch, frames, width)
         return rotated.transpose(1, 2).flatten(2)
+
+
+class TurningAttention(MultiHeadAttention):
+    """Attention whose projected queries and keys are turned, neighbouring numbers into each other (Su et al. 2021).
+
+    It reads positions as `TurningPositions` gives them.
+
+    Args:
+        width: of the input and the output.
+        heads: must divide `width`.
+        values: whether the values are turned too.
+        dropout: probability of dropping an attention weight, in training.
+    """
+
+    def __init__(self, width: int, heads: int, *, values: bool = False, dropout: float = 0.0) -> None:
+        super().__init__(width, heads, dropout=dropout)
+        self.values = values
+
+    def _project(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        assert positions is not None
+        query, key, value = super()._project(x, positions)
+        return _turn(query, *positions), _turn(key, *positions), _turn(value, *positions) if self.values else value
+
+    def _position(
+        self, x: Tensor, query: Tensor, key: Tensor, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        return query, None
+
+
+def _turn(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    # (batch, heads, tokens, head width), numbers (a, b) of a pair -> (-b, a)
+    crossed = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
+    return x * cosines + crossed * sines
 
 
 class DistanceAttention(MultiHeadAttention):

@@ -27,6 +27,8 @@ CLASSES = {
     "xlm-roberta-xl": tuple("XLMRobertaXL" + name for name in MASKED),
     "roberta-prelayernorm": tuple("RobertaPreLayerNorm" + name for name in MASKED),
     "xmod": tuple("Xmod" + name for name in MASKED),
+    "roformer": tuple("RoFormer" + name for name in MASKED),
+    "roc_bert": tuple("RoCBert" + name for name in MASKED),
     "gpt2 scaled": ("GPT2Model", "GPT2LMHeadModel", "GPT2DoubleHeadsModel"),
     "xglm": ("XGLMModel", "XGLMForCausalLM"),
     "mvp": ("MvpForConditionalGeneration",),

@@ -1,11 +1,12 @@
 """Text models that cannot be the decoder are refused with the reason and with what can be."""
 
 import pytest
+import transformers
 
 from speechcli.errors import ModelError
-from speechcli.families import TEXT_DECODERS
+from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS
 from speechcli.families.composite import family_config
-from speechcli.families.refused import BROKEN, CAUSAL_ONLY, NOT_APART, why_refused
+from speechcli.families.refused import BROKEN, NO_TEXT, UNCOUNTED, WHOLE_SPEECH, why_no_decoder, why_no_encoder
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ from speechcli.families.refused import BROKEN, CAUSAL_ONLY, NOT_APART, why_refus
         ("t5", "of which the reference implementation has no decoder that stands alone"),
         ("distilbert", "of which the reference implementation has no decoder that stands alone"),
         ("big_bird", "gives other tokens with a cache than without one"),
-        ("prophetnet", "fails when it decodes token by token"),
+        ("prophetnet", "gives a token other scores when the text goes on"),
     ],
 )
 def test_a_decoder_that_cannot_be_is_refused_with_its_reason(kind: str, reason: str) -> None:
@@ -34,5 +35,33 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
 
 
 def test_no_decoder_is_both_supported_and_known_not_to_be() -> None:
-    assert not TEXT_DECODERS.keys() & (set(CAUSAL_ONLY) | set(NOT_APART) | BROKEN.keys())
-    assert why_refused("prophetnet") != why_refused("big_bird")
+    assert not TEXT_DECODERS.keys() & (set(NO_TEXT) | BROKEN.keys())
+    assert not SPEECH_ENCODERS.keys() & (set(WHOLE_SPEECH) | set(UNCOUNTED))
+    assert why_no_decoder("prophetnet") != why_no_decoder("big_bird")
+
+
+def test_every_causal_model_of_transformers_can_be_the_decoder_or_is_refused_with_a_reason() -> None:
+    theirs = transformers.models.auto.modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    assert [kind for kind in theirs if kind not in TEXT_DECODERS and not why_no_decoder(kind)] == []
+
+
+def test_every_recognizer_of_transformers_can_be_the_encoder_or_is_refused_with_a_reason() -> None:
+    auto = transformers.models.auto.modeling_auto
+    theirs = auto.MODEL_FOR_CTC_MAPPING_NAMES | auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES
+    theirs |= auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
+    known = {*SPEECH_ENCODERS, "speech-encoder-decoder"}
+    assert [kind for kind in theirs if kind not in known and not why_no_encoder(kind)] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("speech_to_text", "of which the reference implementation has no encoder that stands alone"),
+        ("parakeet_encoder", "whose frames the reference implementation does not count"),
+        ("mctct", "which the reference implementation no longer has"),
+    ],
+)
+def test_an_encoder_that_cannot_be_is_refused_with_its_reason(kind: str, reason: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        family_config({"model_type": kind}, SPEECH_ENCODERS, role="speech encoder")
+    assert reason in caught.value.message and f"`model_type` is '{kind}'" in caught.value.message

@@ -156,6 +156,8 @@ OTHER_DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "roberta-prelayernorm": ("RobertaPreLayerNormConfig", BERT),
     "xmod": ("XmodConfig", BERT | XMOD),
     "xmod norm first": ("XmodConfig", BERT | XMOD | {"pre_norm": True, "adapter_layer_norm": True}),
+    "roformer": ("RoFormerConfig", BERT | {"embedding_size": 20}),
+    "roc_bert": ("RoCBertConfig", BERT | {"pronunciation_embed_dim": 5, "shape_embed_dim": 3}),
     "bigbird_pegasus": ("BigBirdPegasusConfig", BART),
     "xglm": (
         "XGLMConfig",

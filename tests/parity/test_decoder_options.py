@@ -84,6 +84,25 @@ def xmod(draw: random.Random) -> dict[str, Any]:
     )
 
 
+def roformer(draw: random.Random) -> dict[str, Any]:
+    values = bert(draw)
+    width = values["num_attention_heads"] * draw.choice([2, 4, 8])
+    return values | {
+        "hidden_size": width,
+        "embedding_size": draw.choice([None, width, 7]),
+        "rotary_value": draw.random() < 0.5,
+    }
+
+
+def roc_bert(draw: random.Random) -> dict[str, Any]:
+    switches = ("enable_pronunciation", "enable_shape", "concat_input")
+    return (
+        bert(draw)
+        | {name: draw.random() < 0.5 for name in switches}
+        | {"pronunciation_embed_dim": 5, "pronunciation_vocab_size": 9, "shape_embed_dim": 3, "shape_vocab_size": 7}
+    )
+
+
 def bigbird(draw: random.Random) -> dict[str, Any]:
     return bart(draw) | {
         "use_bias": draw.random() < 0.5,
@@ -135,6 +154,8 @@ KINDS: dict[str, Callable[[random.Random], dict[str, Any]]] = {
         "ernie": ernie,
         "rembert": rembert,
         "xmod": xmod,
+        "roformer": roformer,
+        "roc_bert": roc_bert,
         "gpt2": gpt2,
         "xglm": xglm,
         "trocr": trocr,
