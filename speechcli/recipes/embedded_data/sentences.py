@@ -11,7 +11,7 @@ from speechcli.recipes.embedded_data.catalogues import read_catalogues
 from speechcli.recipes.embedded_data.manifest import LANGUAGES, Row, normalise
 from speechcli.recipes.embedded_data.phrases import Texts, closed_classes
 
-PARALLEL = 1300
+PARALLEL = 4500
 ENGLISH_MORE = 900
 RECOMBINED = 160
 _TELEPHONY = re.compile(

@@ -1,47 +1,25 @@
-"""Synthetic speech: every sentence spoken by espeak-ng or flite, with many voices, speeds and pitches.
-
-Needs the programs `espeak-ng` and `flite` (Debian packages of those names).
-"""
+"""Synthetic speech: every sentence of the plan, spoken, put into a little noise, and listed."""
 
 import random
 import re
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pool
 from pathlib import Path
-from shutil import which
 
 import numpy as np
-import numpy.typing as npt
 
-from speechcli.errors import InputError, UsageError
 from speechcli.recipes.embedded_data.manifest import HEADER, LANGUAGES, Row, read_rows, to_line
+from speechcli.recipes.embedded_data.voices import Samples, check_installed, say
 
 RATE = 16_000
-HOURS = {"en": 2.6, "es": 1.6, "fr": 1.6, "it": 1.6, "ru": 1.6}
-FLITE_SHARE = 0.5
+HOURS = {"en": 5.0, "es": 4.0, "fr": 4.0, "it": 4.0, "ru": 4.0}
 _AT_ONCE = 200
-FLITE_VOICES = ("slt", "slt", "slt", "rms", "awb", "kal16", "kal")
-ACCENTS = {
-    "en": ("en-us", "en-us", "en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-us-nyc", "en-gb-x-gbclan"),
-    "es": ("es-419", "es-419", "es"),
-    "fr": ("fr-fr", "fr-be", "fr-ch"),
-    "it": ("it",),
-    "ru": ("ru",),
-}
-VARIANTS = (
-    "f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8 Alicia Andrea Annie anika Belinda Linda steph steph2 Adam Alex Antonio "
-    "Denis Diogo Ed Gene Henrique Hugo Jacky John Lee Marco Mario Max Michael Miguel Mike Pablo Paul Pedro Quincy Rob "
-    "klatt2 sandro"
-).split()
 _LETTER_NAMES = dict(zip(
     "abcdefghijklmnopqrstuvwxyz",
     "ay bee see dee ee eff jee aitch eye jay kay ell em en oh pee cue ar ess tee you vee double-you ex why zee".split(),
     strict=True,
 ))  # fmt: skip
-Samples = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -96,10 +74,9 @@ def speak(lines: Mapping[str, list[Line]], out: Path, hours: Mapping[str, float]
         Each row when it is written.
 
     Raises:
-        UsageError: espeak-ng or flite is not installed.
+        UsageError: a synthesiser is not installed.
     """
-    if missing := [program for program in ("espeak-ng", "flite") if which(program) is None]:
-        raise UsageError(f"synthetic speech needs {' and '.join(missing)}", hint="apt-get install espeak-ng flite")
+    check_installed()
     have = {language: _begun(out / f"synthetic_{language}.tsv") for language in LANGUAGES}
     seconds = {language: sum(rows.values()) for language, rows in have.items()}
     shares = {language: len(lines[language]) for language in LANGUAGES}
@@ -135,43 +112,12 @@ def _speak_line(line: Line) -> Row:
     if line.spelled:
         words = [_LETTER_NAMES.get(word, word) for word in text.split()]
         text = (", " if choice.random() < 0.3 else " ").join(words)
-    flite = line.language == "en" and choice.random() < FLITE_SHARE
-    samples, rate, speaker = _flite(text, choice) if flite else _espeak(text, line.language, choice)
+    samples, rate, speaker = say(text, line.language, choice)
     samples = _finish(soxr.resample(samples, rate, RATE), choice)
     path = line.folder / line.language / f"{Path(line.id).name}.flac"
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples, RATE, subtype="PCM_16")
     return Row(line.id, path, len(samples) / RATE, speaker, line.language, dict(line.texts))
-
-
-def _espeak(text: str, language: str, choice: random.Random) -> tuple[Samples, int, str]:
-    voice = f"{choice.choice(ACCENTS[language])}+{choice.choice(VARIANTS)}"
-    speed, pitch = choice.randint(125, 190), choice.randint(30, 75)
-    command = ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", "--", text]
-    wav = subprocess.run(command, check=True, capture_output=True).stdout
-    samples = np.frombuffer(wav[44:], dtype="<i2").astype(np.float32) / np.float32(32768)
-    return _checked(samples, text), int.from_bytes(wav[24:28], "little"), f"espeak-{voice}"
-
-
-def _flite(text: str, choice: random.Random) -> tuple[Samples, int, str]:
-    import soundfile
-
-    voice = choice.choice(FLITE_VOICES)
-    base = 175 if voice == "slt" else 115
-    settings = {"duration_stretch": choice.uniform(0.85, 1.3), "int_f0_target_mean": base * choice.uniform(0.8, 1.25)}
-    options = [part for name, value in settings.items() for part in ("--setf", f"{name}={value:.2f}")]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "flite.wav"
-        command = ["flite", "-voice", voice, *options, "-t", text, "-o", str(path)]
-        subprocess.run(command, check=True, capture_output=True)
-        samples, rate = soundfile.read(path, dtype="float32")
-    return _checked(samples, text), int(rate), f"flite-{voice}"
-
-
-def _checked(samples: Samples, text: str) -> Samples:
-    if len(samples) < 1000 or float(np.abs(samples).max()) < 0.01:
-        raise InputError(f"the synthesiser must say something for {text!r}; it was silent")
-    return samples
 
 
 def _finish(samples: Samples, choice: random.Random) -> Samples:
