@@ -27,7 +27,7 @@ import torch
 from speechcli.audio.read import read_audio
 from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.errors import ModelError
-from speechcli.pipelines.words import WordTimer
+from speechcli.pipelines.recognition.words import WordTimer
 from speechcli.recipes.embedded_data.catalogues import read_catalogues
 from speechcli.recipes.embedded_data.manifest import LANGUAGES, Row, held_out_texts, normalise, write_rows
 from speechcli.recipes.embedded_data.real import real_rows
