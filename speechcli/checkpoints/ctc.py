@@ -1,11 +1,12 @@
 """Folders of speech encoders that were trained with a CTC head alone: `Wav2Vec2ForCTC` and its siblings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from speechcli.audio.extractor import Extractor
 from speechcli.checkpoints import folder as files
@@ -18,11 +19,14 @@ from speechcli.checkpoints.bundle import (
     ready,
 )
 from speechcli.checkpoints.convert import check_numbers, to_ours
+from speechcli.checkpoints.language_adapters import apply_adapter, find_adapters
+from speechcli.checkpoints.tensors import read_tensors
 from speechcli.errors import ModelError
 from speechcli.families import SPEECH_ENCODERS
 from speechcli.families.composite import family_config
-from speechcli.families.family import Same, under
+from speechcli.families.family import Family, Same, under
 from speechcli.models.speech_ctc import SpeechCtc
+from speechcli.text.languages import resolve_language
 from speechcli.text.tokenizer import Tokenizer
 
 HEAD = "lm_head"
@@ -33,12 +37,16 @@ class CtcBundle:
     """A model with a CTC head and no decoder, and what it takes to use it."""
 
     model: SpeechCtc
+    family: Family
+    """Of the encoder."""
     features: Extractor
     tokenizer: Tokenizer
     blank_id: int
     """The token that means "nothing new"."""
     name: str
     """What to call it in results and messages."""
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    """Files with the encoder's adapters and the head for a language (MMS), by the model's own tags."""
 
 
 def is_ctc(config: Mapping[str, Any]) -> bool:
@@ -78,8 +86,39 @@ def load_ctc(
     blank = values.get("pad_token_id") if tokenizer.pad_id is None else tokenizer.pad_id
     return CtcBundle(
         model=model.to(device).eval(),
+        family=family,
         features=read_features(folder) or default_features(config),
         tokenizer=tokenizer,
         blank_id=blank or 0,
         name=name or folder.resolve().name,
+        adapters=find_adapters(folder),
     )
+
+
+def set_spoken(bundle: CtcBundle, name: str) -> str:
+    """Set the encoder's adapters, the head and the vocabulary to the language that will be spoken, in place.
+
+    Args:
+        bundle: with adapters.
+        name: a code, an English name or a tag of the model.
+
+    Returns:
+        the model's own tag
+
+    Raises:
+        ModelError: the file of the language is corrupt or does not fit, or there is no vocabulary for it.
+        UsageError: there are no adapters for this language; names those that there are.
+    """
+    tag = resolve_language(name, bundle.adapters)
+    path = bundle.adapters[tag]
+    apply_adapter(bundle.model.encoder, bundle.family, path)
+    theirs, old = read_tensors(path), bundle.model.head
+    weight, bias = theirs.get(f"{HEAD}.weight"), theirs.get(f"{HEAD}.bias")
+    if weight is None or bias is None or weight.shape[1:] != old.weight.shape[1:] or bias.shape != weight.shape[:1]:
+        raise ModelError(f"{path} must hold a CTC head over frames of {old.in_features} numbers, but does not.")
+    head = nn.Linear(old.in_features, weight.size(0), device="meta")
+    assign(head, {"weight": ready(weight, old.weight.dtype), "bias": ready(bias, old.weight.dtype)}, tied=None)
+    bundle.model.head = head.to(old.weight.device)
+    bundle.tokenizer = Tokenizer.load(path.parent, language=tag)
+    bundle.blank_id = bundle.blank_id if bundle.tokenizer.pad_id is None else bundle.tokenizer.pad_id
+    return tag

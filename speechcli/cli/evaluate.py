@@ -55,12 +55,21 @@ def evaluate(
     beam_size: d.BeamSize = None,
     length_penalty: d.LengthPenalty = None,
     early_stopping: d.EarlyStopping = None,
+    temperature: d.Temperature = None,
+    top_k: d.TopK = None,
+    top_p: d.TopP = None,
+    min_p: d.MinP = None,
+    typical_p: d.TypicalP = None,
     repetition_penalty: d.RepetitionPenalty = None,
     no_repeat_ngram_size: d.NoRepeatNgramSize = None,
     min_new_tokens: d.MinNewTokens = None,
     max_new_tokens: d.MaxNewTokens = None,
     generation_set: d.GenerationSet = None,
     ctc_weight: d.CtcWeight = None,
+    lm: d.Lm = None,
+    lm_weight: d.LmWeight = 0.3,
+    hotwords: d.HotwordsFile = None,
+    hotword_boost: d.HotwordBoost = 1.0,
     batch_seconds: d.BatchSeconds = None,
     batch_size: d.BatchSize = 64,
     hypotheses: Hypotheses = None,
@@ -68,7 +77,10 @@ def evaluate(
     progress: o.Progress = "auto",
     quiet: o.Quiet = False,
 ) -> None:
-    """Score a model on manifests: WER and CER in the spoken language, BLEU and chrF in others."""
+    """Score a model on manifests: WER and CER in the spoken language, BLEU and chrF in others.
+
+    Texts are searched for as by transcribe and translate. Recordings are decoded whole, and one text of each is scored.
+    """
     given = o.without_none(locals(), "manifests", "source_languages", "target_languages", "generation_set")
     from speechcli.cli.scores import run
 

@@ -1,13 +1,24 @@
 """One epoch of batches, read by worker processes ahead of the training step."""
 
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from typing import Protocol, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
 from speechcli.data.batching import DurationBatches
-from speechcli.data.collate import Batch, Collate
 from speechcli.data.manifest import Utterance
+
+Item = TypeVar("Item", covariant=True)
+
+
+class Collates(Protocol[Item]):
+    """Makes one thing of the utterances of a batch; can be sent to worker processes."""
+
+    epoch: int
+
+    def __call__(self, utterances: Sequence[Utterance], /) -> Item:
+        """Make it."""
 
 
 class _Utterances(Dataset[Utterance]):
@@ -18,8 +29,8 @@ class _Utterances(Dataset[Utterance]):
 
 
 def load_epoch(
-    batches: DurationBatches, collate: Collate, *, workers: int = 0, pin_memory: bool = False
-) -> Generator[Batch]:
+    batches: DurationBatches, collate: Collates[Item], *, workers: int = 0, pin_memory: bool = False
+) -> Generator[Item]:
     """Give the batches of the current epoch, or of its rest after a resume.
 
     Close what this returns where an error may be kept: only that ends the workers for sure, and with them alive the
@@ -28,7 +39,7 @@ def load_epoch(
 
     Args:
         batches: which utterances; it moves on to the next epoch at the end.
-        collate: makes the tensors; its epoch is set.
+        collate: makes the batches; its epoch is set.
         workers: processes that read ahead; 0 reads in this process.
         pin_memory: whether to put tensors into page-locked memory, for faster copies to a GPU.
     """

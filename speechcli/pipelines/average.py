@@ -1,15 +1,20 @@
 """Average the weights of several checkpoints of a run into one model."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
 
+from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.bundle import load, save
+from speechcli.checkpoints.ctc import is_ctc
+from speechcli.checkpoints.language_adapters import find_adapters, link_adapters
 from speechcli.errors import InputError, UsageError
 from speechcli.pipelines.compose_options import refuse_model
 from speechcli.pipelines.training_run.history import read_history
+from speechcli.text.vocabulary import FILE_NAMES
 from speechcli.training.averaging import average_states
 from speechcli.training.state import checkpoint_step, checkpoints
 
@@ -57,6 +62,9 @@ def average(
     folders = folders if last is None else folders[-last:]
     if not folders:
         raise InputError("An average needs at least one checkpoint, but there is none.")
+    if is_ctc(files.read_config(folders[-1])):
+        _average_heads(folders, output, getattr(torch, dtype))
+        return AverageReport(tuple(folders))
     states = (load(folder).model.state_dict() for folder in folders)
     mean = average_states(states)
     bundle = load(folders[-1])
@@ -64,6 +72,19 @@ def average(
     bundle.model.to(getattr(torch, dtype))
     save(bundle, output)
     return AverageReport(tuple(folders))
+
+
+def _average_heads(folders: Sequence[Path], output: Path, dtype: torch.dtype) -> None:
+    """Average speech encoders with a CTC head alone, tensor by tensor of their files; the rest is copied."""
+    mean = average_states(files.read_weights(folder) for folder in folders)
+    config = files.read_config(folders[-1]) | {"dtype": str(dtype).removeprefix("torch.")}
+    with files.writing(output) as stage:
+        files.write_weights(stage, {k: t.to(dtype) if t.is_floating_point() else t for k, t in mean.items()})
+        for name in (files.PREPROCESSOR, files.PROCESSOR, *FILE_NAMES):
+            if (folders[-1] / name).is_file():
+                shutil.copyfile(folders[-1] / name, stage / name)
+        link_adapters(find_adapters(folders[-1]), stage)
+        files.write_json(stage / files.CONFIG, config)
 
 
 def _models(source: Path, best: int | None) -> list[Path]:

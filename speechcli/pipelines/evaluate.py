@@ -6,13 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from speechcli.checkpoints.bundle import Bundle, set_language
 from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.data.manifest import ManifestOptions, Utterance, read_manifest
 from speechcli.errors import AllInputsFailed, InputError, OutputError, UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.load import load_bundle
-from speechcli.pipelines.options import ModelOptions
-from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
+from speechcli.pipelines.options import ModelOptions, TranscribeOptions
+from speechcli.pipelines.recognition.ctc import CtcRecognizer
+from speechcli.pipelines.scoring import (
+    Scored,
+    ScoringOptions,
+    decode_utterances,
+    make_collate,
+    transcribe_utterances,
+)
 from speechcli.pipelines.search.advice import Advice
 from speechcli.pipelines.search.options import effective_options
 from speechcli.training.metrics import GroupScore, Pair, score_pairs
@@ -110,30 +118,22 @@ def evaluate(
         AllInputsFailed: if no recording could be read.
         OutputError: if the hypotheses cannot be written.
     """
-    bundle = load_bundle(options.model)
-    if isinstance(bundle, CtcBundle):
-        raise UsageError(
-            f"`evaluate` scores a model with a decoder, but {bundle.name} has only a CTC head.",
-            hint="Use `speechcli transcribe`, or another --model.",
-        )
-    utterances, bad_rows = _read(options)
-    collate = make_collate(bundle, ctc=bundle.model.ctc_head is not None)
-    collate.check_languages(utterances)
-    blank = bundle.settings.get("ctc", {}).get("blank_id", bundle.generation.pad_token_id)
-    scored = decode_utterances(
-        bundle,
-        utterances,
-        collate,
-        Objective(ctc_weight=0.5 if collate.ctc else 0.0, blank_id=blank or 0),
-        effective_options(bundle.generation, options.decoding).with_(num_return_sequences=1),
-        ScoringOptions(
-            max_seconds=options.decoding.batch_seconds or DEFAULT_BATCH_SECONDS,
-            max_items=options.decoding.batch_size,
-            workers=options.workers,
-        ),
-        Advice(bundle, options.decoding, options.model),
-        progress=lambda done: progress(EvaluateProgress(done, len(utterances))),
+    bundle = load_bundle(options.model, options.language)
+    utterances, bad_rows = _read(options, "transcribe" if isinstance(bundle, CtcBundle) else options.task)
+    batches = ScoringOptions(
+        max_seconds=options.decoding.batch_seconds or DEFAULT_BATCH_SECONDS,
+        max_items=options.decoding.batch_size,
+        workers=options.workers,
     )
+
+    def tell(done: int) -> None:
+        progress(EvaluateProgress(done, len(utterances)))
+
+    if isinstance(bundle, CtcBundle):
+        recognizer = CtcRecognizer(bundle, _heard_only(options, bundle))
+        scored = transcribe_utterances(recognizer, utterances, batches, progress=tell)
+    else:
+        scored = _decode(bundle, options, utterances, batches, tell)
     if not scored.pairs:
         reason = next(iter(scored.failures.values()), "no row has a text")
         raise AllInputsFailed(f"None of {len(utterances)} recordings could be scored: {reason}")
@@ -141,6 +141,40 @@ def evaluate(
         write_pairs(scored.pairs, options.hypotheses)
     scores = tuple(score_pairs(scored.pairs))
     return EvaluateReport(options.model.shown, scores, scored.losses, scored.seconds, bad_rows, scored.failures)
+
+
+def _heard_only(options: EvaluateOptions, bundle: CtcBundle) -> TranscribeOptions:
+    if options.task == "translate":
+        raise UsageError(
+            f"Translating takes a decoder, but {bundle.name} has only a CTC head: it writes what is said.",
+            hint="Leave out --task, or name another --model.",
+        )
+    return TranscribeOptions(model=options.model, decoding=options.decoding, language=options.language)
+
+
+def _decode(
+    bundle: Bundle,
+    options: EvaluateOptions,
+    utterances: Sequence[Utterance],
+    batches: ScoringOptions,
+    tell: Callable[[int], None],
+) -> Scored:
+    if bundle.adapters and options.language is not None:
+        set_language(bundle, options.language)
+    collate = make_collate(bundle, ctc=bundle.model.ctc_head is not None)
+    collate.check_languages(utterances)
+    blank = bundle.settings.get("ctc", {}).get("blank_id", bundle.generation.pad_token_id)
+    return decode_utterances(
+        bundle,
+        utterances,
+        collate,
+        Objective(ctc_weight=0.5 if collate.ctc else 0.0, blank_id=blank or 0),
+        effective_options(bundle.generation, options.decoding).with_(num_return_sequences=1),
+        batches,
+        Advice(bundle, options.decoding, options.model),
+        seed=options.model.seed,
+        progress=tell,
+    )
 
 
 def write_pairs(pairs: Sequence[Pair], path: Path) -> None:
@@ -169,9 +203,9 @@ def write_pairs(pairs: Sequence[Pair], path: Path) -> None:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def _read(options: EvaluateOptions) -> tuple[list[Utterance], tuple[str, ...]]:
+def _read(options: EvaluateOptions, task: str) -> tuple[list[Utterance], tuple[str, ...]]:
     wanted = ManifestOptions(
-        task=options.task,  # type: ignore[arg-type]  # EvaluateOptions allows the same three
+        task=task,  # type: ignore[arg-type]  # EvaluateOptions allows the same three
         source_languages=options.source_languages or None,
         target_languages=options.target_languages or None,
         default_language=options.language,

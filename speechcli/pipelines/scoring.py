@@ -3,17 +3,21 @@
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 import torch
 
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.data.batching import DurationBatches
-from speechcli.data.collate import Batch, Collate, Read
+from speechcli.data.collate import Batch, Collate, Read, Waveform, read_waveform
 from speechcli.data.loading import load_epoch
 from speechcli.data.manifest import Utterance
+from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.decoding.options import GenerationOptions
-from speechcli.errors import ModelError
+from speechcli.errors import ModelError, SpeechCliError
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
+from speechcli.pipelines.recognition.recognizer import Clip, Recognizer
 from speechcli.pipelines.search.advice import Advice
 from speechcli.pipelines.search.options import decoder_prompts
 from speechcli.pipelines.search.write import Request, write_texts
@@ -77,6 +81,75 @@ def make_collate(bundle: Bundle, *, ctc: bool, read: Read | None = None) -> Coll
     )
 
 
+class Recordings(NamedTuple):
+    """The sound of a batch."""
+
+    utterances: list[Utterance]
+    waveforms: list[Waveform]
+    failures: dict[str, str]
+    """Utterance id -> why it could not be read."""
+
+
+@dataclass
+class ReadRecordings:
+    """Reads a batch of utterances, and makes nothing of it."""
+
+    sampling_rate: int
+    epoch: int = 0
+
+    def __call__(self, utterances: Sequence[Utterance]) -> Recordings:
+        """Read what can be read."""
+        found = Recordings([], [], {})
+        for utterance in utterances:
+            try:
+                found.waveforms.append(read_waveform(utterance, self.sampling_rate))
+                found.utterances.append(utterance)
+            except (SpeechCliError, OSError) as error:
+                found.failures[utterance.id] = str(error)
+        return found
+
+
+def transcribe_utterances(
+    recognizer: Recognizer,
+    utterances: Sequence[Utterance],
+    options: ScoringOptions,
+    *,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Scored:
+    """Write down what is said, as `transcribe` does; there are no losses.
+
+    Args:
+        recognizer: the model.
+        utterances: what to listen to, with transcripts to compare with.
+        options: batches.
+        progress: told how many utterances are done.
+    """
+    longest = max((utterance.seconds for utterance in utterances), default=0.0)
+    plan = DurationBatches(
+        utterances,
+        max_seconds=max(options.max_seconds, longest),
+        max_items=options.max_items,
+        buckets=1,
+        shuffle=False,
+    )
+    scored, done = Scored(), 0
+    with closing(load_epoch(plan, ReadRecordings(recognizer.sample_rate), workers=options.workers)) as batches:
+        for batch in batches:
+            scored.failures.update(batch.failures)
+            done += len(batch.utterances) + len(batch.failures)
+            clips = [
+                Clip(samples, each.language) for each, samples in zip(batch.utterances, batch.waveforms, strict=True)
+            ]
+            for each, samples, (heard, *_) in zip(
+                batch.utterances, batch.waveforms, recognizer.decode(clips), strict=True
+            ):
+                scored.seconds += len(samples) / recognizer.sample_rate
+                pairs = (Pair(each.id, each.language, to.language, to.text, heard.text) for to in each.targets)
+                scored.pairs += pairs
+            progress(done)
+    return scored
+
+
 @torch.no_grad()
 def decode_utterances(
     bundle: Bundle,
@@ -87,6 +160,7 @@ def decode_utterances(
     options: ScoringOptions,
     advice: Advice,
     *,
+    seed: int = 0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Scored:
     """Decode every target of every utterance, with one pass of the encoder each.
@@ -99,6 +173,7 @@ def decode_utterances(
         generation: how to search.
         options: batches and numbers.
         advice: other opinions on the texts.
+        seed: of sampling.
         progress: told how many utterances are done.
     """
     bundle.model.eval()
@@ -111,6 +186,7 @@ def decode_utterances(
         buckets=1,
         shuffle=False,
     )
+    search = partial(write_texts, generator=torch.Generator(weight.device).manual_seed(seed), advice=advice)
     scored, sums, done = Scored(), torch.zeros(2 * PARTS, dtype=torch.float64), 0
     with closing(load_epoch(plan, collate, workers=options.workers)) as batches:
         for batch in batches:
@@ -121,7 +197,7 @@ def decode_utterances(
                 with autocast(weight.device, options.autocast):
                     encoded = bundle.model.encode(batch.inputs.to(weight.dtype), batch.lengths)
                     sums += _losses(bundle, encoded, batch, objective)
-                    scored.pairs += _pairs(bundle.model, encoded, batch, collate, generation, advice)
+                    scored.pairs += _pairs(bundle.model, encoded, batch, collate, generation, search)
                 scored.seconds += batch.seconds
             progress(done)
     scored.losses = means(sums)
@@ -142,7 +218,7 @@ def _pairs(
     batch: Batch,
     collate: Collate,
     generation: GenerationOptions,
-    advice: Advice,
+    search: Callable[..., list[list[Hypothesis]]],
 ) -> list[Pair]:
     """Decode all targets; where a target was left out of the labels it is decoded all the same."""
     tokenizer = collate.tokenizer
@@ -157,7 +233,7 @@ def _pairs(
         )
         for row, utterance, target in targets
     ]
-    texts = write_texts(model, encoded, requests, generation, advice=advice)
+    texts = search(model, encoded, requests, generation)
     return [
         Pair(
             utterance.id,

@@ -6,6 +6,7 @@ vocabulary files (`speechcli.text.rebuild`), and keeps the files of the folder b
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import tokenizers
@@ -88,16 +89,19 @@ class Tokenizer:
         self._clean_up = bool(files.config.get("clean_up_tokenization_spaces", False)) and not byte_pairs
 
     @classmethod
-    def load(cls, folder: Path) -> "Tokenizer":
+    def load(cls, folder: Path, *, language: str | None = None) -> "Tokenizer":
         """Read the tokenizer of a model folder.
 
         Args:
             folder: a folder with ``tokenizer.json`` or older vocabulary files (`speechcli.text.rebuild`).
+            language: the tag of the one that is meant, where each has a vocabulary (MMS); None: the files' own.
 
         Raises:
             ModelError: if the files are missing, corrupt, or of a kind that is not supported.
         """
         files = TokenizerFiles.read(folder)
+        if language is not None:
+            files = replace(files, config={**files.config, "target_lang": language})
         raw = files.contents.get("tokenizer.json")
         if raw is None:
             rebuilt = rebuild(files)

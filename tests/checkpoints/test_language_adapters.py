@@ -1,20 +1,24 @@
 """Adapters per language (MMS), against transformers' `load_adapter`."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from speechcli.checkpoints import compose
 from speechcli.checkpoints.bundle import Bundle, load, save, set_language
+from speechcli.checkpoints.ctc import load_ctc, set_spoken
 from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines.compose_options import ComposeOptions
 from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognition.recognizer import AttentionRecognizer
+from speechcli.pipelines.recognition.ctc import CtcRecognizer
+from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip
 from speechcli.pipelines.warm_start import warm_start
+from speechcli.text.languages import language_code
 
 from .tiny_models import decoder_config, encoder_config, randomised, seq2seq, write_tokenizer
 
@@ -72,6 +76,48 @@ def test_frames_are_those_of_the_reference_with_the_adapter_of_the_language(
         theirs.load_adapter(tag)
         assert set_language(bundle, name) == tag
         torch.testing.assert_close(encode(bundle), theirs.wav2vec2(WAVEFORM).last_hidden_state, atol=1e-5, rtol=1e-5)
+
+
+def write_ctc_vocabularies(folder: Path) -> None:
+    """What MMS has beside the weights: a vocabulary for each language, in one file."""
+    letters = {
+        "fra": "abcdefgh",
+        "deu": "xyz",
+        "eng": "qrstuvwx",
+    }
+    special = ["<pad>", "<s>", "</s>", "<unk>"]
+    vocabulary = {tag: {token: i for i, token in enumerate([*special, *more])} for tag, more in letters.items()}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    settings = {"tokenizer_class": "Wav2Vec2CTCTokenizer", "target_lang": "eng", "pad_token": "<pad>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"unk_token": "<unk>"}))
+
+
+@pytest.mark.parametrize(("name", "tag"), [("French", "fra"), ("de", "deu")])
+def test_a_ctc_head_and_its_vocabulary_change_with_the_language(encoder_folder: Path, name: str, tag: str) -> None:
+    write_ctc_vocabularies(encoder_folder)
+    theirs = transformers.Wav2Vec2ForCTC.from_pretrained(encoder_folder).eval()
+    theirs.load_adapter(tag)
+    tokenizer = transformers.Wav2Vec2CTCTokenizer.from_pretrained(encoder_folder, target_lang=tag)
+    bundle = load_ctc(encoder_folder)
+    own = CtcRecognizer(bundle, TranscribeOptions())
+    chosen = CtcRecognizer(load_ctc(encoder_folder), TranscribeOptions(language=name))
+    clip = Clip(WAVEFORM[0].numpy())
+    with torch.no_grad():
+        expected = theirs(torch.from_numpy(bundle.features([clip.samples]).values.numpy())).logits[0]
+    ((said,),) = chosen.decode([clip])
+    assert said.text == tokenizer.decode(expected.argmax(dim=-1)).strip()
+    assert said.language == language_code(name)
+    assert own.decode([clip])[0][0].text != said.text
+    with pytest.raises(UsageError, match="must be one that the model knows, but is `Russian`"):
+        CtcRecognizer(bundle, TranscribeOptions(language="Russian"))
+
+
+def test_a_language_file_without_a_head_is_told(encoder_folder: Path) -> None:
+    write_ctc_vocabularies(encoder_folder)
+    path = encoder_folder / "adapter.fra.safetensors"
+    save_file({key: value for key, value in load_file(path).items() if not key.startswith("lm_head")}, path)
+    with pytest.raises(ModelError, match="adapter.fra.safetensors must hold a CTC head"):
+        set_spoken(load_ctc(encoder_folder), "fra")
 
 
 @pytest.mark.parametrize("options", [TranscribeOptions(language="fr"), TranslateOptions(language="fr")])

@@ -249,7 +249,8 @@ def test_evaluating_hands_over_every_option(monkeypatch, capsys):
     decoding = (
         "--strategy beam --beam-size 6 --length-penalty 0.5 --early-stopping never --repetition-penalty 1.1 "
         "--generation-set top_h=0.5 --no-repeat-ngram-size 3 --min-new-tokens 1 --max-new-tokens 99 "
-        "--batch-seconds 40 --batch-size 5"
+        "--temperature 0.7 --top-k 8 --top-p 0.9 --min-p 0.1 --typical-p 0.8 --ctc-weight 0.2 "
+        "--lm l --lm-weight 0.2 --hotwords w --hotword-boost 3 --batch-seconds 40 --batch-size 5"
     )
     flags = (
         f"t.tsv u.tsv {MODEL_FLAGS} {decoding} --task translate --from en --to de --to es --spoken en --limit 5 "
@@ -274,6 +275,16 @@ def test_evaluating_hands_over_every_option(monkeypatch, capsys):
                 min_new_tokens=1,
                 max_new_tokens=99,
                 generation_set=("top_h=0.5",),
+                temperature=0.7,
+                top_k=8,
+                top_p=0.9,
+                min_p=0.1,
+                typical_p=0.8,
+                ctc_weight=0.2,
+                lm="l",
+                lm_weight=0.2,
+                hotwords="w",
+                hotword_boost=3.0,
                 batch_seconds=40.0,
                 batch_size=5,
             ),

@@ -1,15 +1,21 @@
 """Checkpoints with a CTC head alone write what transformers writes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
+from speechcli.audio.read import read_audio
 from speechcli.errors import ModelError, UsageError
+from speechcli.pipelines.average import average
 from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.evaluate import EvaluateOptions, evaluate
 from speechcli.pipelines.info import info
 from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.options import ModelOptions, TranscribeOptions, TranslateOptions
@@ -169,3 +175,42 @@ def test_a_head_that_is_missing_is_told(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"architectures": ["Wav2Vec2ForCTC"]}))
     with pytest.raises(ModelError, match="must have a CTC head"):
         load_bundle(ModelOptions(str(folder)))
+
+
+def write_manifest(folder: Path) -> Path:
+    """Two recordings with a transcript and a translation."""
+    rows = ["audio\ttext\tlang\ttext_fr"]
+    for name, clip in zip("ab", CLIPS, strict=False):
+        soundfile.write(folder / f"{name}.wav", clip.samples, 16_000)
+        rows.append(f"{name}.wav\tabc\ten\toui")
+    path = folder / "test.tsv"
+    path.write_text("\n".join([*rows, ""]))
+    return path
+
+
+def test_it_is_scored_on_what_is_said_as_it_transcribes(tmp_path: Path) -> None:
+    model, seen = ModelOptions(str(write_ctc(tmp_path / "model")), device="cpu", dtype="float32"), []
+    manifest = write_manifest(tmp_path)
+    options = EvaluateOptions(model=model, manifests=(manifest,), hypotheses=tmp_path / "texts.jsonl")
+    report = evaluate(options, progress=seen.append)
+    assert [(score.name, score.utterances) for score in report.scores] == [("en->en", 2)]
+    assert (report.losses, report.failures) == ({}, {}) and seen[-1].done == 2
+    texts = [json.loads(line)["hypothesis"] for line in (tmp_path / "texts.jsonl").read_text().splitlines()]
+    clips = [Clip(read_audio(tmp_path / f"{name}.wav", sample_rate=16_000).samples) for name in "ab"]
+    assert texts == [heard.text for (heard,) in recognizer(tmp_path / "model").decode(clips)] and any(texts)
+    with pytest.raises(UsageError, match="Translating takes a decoder"):
+        evaluate(replace(options, task="translate"))
+
+
+def test_the_average_of_two_is_between_them_and_a_model_again(tmp_path: Path) -> None:
+    first, second = write_ctc(tmp_path / "first"), write_ctc(tmp_path / "second")
+    weights = load_file(second / "model.safetensors")
+    save_file({key: 3 * tensor for key, tensor in weights.items()}, second / "model.safetensors", {"format": "pt"})
+    average((first, second), tmp_path / "mean", dtype="bfloat16")
+    mean = load_file(tmp_path / "mean" / "model.safetensors")
+    for key, tensor in load_file(first / "model.safetensors").items():
+        torch.testing.assert_close(mean[key], (2 * tensor).to(torch.bfloat16))
+    assert load_bundle(ModelOptions(str(tmp_path / "mean"))).tokenizer.decode([3]) == load_bundle(
+        ModelOptions(str(first))
+    ).tokenizer.decode([3])
+    assert transformers.AutoModelForCTC.from_pretrained(tmp_path / "mean").dtype == torch.bfloat16

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from torch import Tensor
 
-from speechcli.checkpoints.ctc import CtcBundle
+from speechcli.checkpoints.ctc import CtcBundle, set_spoken
 from speechcli.decoding.alignment import align
 from speechcli.decoding.ctc import as_path, collapse, prefix_beam_search
 from speechcli.errors import UsageError
@@ -38,6 +38,8 @@ class CtcRecognizer(Recognizer):
     def __init__(self, bundle: CtcBundle, options: SpeechOptions) -> None:
         super().__init__(bundle.model.encoder, bundle.features, options)
         _check(bundle, options)
+        if bundle.adapters and options.language is not None:
+            set_spoken(bundle, options.language)
         self._model, self._tokenizer, self._blank = bundle.model, bundle.tokenizer, bundle.blank_id
         asked = options.decoding
         self._returned = asked.num_return or 1
