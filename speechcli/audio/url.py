@@ -8,6 +8,7 @@ import http.client
 import ipaddress
 import socket
 import tempfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,6 +21,7 @@ from speechcli.errors import InputError
 
 MAX_BYTES = 4 * 2**30
 TIMEOUT_SECONDS = 30.0
+MAX_SECONDS = 3600.0
 BLOCK_BYTES = 1 << 20
 SCHEMES = ("http", "https")
 
@@ -45,13 +47,20 @@ class Url:
         name = urllib.parse.unquote(parts.path).replace("\\", "/").replace("\0", "").rstrip("/").rpartition("/")[2]
         return name if name not in ("", ".", "..") else parts.netloc.replace(":", "_")
 
-    def open(self, *, max_bytes: int = MAX_BYTES, resolve: Resolve = socket.getaddrinfo) -> BinaryIO:
+    def open(
+        self,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_seconds: float = MAX_SECONDS,
+        resolve: Resolve = socket.getaddrinfo,
+    ) -> BinaryIO:
         """Fetch it.
 
         A server that the user names may be anywhere; where it sends us on to must be a public address.
 
         Args:
             max_bytes: refuse what is larger.
+            max_seconds: refuse what takes longer.
             resolve: a server's name and port to its addresses, as `socket.getaddrinfo`.
 
         Returns:
@@ -65,7 +74,7 @@ class Url:
             try:
                 opener = urllib.request.build_opener(_PublicRedirects(resolve))
                 with opener.open(self._request(), timeout=TIMEOUT_SECONDS) as response:
-                    self._copy(response, file, max_bytes)
+                    self._copy(response, file, max_bytes, max_seconds)
             except urllib.error.HTTPError as error:
                 error.close()
                 raise self._refused(f"the server says {error.code} {error.reason}") from error
@@ -86,11 +95,14 @@ class Url:
             request.add_unredirected_header("Authorization", f"Basic {code}")
         return request
 
-    def _copy(self, response: Any, file: BinaryIO, max_bytes: int) -> None:
+    def _copy(self, response: Any, file: BinaryIO, max_bytes: int, max_seconds: float) -> None:
         promised = int(response.headers.get("Content-Length") or 0)
-        size = 0
-        while size <= max_bytes >= promised and (block := response.read(BLOCK_BYTES)):
+        size, began = 0, time.monotonic()
+        # read1 returns what is there: a server that sends a byte now and then must not hold us for ever.
+        while size <= max_bytes >= promised and (block := response.read1(BLOCK_BYTES)):
             size += file.write(block)
+            if time.monotonic() - began > max_seconds:
+                raise self._refused(f"it takes longer than {max_seconds:g} s")
         if max(size, promised) > max_bytes:
             raise self._refused(f"it is larger than {max_bytes} bytes")
         if size < promised:

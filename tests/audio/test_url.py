@@ -93,6 +93,11 @@ def test_what_is_too_large_gone_or_cut_is_refused(server):
     assert refusal("http://[::1/a.wav")
 
 
+def test_what_never_ends_is_given_up(server):
+    with pytest.raises(InputError, match="cannot be fetched: it takes longer than 0 s"):
+        Url(f"{server}/a.wav").open(max_seconds=0)
+
+
 def test_a_server_that_says_nothing_is_not_waited_for_forever(monkeypatch):
     monkeypatch.setattr(url, "TIMEOUT_SECONDS", 0.05)
     with HTTPServer(("127.0.0.1", 0), Server) as silent:

@@ -35,13 +35,13 @@ def test_a_clip_has_the_same_text_and_score_alone_and_in_any_batch(tmp_path, nam
     width = features.num_mel_bins * features.stride if isinstance(features, FilterbankFeatures) else None
     encoder = {"model_type": getattr(transformers, config).model_type, **values}
     encoder |= {} if width is None else {"feature_projection_input_dim": width}
-    recognizer = AttentionRecognizer(
-        make_bundle(tmp_path, ctc=False, encoder=encoder, features=features), TranscribeOptions()
-    )
+    bundle = make_bundle(tmp_path, ctc=False, encoder=encoder, features=features)
+    bundle.model.double()  # a neighbour that is heard changes more than what rounding leaves here
+    recognizer = AttentionRecognizer(bundle, TranscribeOptions())
     heard = clips(0)
     alone = [recognizer.decode([clip])[0][0] for clip in heard]
     assert len({each.tokens for each in alone}) > 1 or len({round(each.avg_logprob, 5) for each in alone}) > 1
     for batch in ([0, 1, 2, 3, 4], [4, 1]):
         for row, together in zip(batch, recognizer.decode([heard[row] for row in batch]), strict=True):
             assert together[0].tokens == alone[row].tokens
-            assert together[0].avg_logprob == pytest.approx(alone[row].avg_logprob, abs=2e-5)
+            assert together[0].avg_logprob == pytest.approx(alone[row].avg_logprob, abs=1e-6)
