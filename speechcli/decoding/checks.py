@@ -1,6 +1,7 @@
 """The rules that generation options obey, each told as a sentence when broken."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from speechcli.errors import UsageError
@@ -15,9 +16,10 @@ def check_options(options: "GenerationOptions") -> None:
     Raises:
         UsageError: if a rule is broken.
     """
+    defaults = {item.name: item.default for item in fields(options)}
     for name, (allowed, rule) in _RULES.items():
         value = getattr(options, name)
-        if not (value is None and name in _MAY_BE_NONE) and not allowed(value):
+        if not (value is None and defaults[name] is None) and not allowed(value):
             raise UsageError(f"`{name}` must be {rule}, but is {value!r}.")
     if options.do_sample and options.temperature == 0:
         raise UsageError("`temperature` must be above 0 when sampling, but is 0.", hint="Use do_sample=False instead.")
@@ -138,13 +140,6 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "eos_token_id": _ID_OR_IDS,
     "decoder_start_token_id": _ID,
 }
-
-_MAY_BE_NONE = {
-    "max_length", "max_new_tokens", "min_new_tokens", "min_p", "top_h", "bad_words_ids", "sequence_bias",
-    "suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id",
-    "no_timestamps_token_id", "max_initial_timestamp_index",
-    "exponential_decay_length_penalty", "bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id",
-}  # fmt: skip
 
 UNSUPPORTED: dict[str, Any] = {
     "num_beam_groups": 1,
