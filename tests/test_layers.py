@@ -67,6 +67,13 @@ def test_imports_go_down_and_through_no_wall(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_private_names_stay_in_their_file(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module != "speechcli" and node.module.startswith("speechcli"):
+            assert not [alias.name for alias in node.names if alias.name.startswith("_")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_one_file_knows_the_hub(path):
     if path != PACKAGE / "checkpoints" / "hub.py":
         assert "huggingface_hub" not in {name.split(".")[0] for name in imports(path)}

@@ -112,13 +112,6 @@ class DurationBatches:
             yield [self._utterance(i) for i in batch]
         self.epoch, self.position = self.epoch + 1, 0
 
-    @property
-    def padding_waste(self) -> float:
-        """The share of padding in the seconds of the current epoch, all ranks together: 0 to 1."""
-        batches = [batch for step in self._plan() for batch in step]
-        padded = sum(self._padded(batch) for batch in batches)
-        return 1.0 - float(sum(self._seconds[batch].sum() for batch in batches)) / padded
-
     def state_dict(self, *, epoch: int | None = None, position: int | None = None) -> dict[str, Any]:
         """Return where the iteration stands, to be saved with a training run.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from speechcli.errors import InputError, UsageError
+from speechcli.errors import InputError
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "utt_id", "utterance_id", "segment_id", "key"),
@@ -96,25 +96,20 @@ class Columns:
         return ", ".join([f"{role}={column}" for role, column in found.items() if column] + wide)
 
 
-def find_columns(names: list[str], chosen: Mapping[str, str], path: Path) -> Columns:
+def find_columns(names: list[str], path: Path) -> Columns:
     """Find the column of every role.
 
     Args:
         names: the columns of the manifest.
-        chosen: role to column, before the usual names.
         path: the manifest, for messages.
 
     Raises:
         InputError: if there is no column of recordings.
-        UsageError: if a chosen column does not exist.
     """
     by_lower = {name.lower(): name for name in reversed(names)}
     found: dict[str, str] = {}
     for role, usual in COLUMNS.items():
-        if role in chosen and chosen[role] not in names:
-            listed = ", ".join(names)
-            raise UsageError(f"The column for `{role}` must be one of {listed}, but is `{chosen[role]}`.")
-        column = chosen.get(role) or next((by_lower[name] for name in usual if name in by_lower), None)
+        column = next((by_lower[name] for name in usual if name in by_lower), None)
         if column is not None:
             found[role] = column
     if "audio" not in found:

@@ -4,13 +4,12 @@ A *narrow* manifest has one text a row (`text`, `src_lang`, perhaps `tgt_lang`);
 for every language, so that one recording teaches several. Both may be mixed.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from speechcli.audio.inside import AudioFile, outer_file
-from speechcli.data.columns import COLUMNS, Columns, Row, find_columns
+from speechcli.data.columns import Columns, Row, find_columns
 from speechcli.data.readers.layouts import read_layout
 from speechcli.data.recordings import RowError, find_recording, find_times, read_number
 from speechcli.errors import InputError, UsageError
@@ -74,27 +73,12 @@ class ManifestOptions:
     """Whether a row without a wanted text is left out (False: for transcribing a manifest)."""
     default_language: str | None = None
     """The spoken language of rows that do not say it."""
-    default_target_language: str | None = None
-    """The language of translations that do not say it."""
-    min_seconds: float = 0.0
-    """Shorter recordings are bad rows."""
-    max_seconds: float = float("inf")
-    """Longer recordings are bad rows."""
     check_audio: bool = True
     """Whether a row whose file does not exist is a bad row."""
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """Role to column name, where the usual names do not fit: {"audio": "clip", "transcript": "words"}."""
 
     def __post_init__(self) -> None:
         if self.task not in get_args(Task):
             raise UsageError(f"`task` must be one of {', '.join(get_args(Task))}, but is {self.task!r}.")
-        if not 0 <= self.min_seconds <= self.max_seconds:
-            raise UsageError(
-                f"`min_seconds` must be from 0 to `max_seconds`, but is {self.min_seconds:g} with {self.max_seconds:g}."
-            )
-        unknown = [role for role in self.columns if role not in COLUMNS]
-        if unknown:
-            raise UsageError(f"`columns` must map {', '.join(COLUMNS)}, but names {', '.join(unknown)}.")
 
 
 class BadRow(NamedTuple):
@@ -140,7 +124,7 @@ def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Mani
     """
     options = options or ManifestOptions()
     table = read_layout(path)
-    columns = find_columns(table.columns, options.columns, path)
+    columns = find_columns(table.columns, path)
     utterances: dict[str, Utterance] = {}
     bad: list[BadRow] = []
     left_out = 0
@@ -178,7 +162,7 @@ def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOption
     language = row.get(columns.source_language) or options.default_language
     if not _wanted(language, options.source_languages):
         return None
-    transcript, translations = _texts(row, columns, language, options.default_target_language)
+    transcript, translations = _texts(row, columns, language)
     targets = _targets(transcript, translations, language, options)
     if options.need_targets and not targets:
         if transcript is None and not translations:
@@ -190,9 +174,6 @@ def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOption
     if options.check_audio and not outer_file(file).is_file():
         raise RowError(f"the recording must exist, but `{outer_file(file)}` does not", kind="missing-audio")
     start, end, seconds = find_times(row, columns, file, part)
-    if not options.min_seconds <= seconds <= options.max_seconds:
-        limits = f"between {options.min_seconds:g} and {options.max_seconds:g} s"
-        raise RowError(f"the recording must be {limits} long, but has {seconds:g} s")
     name = row.get(columns.id) or (audio if start is None or part else f"{audio}@{start}")
     speaker, taught = row.get(columns.speaker), row.get(columns.teacher)
     teacher = None if taught is None else folder / taught
@@ -222,7 +203,7 @@ def _merged(first: Utterance, second: Utterance) -> Utterance:
     )
 
 
-def _texts(row: Row, columns: Columns, language: str | None, default: str | None) -> tuple[str | None, list[Target]]:
+def _texts(row: Row, columns: Columns, language: str | None) -> tuple[str | None, list[Target]]:
     """Return the transcript and the translations of a row, each language once."""
     transcript = row.get(columns.transcript)
     target_language = row.get(columns.target_language)
@@ -237,7 +218,7 @@ def _texts(row: Row, columns: Columns, language: str | None, default: str | None
     if translation is not None and target_language is not None and _same(target_language, language):
         transcript = transcript or translation
     elif translation is not None:
-        texts.append(Target(translation, target_language or default))
+        texts.append(Target(translation, target_language))
     for wide_language, column in columns.wide.items():
         wide_text = row.get(column)
         if wide_text is None:
