@@ -26,6 +26,7 @@ from speechcli.families import SPEECH_ENCODERS
 from speechcli.families.composite import family_config
 from speechcli.families.family import Family, Same, under
 from speechcli.models.speech_ctc import SpeechCtc
+from speechcli.nn.initialize import without_numbers
 from speechcli.text.languages import resolve_language
 from speechcli.text.tokenizer import Tokenizer
 
@@ -70,7 +71,7 @@ def load_ctc(
         theirs = files.read_weights(folder)
         if f"{HEAD}.weight" not in theirs:
             raise ModelError("The weights must have a CTC head, but have none.")
-        with torch.device("meta"):
+        with without_numbers():
             model = SpeechCtc(family.build(config), theirs[f"{HEAD}.weight"].size(0))
         expected = {key: tensor.shape for key, tensor in model.state_dict().items()}
         rules = (*under(family.base, "encoder.", family.keys), Same(HEAD, "head"))

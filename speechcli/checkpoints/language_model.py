@@ -11,6 +11,7 @@ from speechcli.errors import ModelError
 from speechcli.families import TEXT_DECODERS
 from speechcli.families.composite import family_config
 from speechcli.models.decoder import TextDecoder
+from speechcli.nn.initialize import without_numbers
 from speechcli.nn.layer import TransformerLayer
 
 
@@ -35,7 +36,7 @@ def load_language_model(
         config = family_config(values, TEXT_DECODERS, role="language model")
         family = TEXT_DECODERS[config.model_type]
         theirs = files.read_weights(folder)
-        with torch.device("meta"):
+        with without_numbers():
             model: TextDecoder = family.build(config)
         tied = family.tied if getattr(config, "tie_word_embeddings", True) else None
         # BART's language models keep a cross-attention that nobody uses; GPT-2's have none.

@@ -154,6 +154,16 @@ class Drop:
 Rule = Same | Fused | Drop
 
 
+def normed_conv(theirs: str, ours: str) -> tuple[Same, ...]:
+    """Rules of a `NormedConv`, which torch stores as a convolution whose weight is computed."""
+    weight = f"{theirs}.parametrizations.weight."
+    return (
+        Same(f"{weight}original0", f"{ours}.scale"),
+        Same(f"{weight}original1", f"{ours}.direction"),
+        Same(f"{theirs}.bias", f"{ours}.bias"),
+    )
+
+
 def tie(model: nn.Module, names: tuple[str, str] | None) -> None:
     """Make the head's matrix and the embeddings one parameter, in place.
 

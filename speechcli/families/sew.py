@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from speechcli.families.family import Family, Same
+from speechcli.families.family import Family, Same, normed_conv
 from speechcli.families.spec_augment import spec_augment
 from speechcli.families.speech_encoder import initialize
 from speechcli.families.waveform import (
@@ -74,7 +74,7 @@ SQUEEZE_KEYS = (
     *FRONTEND_KEYS,
     Same("layer_norm",                                             "projection.norm"),
     Same("feature_projection",                                     "projection.linear"),
-    Same("encoder.pos_conv_embed.conv",                            "squeeze.conv"),
+    *normed_conv("encoder.pos_conv_embed.conv",                    "squeeze.conv"),
     Same("encoder.upsample.projection",                            "squeeze.expansion"),
 )  # fmt: skip
 SEW_KEYS = (*SQUEEZE_KEYS, *LAYER_KEYS)

@@ -14,7 +14,7 @@ from speechcli.families.conformer import (
     conformer_layer,
     initialize,
 )
-from speechcli.families.family import Family, Same
+from speechcli.families.family import Family, Same, normed_conv
 from speechcli.families.speech_encoder import AdapterConfig
 from speechcli.families.waveform import (
     ADAPTER_KEYS,
@@ -40,9 +40,7 @@ class Wav2Vec2ConformerConfig(FrontendNormConfig, ConformerConfig, AdapterConfig
 KEYS = (
     *FRONTEND_KEYS,
     *PROJECTION_KEYS,
-    Same("encoder.pos_conv_embed.conv.parametrizations.weight.original0", "unread.scale"),
-    Same("encoder.pos_conv_embed.conv.parametrizations.weight.original1", "unread.direction"),
-    Same("encoder.pos_conv_embed.conv.bias",                       "unread.bias"),
+    *normed_conv("encoder.pos_conv_embed.conv",                    "unread"),
     Same("encoder.embed_positions.inv_freq",                       "attention_positions.rates"),
     *LAYER_KEYS,
     Same("encoder.layers.{}.conv_module.batch_norm",               "layers.{}.conv.depthwise_norm"),

@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import nn
 
-from speechcli.families.family import Same
+from speechcli.families.family import Same, normed_conv
 from speechcli.families.spec_augment import spec_augment
 from speechcli.families.speech_encoder import AdapterConfig, EncoderConfig
 from speechcli.models.encoder import SpeechEncoder
@@ -88,6 +88,7 @@ ADAPTER_KEYS = (
 KEYS = (
     *FRONTEND_KEYS,
     *PROJECTION_KEYS,
+    *normed_conv("encoder.pos_conv_embed.conv",                    "positions.conv"),
     Same("encoder.pos_conv_embed.conv",                            "positions.conv"),
     *LAYER_KEYS,
     *ADAPTER_KEYS,

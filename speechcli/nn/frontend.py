@@ -18,20 +18,32 @@ class ConvSize(NamedTuple):
 
 
 class ConvBlock(nn.Module):
-    """A convolution over time, a norm over channels or over time, an activation."""
+    """A convolution over time, a norm over channels or over time, an activation.
+
+    Samples lie as an image of one line, channels last in memory: so they are matrices of samples by channels, which is
+    what processors multiply, and no step turns them around.
+    """
 
     def __init__(self, conv: nn.Conv1d, norm: nn.GroupNorm | nn.LayerNorm | None, activation: nn.Module) -> None:
         super().__init__()
         self.conv, self.norm, self.activation = conv, norm, activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, samples) -> (batch, channels, fewer samples)."""
-        x = self.conv(x)
+        """(batch, channels, 1, samples) -> (batch, channels, 1, fewer samples)."""
+        x = self._convolve(x)
         if isinstance(self.norm, nn.LayerNorm):
-            x = self.norm(x.transpose(1, 2)).transpose(1, 2)
+            x = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         elif self.norm is not None:
             x = self.norm(x)
         return self.activation(x)  # type: ignore[no-any-return]
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        weight, bias, (stride,) = self.conv.weight, self.conv.bias, self.conv.stride
+        if weight.size(1) > 1:
+            return F.conv2d(x, weight[:, :, None], bias, (1, stride))
+        # One channel: as a product of windows (batch, 1, samples, kernel), in a third of the time.
+        windows = x[:, 0].unfold(2, weight.size(2), stride)
+        return F.linear(windows, weight[:, 0], bias).permute(0, 3, 1, 2)
 
 
 class ConvFrontend(nn.Module):
@@ -73,10 +85,11 @@ class ConvFrontend(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """(batch, samples) -> (batch, frames, width)."""
-        x = F.pad(waveform, (0, max(0, self.min_samples - waveform.size(1))))[:, None]
+        x = F.pad(waveform, (0, max(0, self.min_samples - waveform.size(1))))[:, None, None]
         for layer in self.layers:
             x = layer(x)
-        return x.transpose(1, 2)
+        # (batch, width, 1, frames) -> (batch, frames, width)
+        return x.squeeze(2).transpose(1, 2)
 
     def out_lengths(self, lengths: Tensor) -> Tensor:
         """Samples (batch,) -> frames (batch,), at least one."""

@@ -1,9 +1,33 @@
 """Random weights, by the rules that the families' reference implementations share."""
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from speechcli.nn.positions import NormedConv
+
+
+@contextmanager
+def without_numbers() -> Iterator[None]:
+    """Build modules that have shapes and nothing in them, for weights that come from a file."""
+    with torch.device("meta"), _NoFilling():
+        yield
+
+
+class _NoFilling(TorchFunctionMode):
+    # torch fills even what holds nothing, by Python code that takes longer to import than all the rest of torch.
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == nn.init.__name__:
+            return kwargs.get("tensor", *args[:1])
+        return func(*args, **kwargs)
 
 
 @torch.no_grad()
@@ -19,12 +43,13 @@ def initialize(module: nn.Module, std: float) -> None:
         padding = getattr(module, "padding_idx", None)
         if padding is not None:
             module.weight[padding].zero_()
+    elif isinstance(module, NormedConv):
+        # The positional convolution has its own, wider rule (wav2vec 2.0).
+        width, _, kernel = module.direction.shape
+        module.direction.normal_(0.0, 2 / math.sqrt(kernel * width))
+        module.scale.copy_(module.direction.norm(dim=(0, 1), keepdim=True))
     elif isinstance(module, nn.Conv1d):
-        if nn.utils.parametrize.is_parametrized(module):
-            # The positional convolution has its own, wider rule (wav2vec 2.0).
-            module.weight = torch.randn_like(module.weight) * 2 / math.sqrt(module.kernel_size[0] * module.in_channels)
-        else:
-            nn.init.kaiming_normal_(module.weight)
+        nn.init.kaiming_normal_(module.weight)
     elif isinstance(module, nn.LayerNorm | nn.GroupNorm | nn.BatchNorm1d):
         if module.weight is not None:
             module.weight.fill_(1.0)

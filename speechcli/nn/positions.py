@@ -187,6 +187,34 @@ Positions = LearnedPositions | CountedPositions | CountedSinusoids | OffsetSinus
 """What a decoder may count its tokens with."""
 
 
+class NormedConv(nn.Module):
+    """A wide grouped convolution over time, whose weight is a direction and a length a tap (Salimans and Kingma 2016).
+
+    Args:
+        width: of what comes in and goes out.
+        kernel: number of taps.
+        groups: of the convolution.
+        stride: of the convolution.
+    """
+
+    def __init__(self, width: int, kernel: int, groups: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.empty(1, 1, kernel))
+        self.direction = nn.Parameter(torch.empty(width, width // groups, kernel))
+        self.bias = nn.Parameter(torch.empty(width))
+        self.groups, self.stride = groups, stride
+        nn.init.ones_(self.scale)
+        nn.init.normal_(self.direction)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, width, frames) -> (batch, width, frames / stride), and one more where the kernel is even."""
+        weight = torch._weight_norm(self.direction, self.scale, 2)
+        # The taps before the channels in memory: turning them around takes oneDNN as long as the convolution itself.
+        weight = weight.transpose(1, 2).contiguous().transpose(1, 2)
+        return F.conv1d(x, weight, self.bias, self.stride, padding=weight.size(2) // 2, groups=self.groups)
+
+
 class ConvPositions(nn.Module):
     """A wide grouped convolution over the frames, as in wav2vec 2.0 (Baevski et al. 2020).
 
@@ -199,8 +227,7 @@ class ConvPositions(nn.Module):
 
     def __init__(self, width: int, kernel: int, groups: int, activation: nn.Module) -> None:
         super().__init__()
-        conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=groups)
-        self.conv = nn.utils.parametrizations.weight_norm(conv, dim=2)
+        self.conv = NormedConv(width, kernel, groups)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
@@ -215,9 +242,8 @@ class UnreadConvPositions(nn.Module):
 
     def __init__(self, width: int, kernel: int, groups: int) -> None:
         super().__init__()
-        direction = torch.randn(width, width // groups, kernel) * 2 / math.sqrt(kernel * width)
-        self.register_buffer("direction", direction)
-        self.register_buffer("scale", direction.norm(dim=(0, 1), keepdim=True))
+        self.register_buffer("direction", nn.init.normal_(torch.empty(width, width // groups, kernel)))
+        self.register_buffer("scale", torch.ones(1, 1, kernel))
         self.register_buffer("bias", torch.zeros(width))
 
 

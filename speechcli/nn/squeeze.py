@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechcli.nn.positions import NormedConv
+
 
 class Squeeze(nn.Module):
     """Average neighbouring frames before the layers and unfold each into several after them (SEW, Wu et al. 2022).
@@ -19,8 +21,7 @@ class Squeeze(nn.Module):
 
     def __init__(self, width: int, factor: int, kernel: int, groups: int, activation: nn.Module) -> None:
         super().__init__()
-        conv = nn.Conv1d(width, width, kernel, stride=factor, padding=kernel // 2, groups=groups)
-        self.conv = nn.utils.parametrizations.weight_norm(conv, dim=2)
+        self.conv = NormedConv(width, kernel, groups, stride=factor)
         self.expansion = nn.Linear(width, width * factor)
         self.activation = activation
         self.factor = factor
