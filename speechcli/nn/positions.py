@@ -36,7 +36,8 @@ class SinusoidalPositions(LearnedPositions):
     def __init__(self, count: int, width: int) -> None:
         super().__init__(count, width)
         self.weight.requires_grad_(False)
-        self.reset()
+        if not self.weight.is_meta:
+            self.reset()
 
     @torch.no_grad()
     def reset(self) -> None:
@@ -132,7 +133,8 @@ class CountedSinusoidTable(CountedPositions):
     def __init__(self, count: int, width: int, *, padding_id: int) -> None:
         super().__init__(count, width, padding_id=padding_id)
         self.weight.requires_grad_(False)
-        self.reset()
+        if not self.weight.is_meta:
+            self.reset()
 
     @torch.no_grad()
     def reset(self) -> None:

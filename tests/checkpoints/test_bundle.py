@@ -127,6 +127,16 @@ def test_an_untied_model_comes_back_bit_for_bit(tmp_path: Path, decoder: str) ->
     torch.testing.assert_close(logits, their_logits(tmp_path / "theirs"), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(("encoder", "decoder"), [("wav2vec2", "mbart"), ("hubert", "gpt2")])
+def test_a_model_from_a_file_is_not_filled_with_random_numbers_first(
+    model_folder: Write, monkeypatch: pytest.MonkeyPatch, encoder: str, decoder: str
+) -> None:
+    folder = model_folder(encoder, decoder)
+    for fill in ("normal_", "uniform_"):
+        monkeypatch.setattr(torch.Tensor, fill, None, raising=False)
+    load(folder)
+
+
 def test_a_tied_model_has_one_parameter_for_head_and_embeddings(model_folder: Write) -> None:
     model = load(model_folder("wav2vec2", "gpt2")).model
     assert model.decoder.head.weight is model.decoder.tokens.weight
