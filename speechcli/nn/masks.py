@@ -57,7 +57,7 @@ class SpecAugment(nn.Module):
 
     def __init__(self, width: int | None, *, time: Spans, channels: Spans, apply: bool) -> None:
         super().__init__()
-        self.embedding = None if width is None else nn.Parameter(torch.empty(width).uniform_())
+        self.embedding = None if width is None else nn.Parameter(nn.init.uniform_(torch.empty(width)))
         self.time, self.channels, self.apply_masks = time, channels, apply
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
