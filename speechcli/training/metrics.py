@@ -1,4 +1,7 @@
-"""Scores of hypotheses: word errors where the spoken language is written, BLEU and chrF where it is translated."""
+"""Scores of hypotheses: word errors where the spoken language is written, BLEU and chrF where it is translated.
+
+Both with the share of texts that are right as a whole: what counts for single words, which BLEU cannot score.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,7 +34,8 @@ class GroupScore:
     language: str
     utterances: int
     values: dict[str, float]
-    """`wer` and `cer` in percent, lower is better; or `bleu` and `chrf`, 0 to 100, higher is better."""
+    """`wer` and `cer` in percent, lower is better; or `bleu` and `chrf`, 0 to 100, higher is better; and `exact_match`,
+    percent of the texts without an error, normalised as for `wer`."""
     signature: str
     """How it was counted."""
 
@@ -97,11 +101,11 @@ def error_rate(references: Sequence[str], hypotheses: Sequence[str], *, characte
 
 
 def _score_transcripts(language: str, group: list[Pair]) -> GroupScore:
-    references = [normalize(pair.reference, language) for pair in group]
-    hypotheses = [normalize(pair.hypothesis, language) for pair in group]
+    references, hypotheses = _normalized(language, group)
     values = {
         "wer": error_rate(references, hypotheses),
         "cer": error_rate(references, hypotheses, characters=True),
+        "exact_match": _exact_match(references, hypotheses),
     }
     return GroupScore(language, language, len(group), values, f"jiwer|norm:{normalizer_name(language)}")
 
@@ -116,5 +120,21 @@ def _score_translations(spoken: str, language: str, group: list[Pair]) -> GroupS
     values = {
         "bleu": bleu.corpus_score(hypotheses, references).score,
         "chrf": chrf.corpus_score(hypotheses, references).score,
+        "exact_match": _exact_match(*_normalized(language, group)),
     }
-    return GroupScore(spoken, language, len(group), values, f"bleu {bleu.get_signature()}; chrf {chrf.get_signature()}")
+    signature = f"bleu {bleu.get_signature()}; chrf {chrf.get_signature()}; norm:{normalizer_name(language)}"
+    return GroupScore(spoken, language, len(group), values, signature)
+
+
+def _normalized(language: str, group: list[Pair]) -> tuple[list[str], list[str]]:
+    """Return references and hypotheses."""
+    return (
+        [normalize(pair.reference, language) for pair in group],
+        [normalize(pair.hypothesis, language) for pair in group],
+    )
+
+
+def _exact_match(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    # Normalisers leave a space where a full stop was.
+    right = [a.split() == b.split() for a, b in zip(references, hypotheses, strict=True)]
+    return 100.0 * sum(right) / len(right)

@@ -17,10 +17,17 @@ def test_word_errors_where_the_spoken_language_is_written_and_bleu_elsewhere():
     assert [score.name for score in scores] == ["en->en", "en->es"]
     assert scores[0].utterances == 2
     assert scores[0].values["wer"] == pytest.approx(100 / 3)
-    assert scores[1].values == {"bleu": pytest.approx(100.0), "chrf": pytest.approx(100.0)}
+    assert scores[1].values == {"bleu": pytest.approx(100.0), "chrf": pytest.approx(100.0), "exact_match": 100.0}
     assert "tok:13a" in scores[1].signature and "version:" in scores[1].signature
     assert scores[0].signature.startswith("jiwer|norm:")
     assert mean_quality(scores) == pytest.approx((200 / 3 + 100) / 2)
+
+
+def test_texts_that_are_right_as_a_whole_are_counted_however_they_are_spelled():
+    said = {"Go back!": "go back", "left": "left", "right": "light"}
+    pairs = [Pair(text, "ar", written, text, heard) for written in ("ar", "en") for text, heard in said.items()]
+    for score in score_pairs(pairs):
+        assert score.values["exact_match"] == pytest.approx(200 / 3)
 
 
 def test_languages_without_spaces_are_scored_by_characters():

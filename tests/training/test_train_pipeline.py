@@ -47,8 +47,8 @@ def test_a_run_leaves_models_a_log_and_its_options(places, tmp_path):
     started = next(event for event in events if isinstance(event, Started))
     assert started.languages == {"en->en": 8, "en->es": 8}
     evaluated = next(event for event in events if isinstance(event, Evaluated))
-    assert set(evaluated.scores["en->en"]) == {"wer", "cer"}
-    assert set(evaluated.scores["en->es"]) == {"bleu", "chrf"}
+    assert set(evaluated.scores["en->en"]) == {"wer", "cer", "exact_match"}
+    assert set(evaluated.scores["en->es"]) == {"bleu", "chrf", "exact_match"}
     assert len(evaluated.samples) == 5
     log = [json.loads(line)["event"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert log[0] == "warned"  # the dev manifest is the one that is learned

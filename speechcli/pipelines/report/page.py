@@ -9,7 +9,13 @@ from speechcli.pipelines.report.charts import Series, heat_map, line_chart, numb
 from speechcli.pipelines.report.differences import marked
 from speechcli.pipelines.training_run.history import Event, History
 
-BETTER = {"wer": "lower is better", "cer": "lower is better", "bleu": "higher is better", "chrf": "higher is better"}
+BETTER = {
+    "wer": "lower is better",
+    "cer": "lower is better",
+    "bleu": "higher is better",
+    "chrf": "higher is better",
+    "exact_match": "higher is better",
+}
 
 
 def make_page(template: str, name: str, history: History, options: str, looked: Looked | None, missing: str) -> str:
@@ -66,10 +72,10 @@ def _summary(history: History) -> str:
 def _scores(history: History) -> str:
     pairs = sorted({pair for event in history.evaluations for pair in event["scores"]})
     charts = []
-    for metrics in (("wer", "cer"), ("bleu", "chrf")):
-        for metric in metrics:
-            series = [Series(_arrow(pair), history.scores(pair, metric)) for pair in pairs]
-            charts.append(line_chart(metric.upper(), [one for one in series if one.points], note=BETTER[metric]))
+    for metric, note in BETTER.items():
+        series = [Series(_arrow(pair), history.scores(pair, metric)) for pair in pairs]
+        title = metric.upper().replace("_", " ")
+        charts.append(line_chart(title, [one for one in series if one.points], note=note))
     return _grid(charts)
 
 

@@ -12,7 +12,7 @@ from speechcli.text.languages import language_name
 from speechcli.training.options import TrainOptions
 
 CARD = "README.md"
-TITLES = {"wer": "WER", "cer": "CER", "bleu": "BLEU", "chrf": "chrF"}
+TITLES = {"wer": "WER", "cer": "CER", "bleu": "BLEU", "chrf": "chrF", "exact_match": "exact match"}
 LICENCE = """## Licence and limits
 
 To be written by whoever publishes this model: the licence (it follows from the data and the pretrained parts), what
