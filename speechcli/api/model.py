@@ -64,9 +64,9 @@ class SpeechEncoderDecoderModel(nn.Module):
         token: str | None = None,
         cache_dir: Path | None = None,
         local_files_only: bool = False,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
     ) -> Self:
-        """Load a model, in evaluation mode, from a folder or from the Hugging Face Hub.
+        """Load a model, in evaluation mode, from a folder or from the Hugging Face Hub; see `bundle.load` for `dtype`.
 
         Raises:
             ModelError: it is not there, or not supported, or its weights do not fit.

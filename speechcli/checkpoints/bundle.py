@@ -12,7 +12,7 @@ from speechcli.audio.extractor import Extractor
 from speechcli.audio.features import FilterbankFeatures, WaveformFeatures, features_from_dict
 from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
-from speechcli.checkpoints.convert import check_numbers, to_ours, to_theirs, unread
+from speechcli.checkpoints.convert import check_numbers, modern_name, narrowed, to_ours, to_theirs, unread
 from speechcli.checkpoints.language_adapters import apply_adapter, find_adapters, link_adapters
 from speechcli.checkpoints.lora import lora_base, with_lora
 from speechcli.checkpoints.tensors import read_tensors
@@ -49,6 +49,8 @@ class Bundle:
     """Content of `speechcli.json`: what Hugging Face's files have no place for."""
     unread: dict[str, Tensor] = field(default_factory=dict)
     """Tensors of the file, by key, that no computation reads but transformers expects to find; written back."""
+    stored: Mapping[str, torch.dtype] = field(default_factory=dict)
+    """What numbers the file held, by its keys, where `save` should write them as they were."""
     adapters: Mapping[str, Path] = field(default_factory=dict)
     """Files with the encoder's adapters for a language, by the model's own tags; `save` takes them along."""
 
@@ -60,7 +62,7 @@ class Bundle:
 
 
 def load(
-    folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu", name: str | None = None
+    folder: Path, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu", name: str | None = None
 ) -> Bundle:
     """Load a model folder, written by transformers or by `save`, or low-rank additions (LoRA) with their base model.
 
@@ -68,7 +70,8 @@ def load(
 
     Args:
         folder: with config.json and weights, or with adapter_config.json, which names the base model.
-        dtype: of the weights in memory.
+        dtype: of the weights in memory; None: float32, and `save` writes weights in half precision that did not change
+            as they were.
         device: where the model is put.
         name: what to call the model; None: as the folder.
 
@@ -96,11 +99,12 @@ def load(
         raise ModelError(sentence, hint=error.hint) from error
     untie_if_different(config, tensors)
     filled = optional_tensors(expected, tensors)
-    assign(model, {key: ready(tensor, dtype) for key, tensor in (tensors | filled).items()}, tied=config.tied)
+    memory = torch.float32 if dtype is None else dtype
+    assign(model, {key: ready(tensor, memory) for key, tensor in (tensors | filled).items()}, tied=config.tied)
     compute_tables(model, filled)
     settings = files.read_optional_json(folder / files.OURS) or {}
     if "ctc" in settings:
-        model.ctc_head = _read_ctc_head(folder, model.encoder.frame_width, dtype)
+        model.ctc_head = _read_ctc_head(folder, model.encoder.frame_width, memory)
     return Bundle(
         model=model.to(device).eval(),
         config=config,
@@ -110,6 +114,7 @@ def load(
         name=name or (additions or folder).resolve().name,
         settings=settings,
         unread=unread(config.keys, theirs),
+        stored={modern_name(key): tensor.dtype for key, tensor in theirs.items()} if dtype is None else {},
         adapters=find_adapters(folder),
     )
 
@@ -146,6 +151,7 @@ def save(bundle: Bundle, folder: Path) -> None:
     theirs = to_theirs(config.keys, state, tied=config.tied)
     copies = [rule.copies(state) for rule in config.keys if isinstance(rule, Copy) and rule.written]
     theirs |= {key: bundle.unread.get(key, tensor) for copy in copies for key, tensor in copy.items()}
+    theirs = narrowed(theirs, bundle.stored)
     _state_dtype(config, theirs)
     settings = {key: value for key, value in bundle.settings.items() if key != "ctc"}
     if head:

@@ -132,6 +132,24 @@ def to_theirs(
     return theirs
 
 
+def narrowed(tensors: Mapping[str, Tensor], dtypes: Mapping[str, torch.dtype]) -> Mapping[str, Tensor]:
+    """Put a checkpoint's tensors back into the narrower numbers of the file that they came from, if nothing is lost.
+
+    Args:
+        tensors: by key.
+        dtypes: of the file, by key.
+
+    Returns:
+        all of them so, or all as they are
+    """
+    narrow = {key: dtype for key, dtype in dtypes.items() if key in tensors and dtype.itemsize < tensors[key].itemsize}
+    if any(
+        not torch.equal(tensors[key].to(dtype).to(tensors[key].dtype), tensors[key]) for key, dtype in narrow.items()
+    ):
+        return tensors
+    return {key: tensor.to(narrow.get(key, tensor.dtype)) for key, tensor in tensors.items()}
+
+
 def their_name(rules: Sequence[Rule], name: str) -> str:
     """The key that one of our tensors has in a checkpoint, alone or with others of ours."""
     return _writer(rules, name)[1]

@@ -30,6 +30,7 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
     "flax_model.msgpack",
+    "flax_model.msgpack.index.json",
 )
 """Of several, the first is read."""
 
@@ -94,7 +95,8 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 def has_weights(folder: Path) -> bool:
     """Say whether a folder holds weights, all of them or some shards."""
     return any((folder / name).exists() for name in WEIGHTS if not name.endswith(".json")) or any(
-        next(folder.glob(pattern), None) for pattern in ("model-*.safetensors", "pytorch_model-*.bin")
+        next(folder.glob(pattern), None)
+        for pattern in ("model-*.safetensors", "pytorch_model-*.bin", "flax_model-*.msgpack")
     )
 
 
@@ -215,7 +217,8 @@ def _read_shards(folder: Path, index: str) -> dict[str, Tensor]:
     for name in names:
         shard = read_tensors(folder / name)
         tensors.update({key: tensor for key, tensor in shard.items() if weight_map.get(key, name) == name})
-    lost = sorted(set(weight_map) - set(tensors))
+    # Flax calls its tensors otherwise than the shards are read; what lacks is found when the model is filled.
+    lost = [] if index.startswith("flax") else sorted(set(weight_map) - set(tensors))
     if lost:
         raise ModelError(f"{index} of {folder} promises tensors that its files lack: {', '.join(lost)}.")
     return tensors

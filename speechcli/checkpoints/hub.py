@@ -27,7 +27,7 @@ _SMALL = (
 _WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"),
-    ("flax_model.msgpack",),
+    ("flax_model.msgpack", "flax_model.msgpack.index.json", "flax_model-*-of-*.msgpack"),
 )
 
 # OWNER/NAME or NAME, then perhaps @REVISION (a branch, a tag such as refs/pr/3, or a commit)

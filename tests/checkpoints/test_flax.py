@@ -1,5 +1,6 @@
 """flax_model.msgpack, in the layout of Flax and in that of the checkpoints that were trained with scanned layers."""
 
+import json
 from pathlib import Path
 
 import msgpack
@@ -45,6 +46,26 @@ def test_a_flax_model_computes_what_the_same_model_computes_in_torch(tmp_path, d
     with torch.no_grad():
         expected = theirs(input_values=AUDIO, decoder_input_ids=IDS).logits
         torch.testing.assert_close(ours(AUDIO, None, IDS).logits, expected, atol=1e-5, rtol=0)
+
+
+def test_a_flax_model_may_be_in_several_files(tmp_path: Path) -> None:
+    theirs = seq2seq("wav2vec2", "bart", **STABLE)
+    theirs.config.save_pretrained(tmp_path)
+    arrays = flax_arrays(theirs)
+    write_flax(tmp_path / "flax_model.msgpack", arrays)
+    whole = load(tmp_path).model.state_dict()
+    (tmp_path / "flax_model.msgpack").unlink()
+    halves = [dict(list(arrays.items())[start::2]) for start in range(2)]
+    names = [f"flax_model-0000{n}-of-00002.msgpack" for n in (1, 2)]
+    for name, half in zip(names, halves, strict=True):
+        write_flax(tmp_path / name, half)
+    weight_map = {"/".join(path): name for name, half in zip(names, halves, strict=True) for path in half}
+    (tmp_path / "flax_model.msgpack.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    split = load(tmp_path).model.state_dict()
+    assert split.keys() == whole.keys() and all(torch.equal(split[key], whole[key]) for key in whole)
+    (tmp_path / names[1]).unlink()
+    with pytest.raises(ModelError, match="lacks 1 of the 2 weight files"):
+        load(tmp_path)
 
 
 def test_a_warm_start_takes_halves_of_flax(tmp_path: Path) -> None:

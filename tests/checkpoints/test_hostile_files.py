@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
 from speechcli.checkpoints.bundle import load
+from speechcli.checkpoints.bundle import save as save_bundle
 from speechcli.checkpoints.folder import read_weights
 from speechcli.checkpoints.tensors import read_tensors
 from speechcli.errors import ModelError
@@ -132,6 +133,29 @@ def test_weights_of_another_precision_are_read(folder: Path, dtype: torch.dtype)
     save_file({key: tensor.to(dtype) for key, tensor in tensors.items()}, folder / "model.safetensors")
     after = load(folder).model.state_dict()
     assert all(torch.equal(before[key].to(dtype).float(), after[key]) for key in before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_in_half_precision_go_back_bit_for_bit(folder: Path, tmp_path: Path, dtype: torch.dtype) -> None:
+    halves = {key: tensor.to(dtype) for key, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(halves, folder / "model.safetensors")
+    save_bundle(load(folder), tmp_path / "again")
+    again = load_file(tmp_path / "again" / "model.safetensors")
+    assert again.keys() == halves.keys()
+    assert all(again[key].dtype == dtype and torch.equal(again[key], halves[key]) for key in halves)
+    assert f'"dtype": "{str(dtype).removeprefix("torch.")}"' in (tmp_path / "again" / "config.json").read_text()
+
+
+def test_weights_in_half_precision_that_learned_are_written_in_full(folder: Path, tmp_path: Path) -> None:
+    change_weights(folder, lambda tensors: tensors.update({key: tensor.half() for key, tensor in tensors.items()}))
+    bundle = load(folder)
+    with torch.no_grad():
+        next(bundle.model.parameters()).add_(1e-6)
+    save_bundle(bundle, tmp_path / "again")
+    again = load_file(tmp_path / "again" / "model.safetensors")
+    assert {tensor.dtype for tensor in again.values()} == {torch.float32}
+    after = load(tmp_path / "again").model.state_dict()
+    assert all(torch.equal(after[key], tensor) for key, tensor in bundle.model.state_dict().items())
 
 
 def test_a_tied_head_may_be_in_the_file_once_or_twice(folder: Path) -> None:
