@@ -132,7 +132,7 @@ def to_theirs(
     return theirs
 
 
-def narrowed(tensors: Mapping[str, Tensor], dtypes: Mapping[str, torch.dtype]) -> Mapping[str, Tensor]:
+def narrowed(tensors: dict[str, Tensor], dtypes: Mapping[str, torch.dtype]) -> dict[str, Tensor]:
     """Put a checkpoint's tensors back into the narrower numbers of the file that they came from, if nothing is lost.
 
     Args:
