@@ -73,13 +73,15 @@ class Segment:
     """How much zlib shrinks the text; above 2.4 it likely repeats itself."""
     suspect: bool = False
     """Whether the text repeats itself more than speech does, and is likely invented."""
+    no_speech_prob: float | None = None
+    """Probability that nobody speaks, where the model tells it; above 0.6 a text of which it is unsure is dropped."""
     words: tuple[Word, ...] | None = None
     """The words, where the model can time them."""
     alternatives: tuple[Alternative, ...] = ()
     """Further texts, best first."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the segment as JSON has it; `suspect`, `words` and `alternatives` only where there are any."""
+        """Return the segment as JSON has it; what only some models tell only where there is any."""
         values: dict[str, Any] = {
             "id": self.id,
             "start": _seconds(self.start),
@@ -91,6 +93,8 @@ class Segment:
         }
         if self.suspect:
             values["suspect"] = True
+        if self.no_speech_prob is not None:
+            values["no_speech_prob"] = _number(self.no_speech_prob)
         if self.words is not None:
             values["words"] = [word.to_dict() for word in self.words]
         if self.alternatives:

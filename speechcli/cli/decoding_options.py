@@ -120,7 +120,7 @@ RetryRepeats = Annotated[
     flag(
         DECODING,
         "--retry-repeats/--no-retry-repeats",
-        help="Search a text again that repeats itself, with more beams.",
+        help="Search a text again that repeats itself: with more beams, then by chance.",
     ),
 ]
 WordTimes = Annotated[bool, flag(DECODING, "--word-times/--no-word-times", help="Say in JSON when each word was said.")]

@@ -1,11 +1,17 @@
-"""When the tokens of a text were said, by what a CTC head says of every frame (Kürzinger et al. 2020)."""
+"""When the tokens of a text were said: by what a CTC head says of every frame, or by where a decoder looks."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 from torchaudio.functional import forced_align, merge_tokens
+
+SMOOTHED_FRAMES = 7
+"""Weights of attention are replaced by the median of so many frames."""
 
 
 class Span(NamedTuple):
@@ -20,7 +26,7 @@ class Span(NamedTuple):
 
 
 def align(logprobs: Tensor, tokens: Sequence[int], *, blank: int) -> list[Span] | None:
-    """Find the likeliest frames of each token of a text.
+    """Find the likeliest frames of each token of a text (Kürzinger et al. 2020).
 
     Args:
         logprobs: (frames, vocabulary) of one recording.
@@ -40,3 +46,50 @@ def align(logprobs: Tensor, tokens: Sequence[int], *, blank: int) -> list[Span] 
     path, scores = forced_align(table, torch.tensor([list(tokens)]), blank=blank)
     # `merge_tokens` takes the mean of what it is given as scores.
     return [Span(span.start, span.end, span.score) for span in merge_tokens(path[0], scores[0], blank=blank)]
+
+
+def follow(weights: Tensor) -> list[int]:
+    """Find the frame from which a decoder looks on with each token, as Whisper was published.
+
+    A frame counts by how much more it is looked at with a token than with the others, mean over heads.
+
+    Args:
+        weights: (heads, tokens, frames), of heads that look at what is being said.
+
+    Returns:
+        for each token a frame, never before that of the token before it; the first is 0
+    """
+    spread, mean = torch.std_mean(weights, dim=-2, keepdim=True, correction=0)
+    sharp = (weights - mean) / spread.clamp_min(torch.finfo(weights.dtype).tiny)
+    beside = SMOOTHED_FRAMES // 2
+    if sharp.size(-1) > beside:
+        sharp = F.pad(sharp, (beside, beside), mode="reflect").unfold(-1, SMOOTHED_FRAMES, 1).median(dim=-1).values
+    return warp(-sharp.mean(dim=0).double().cpu().numpy())
+
+
+def warp(costs: NDArray[np.float64]) -> list[int]:
+    """Find the cheapest way through a table that only goes on (dynamic time warping); return where each row begins.
+
+    Args:
+        costs: (rows, columns) of being at a place; each step goes one row on, one column on, or both.
+    """
+    rows, columns = costs.shape
+    # Counted by row + column and row, from 1: a diagonal depends on the two before it, and is found at once.
+    totals = np.full((rows + columns + 1, rows + 1), np.inf, dtype=np.float32)
+    steps = np.zeros(totals.shape, dtype=np.int8)
+    totals[0, 0] = 0.0
+    for place in range(2, rows + columns + 1):
+        row = np.arange(max(1, place - columns), min(rows, place - 1) + 1)
+        both, down, along = totals[place - 2, row - 1], totals[place - 1, row - 1], totals[place - 1, row]
+        step = np.where((both < down) & (both < along), 0, np.where((down < both) & (down < along), 1, 2))
+        totals[place, row] = costs[row - 1, place - row - 1] + np.choose(step, (both, down, along))
+        steps[place, row] = step
+    begins = [0] * rows
+    row, column = rows, columns
+    while row > 1:
+        step = steps[row + column, row]
+        if step != 2:
+            begins[row - 1] = column - 1
+            row -= 1
+        column -= int(step != 1)
+    return begins

@@ -106,10 +106,12 @@ def _two_products_are_faster(query: Tensor) -> bool:
 def _attend_in_two_products(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
 ) -> Tensor:
+    return _scores(query, key, mask, scale).softmax(dim=-1) @ value
+
+
+def _scores(query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
     scores = query * (query.size(-1) ** -0.5 if scale is None else scale) @ key.transpose(-1, -2)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    return scores.softmax(dim=-1) @ value
+    return scores if mask is None else scores.masked_fill(~mask, float("-inf"))
 
 
 class CrossAttention(MultiHeadAttention):
@@ -161,3 +163,18 @@ class CrossAttention(MultiHeadAttention):
         seen = None if mask is None else mask[:, None, None]
         y = self._attend(query, memory.key, memory.value, mask=seen, bias=None, causal=False)
         return y.reshape(-1, tokens, x.size(2))
+
+    def look(self, query: Tensor, memory: KeyValues, *, mask: Tensor | None = None) -> Tensor:
+        """Return the weights of the frames of a projected memory.
+
+        Args:
+            query: (batch, tokens, width), projected.
+            memory: of `batch` rows.
+            mask: (batch, frames), true where the memory is real.
+
+        Returns:
+            (batch, heads, tokens, frames), float32
+        """
+        assert memory.key is not None
+        scores = _scores(self._split(query), memory.key, None if mask is None else mask[:, None, None], self.scale)
+        return scores.float().softmax(dim=-1)

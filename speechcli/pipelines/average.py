@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from speechcli.checkpoints import folder as files
-from speechcli.checkpoints.bundle import load, save
+from speechcli.checkpoints.bundle import assign, load, save
 from speechcli.checkpoints.ctc import is_ctc
 from speechcli.checkpoints.language_adapters import find_adapters, link_adapters
 from speechcli.errors import InputError, UsageError
@@ -65,10 +65,10 @@ def average(
     if is_ctc(files.read_config(folders[-1])):
         _average_heads(folders, output, getattr(torch, dtype))
         return AverageReport(tuple(folders))
-    states = (load(folder).model.state_dict() for folder in folders)
-    mean = average_states(states)
-    bundle = load(folders[-1])
-    bundle.model.load_state_dict(mean, assign=True)
+    bundles = [load(folder) for folder in folders]  # mapped into memory
+    mean = average_states([bundle.model.state_dict() for bundle in bundles])
+    bundle = bundles[-1]
+    assign(bundle.model, mean, tied=bundle.config.tied)
     bundle.model.to(getattr(torch, dtype))
     save(bundle, output)
     return AverageReport(tuple(folders))
@@ -76,7 +76,7 @@ def average(
 
 def _average_heads(folders: Sequence[Path], output: Path, dtype: torch.dtype) -> None:
     """Average speech encoders with a CTC head alone, tensor by tensor of their files; the rest is copied."""
-    mean = average_states(files.read_weights(folder) for folder in folders)
+    mean = average_states([files.read_weights(folder) for folder in folders])
     config = files.read_config(folders[-1]) | {"dtype": str(dtype).removeprefix("torch.")}
     with files.writing(output) as stage:
         files.write_weights(stage, {k: t.to(dtype) if t.is_floating_point() else t for k, t in mean.items()})

@@ -78,7 +78,7 @@ class DecodingOptions:
     hotword_boost: float = 1.0
     """Added to the score for each token of a hotword."""
     retry_repeats: bool = False
-    """Search again, with more beams, where a text repeats itself."""
+    """Search again where a text repeats itself: with more beams, then more and more by chance (`--seed`)."""
     word_times: bool = False
     """Say when each word was said; never changes the text."""
     max_segment: float = 30.0
@@ -115,6 +115,11 @@ class DecodingOptions:
         check(math.isfinite(self.hotword_boost), "--hotword-boost", "a number", self.hotword_boost)
         check(finite(self.max_segment) and self.max_segment >= 1, "--max-segment", "at least 1", self.max_segment)
         check(self.batch_seconds is None or self.batch_seconds > 0, "--batch-seconds", "above 0", self.batch_seconds)
+
+    @property
+    def draws(self) -> bool:
+        """Whether chance may decide a text."""
+        return self.strategy == "sample" or self.retry_repeats
 
     def chosen(self) -> dict[str, Any]:
         """Return what changes the text and was asked for, by name."""

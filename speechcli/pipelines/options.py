@@ -256,5 +256,5 @@ def _chosen(options: SpeechOptions) -> dict[str, Any]:
     values |= options.decoding.chosen()
     values |= {"dtype": options.model.dtype} if options.model.dtype != "auto" else {}
     values |= {"quantize": options.model.quantize} if options.model.quantize != "none" else {}
-    values |= {"seed": options.model.seed} if options.decoding.strategy == "sample" else {}
+    values |= {"seed": options.model.seed} if options.decoding.draws else {}
     return {name: value for name, value in values.items() if value is not None}

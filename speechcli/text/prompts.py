@@ -42,6 +42,7 @@ class Prompts:
     Attributes:
         into: the tags that it can translate into.
         asks: whether the decoder, given its start token alone, says which language is spoken.
+        silence: what it says then where nobody speaks; None: it has no token for that.
         given: tokens between the start token and a text whose language is known.
     """
 
@@ -49,6 +50,7 @@ class Prompts:
         self.tags, self.start, self.forced = dict(tags), start, forced
         self.into = tuple(self.tags)
         self.asks = False
+        self.silence: int | None = None
         self.given = 1 if self.tags else 0
         self._names = {number: tag for tag, number in self.tags.items()}
 
@@ -94,16 +96,24 @@ class ToldPrompts(Prompts):
         tasks: token ids of `transcribe` and of `translate`, which is into English; empty: there is only one task.
         no_times: the token that asks for text without times; the next is that of 0 seconds.
         times: whether to ask for times.
+        silence: what the decoder says after its start token where nobody speaks; None: it has no token for that.
     """
 
     def __init__(
-        self, tags: Mapping[str, int], *, start: int, tasks: Mapping[str, int], no_times: int, times: bool = False
+        self,
+        tags: Mapping[str, int],
+        *,
+        start: int,
+        tasks: Mapping[str, int],
+        no_times: int,
+        times: bool = False,
+        silence: int | None = None,
     ) -> None:
         super().__init__(tags, start=start)
         self._tasks, self._ending = tasks, () if times else (no_times,)
         self._first_time = no_times + 1 if times else None
         self.into = tuple(tag for tag in self.tags if tasks and language_code(tag) == "en")
-        self.asks = bool(tasks)
+        self.asks, self.silence = bool(tasks), silence
         self.given = len(self._ending) + (2 if tasks else 0)
 
     def of(self, task: Task, *, spoken: str | None, target: str | None) -> Prompt:
@@ -167,5 +177,10 @@ def prompts_for(tokenizer: Tokenizer, *, start: int, forced: int | None = None, 
     if tokenizer.no_timestamps_id is None:
         return Prompts(tokenizer.languages, start=start, forced=forced)
     return ToldPrompts(
-        tokenizer.languages, start=start, tasks=tokenizer.tasks, no_times=tokenizer.no_timestamps_id, times=times
+        tokenizer.languages,
+        start=start,
+        tasks=tokenizer.tasks,
+        no_times=tokenizer.no_timestamps_id,
+        times=times,
+        silence=tokenizer.silence_id,
     )

@@ -51,6 +51,7 @@ class Tokenizer:
         vocabulary_size: one more than the largest token id.
         languages: the model's own language tags and their ids, in id order; empty for models without tags.
         tasks: ids of the tokens for `transcribe` and `translate`; empty for models that are not told the task.
+        silence_id: what a decoder says after its start token where nobody speaks; None: it has no such token.
         no_timestamps_id: the token that asks for text without times; larger ids are times. None: there is none.
         start_id: the token that a decoder of this vocabulary begins with, where there is one for that alone.
         bos_id, eos_id, unk_id, sep_id, pad_id, cls_id, mask_id: ids by role; None where the model has no such token.
@@ -73,11 +74,15 @@ class Tokenizer:
         added = sorted(backend.get_added_tokens_decoder().items())
         self.languages = {t.content: i for i, t in added if t.special and LANGUAGE_TAG.fullmatch(t.content)}
         self.start_id: int | None = backend.token_to_id(TRANSCRIPT_START)
+        self.silence_id: int | None = None
         self.no_timestamps_id: int | None = None
         self.tasks: dict[str, int] = {}
         if self.start_id is not None:
             tags = {found[1]: i for i, t in added if (found := TRANSCRIPT_TAG.fullmatch(t.content))}
             tasks = {task: backend.token_to_id(f"<|{task}|>") for task in ("transcribe", "translate")}
+            # The first releases of the vocabulary had another name for it.
+            silences = [backend.token_to_id(f"<|{name}|>") for name in ("nospeech", "nocaptions")]
+            self.silence_id = next((number for number in silences if number is not None), None)
             self.no_timestamps_id = backend.token_to_id("<|notimestamps|>")
             if self.start_id == ENGLISH_ONLY_START:
                 tags, tasks = {tag: i for tag, i in tags.items() if tag == "en"}, {}

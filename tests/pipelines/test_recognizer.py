@@ -160,20 +160,22 @@ def test_a_vocabulary_without_times_cannot_say_them(bundle):
     AttentionRecognizer(bundle, TranscribeOptions(decoding=DecodingOptions(timestamps="auto")))
 
 
-def test_a_text_that_repeats_itself_is_searched_again_with_beams(bundle, monkeypatch):
+def test_a_text_that_repeats_itself_is_searched_again_with_beams_and_then_by_chance(bundle, monkeypatch):
     searches = []
 
     def write_texts(model, encoded, requests, options, **rest):
-        searches.append((len(requests), options.num_beams))
+        searches.append((len(requests), options.num_beams, options.do_sample, options.temperature))
         loop, fine = Hypothesis((5,) * 20, -1.0, (-0.1,) * 20), Hypothesis((5, 6, 2), -1.0, (-0.1,) * 3)
-        if options.num_beams == 1:
+        if len(requests) > 1:
             return [[loop], [fine], [loop]]
-        return [[fine], [loop]]
+        return [[fine if requests[0].row == 0 or options.temperature == 0.6 else loop]]
 
     monkeypatch.setattr(recognizer_module, "write_texts", write_texts)
     greedy = DecodingOptions(strategy="greedy")
     plain = AttentionRecognizer(bundle, TranscribeOptions(decoding=greedy)).decode(CLIPS)
-    assert [each[0].suspect for each in plain] == [True, False, True] and searches == [(3, 1)]
+    assert [each[0].suspect for each in plain] == [True, False, True] and searches == [(3, 1, False, 1.0)]
     options = TranscribeOptions(decoding=replace(greedy, retry_repeats=True))
     again = AttentionRecognizer(bundle, options).decode(CLIPS)
-    assert [each[0].suspect for each in again] == [False, False, True] and searches[1:] == [(3, 1), (2, 5)]
+    assert [each[0].suspect for each in again] == [False, False, False]
+    beams = [(3, 1, False, 1.0), (1, 5, False, 1.0), (1, 5, False, 1.0)]
+    assert searches[1:] == [*beams, (1, 1, True, 0.2), (1, 1, True, 0.4), (1, 1, True, 0.6)]

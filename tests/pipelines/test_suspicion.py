@@ -1,6 +1,6 @@
 import pytest
 
-from speechcli.pipelines.recognition.suspicion import compression_ratio, is_suspect, loops
+from speechcli.pipelines.recognition.suspicion import compression_ratio, is_silence, is_suspect, loops
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,11 @@ def test_a_text_that_shrinks_much_is_suspect():
     assert compression_ratio(text) > 2.4 and is_suspect(text, [1, 2, 3])
     assert not is_suspect("please hold the line while I try to connect you", [1, 2, 3])
     assert compression_ratio("") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("no_speech", "avg_logprob", "expected"),
+    [(0.7, -1.1, True), (0.5, -1.1, False), (0.7, -0.9, False), (None, -5.0, False)],
+)
+def test_a_text_is_of_silence_where_the_model_hears_none_and_is_unsure(no_speech, avg_logprob, expected):
+    assert is_silence(no_speech, avg_logprob) is expected

@@ -10,11 +10,13 @@ import soundfile
 import torch
 import transformers
 
+import speechcli
 from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.data.manifest import Target, Utterance
 from speechcli.errors import UsageError
 from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.options import DecodingOptions, TranscribeOptions, TranslateOptions
+from speechcli.pipelines.recognition import recognizer
 from speechcli.pipelines.recognition.listen import Listener
 from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip
 from speechcli.pipelines.scoring import make_collate
@@ -82,6 +84,23 @@ def test_the_users_language_and_task_are_told_to_the_decoder(bundle: Bundle, ref
         assert {each.language for each in result} == {"de"}
 
 
+@pytest.mark.parametrize(
+    "told", [{"language": "de", "task": "translate"}, {"language": "<|en|>"}, {"task": "transcribe"}]
+)
+def test_in_python_generate_takes_the_language_and_the_task(
+    folder: Path, bundle: Bundle, reference: Any, told: dict[str, str]
+) -> None:
+    ours, banned = speechcli.SpeechEncoderDecoderModel.from_pretrained(folder), [*SUPPRESSED, *TIMESTAMPS]
+    rows = ours.generate(input_features=bundle.features(CLIPS).values, suppress_tokens=banned, **told).tolist()
+    wanted = reference.generate(their_features(CLIPS), suppress_tokens=banned, **told).tolist()
+    assert [[id_ for id_ in row[4:] if id_ != EOS] for row in rows] == [
+        [id_ for id_ in row if id_ != EOS] for row in wanted
+    ]
+    assert {row[2] for row in rows} == {TRANSCRIBE if told.get("task") != "translate" else TRANSCRIBE - 1}
+    with pytest.raises(UsageError, match="must be transcribe or translate, but is 'write'"):
+        ours.generate(input_features=bundle.features(CLIPS).values, task="write")
+
+
 def test_a_transcript_has_a_segment_for_each_phrase_that_has_times(bundle: Bundle, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", CLIPS[2], RATE)
     options = TranscribeOptions(language="en", decoding=DecodingOptions(timestamps=True))
@@ -93,6 +112,34 @@ def test_a_transcript_has_a_segment_for_each_phrase_that_has_times(bundle: Bundl
     assert all(0.0 <= segment.start <= segment.end <= 0.7 for segment in segments)
     assert [segment.start for segment in segments] == sorted(segment.start for segment in segments)
     assert transcript.text == " ".join(segment.text for segment in segments)
+
+
+def test_the_probability_of_silence_is_what_the_decoder_says_after_its_start_token(
+    bundle: Bundle, reference: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle.tokenizer, "silence_id", 7)
+    results = AttentionRecognizer(bundle, TranscribeOptions(language="en")).decode([Clip(clip) for clip in CLIPS])
+    with torch.no_grad():
+        logits = reference(their_features(CLIPS), decoder_input_ids=torch.full((len(CLIPS), 1), START)).logits
+    wanted = logits[:, 0].softmax(dim=-1)[:, 7].tolist()
+    assert [result[0].no_speech_prob for result in results] == pytest.approx(wanted, abs=1e-5)
+    assert all(result[0].tokens for result in results)
+
+
+def test_an_unsure_text_of_a_clip_without_speech_is_dropped(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bundle.tokenizer, "silence_id", 7)
+    sure = torch.zeros(1, 118).index_fill(1, torch.tensor([7]), 50.0)
+    monkeypatch.setattr(recognizer, "first_impression", lambda *_: sure)
+    soundfile.write(tmp_path / "a.wav", CLIPS[2], RATE)
+    options = TranscribeOptions(language="en", decoding=DecodingOptions(timestamps=True))
+    listener = Listener(AttentionRecognizer(bundle, options), options)
+    (outcome,) = listener.listen([Source(tmp_path / "a.wav", "a.wav", Path("a.wav"))])
+    (transcript,) = outcome.transcripts
+    assert transcript.text == "" and transcript.language == "en"
+    (segment,) = transcript.to_dict()["segments"]
+    assert (segment["text"], segment["tokens"], segment["no_speech_prob"]) == ("", [], 1.0)
 
 
 def test_other_languages_than_english_are_no_targets(bundle: Bundle) -> None:

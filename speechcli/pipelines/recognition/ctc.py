@@ -11,10 +11,10 @@ from speechcli.decoding.ctc import as_path, collapse, prefix_beam_search
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import SpeechOptions
-from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer, timed
+from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.recognition.words import WordTimer, mean
 from speechcli.pipelines.search.options import DEFAULT_BEAMS, check_times
-from speechcli.text.languages import language_code
+from speechcli.text.languages import has_spaces, language_code
 from speechcli.transcript import Alternative
 
 _OF_DECODERS = frozenset(item.name for item in fields(DecodingOptions)) - {
@@ -70,7 +70,8 @@ class CtcRecognizer(Recognizer):
         decoded = Decoded(self._text(texts[0]).strip(), texts[0], sure[0], code, code, alternatives)
         if not self._times_words:
             return decoded
-        return timed(self._timer, decoded, logits, len(clip.samples) / self.sample_rate)
+        seconds, spaced = len(clip.samples) / self.sample_rate, has_spaces(code)
+        return decoded._replace(words=self._timer.words(logits, texts[0], sure[0], seconds=seconds, spaced=spaced))
 
     def _silence(self, clip: Clip) -> tuple[Decoded, ...]:
         code = self._code(clip)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from speechcli.errors import UsageError
+from speechcli.models.decoder import TextDecoder
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
 from speechcli.text.languages import language_name, resolve_language
 from speechcli.text.prompts import Prompts, Task, translation_tag
@@ -95,21 +96,51 @@ def usual_language(generation: Mapping[str, Any], prompts: Prompts) -> str | Non
     return next((tag for tag, number in prompts.tags.items() if [1, number] in list(forced)), None)
 
 
-def hear(model: SpeechEncoderDecoder, encoded: Encoded, prompts: Prompts) -> list[str | None]:
+def first_impression(decoder: TextDecoder, memory: Tensor, mask: Tensor | None, prompts: Prompts) -> Tensor | None:
+    """Score what a decoder says when it has only read its start token: the spoken language, or that there is no speech.
+
+    Args:
+        decoder: that is asked.
+        memory: (batch, frames, decoder width).
+        mask: (batch, frames), true where the memory is real.
+        prompts: how it is told a language.
+
+    Returns:
+        logits (batch, vocabulary); None for a decoder that was not trained to say either (Radford et al. 2022)
+    """
+    if not prompts.asks and prompts.silence is None:
+        return None
+    start = torch.full((memory.size(0), 1), prompts.start, device=memory.device)
+    return decoder.step(start, decoder.start(memory, mask)).float()
+
+
+def languages_said(impression: Tensor, prompts: Prompts) -> list[str | None]:
+    """Find the tags of the spoken languages in what `first_impression` returned."""
+    tags = sorted(prompts.tags, key=lambda tag: prompts.tags[tag])
+    scores = impression[:, [prompts.tags[tag] for tag in tags]]
+    return [tags[index] for index in scores.argmax(dim=-1).tolist()]
+
+
+def hear(
+    model: SpeechEncoderDecoder, encoded: Encoded, prompts: Prompts, impression: Tensor | None
+) -> list[str | None]:
     """Find the tags of the spoken languages.
 
-    A decoder that is told the language says it when it has only read its start token (Radford et al. 2022); other
-    models may have a CTC head that learned tags.
+    A decoder that is told the language says it first; other models may have a CTC head that learned tags.
+
+    Args:
+        model: that listens.
+        encoded: the recordings.
+        prompts: how the model is told a language.
+        impression: what `first_impression` returned.
 
     Returns:
         For each recording a tag; None where the model cannot tell.
     """
     names = {number: tag for tag, number in prompts.tags.items()}
     ids, batch, head = sorted(names), encoded.memory.size(0), model.ctc_head
-    if prompts.asks:
-        start = torch.full((batch, 1), prompts.start, device=encoded.memory.device)
-        logits = model.step(start, model.start(encoded))
-        return [names[ids[index]] for index in logits[:, ids].argmax(dim=-1).tolist()]
+    if prompts.asks and impression is not None:
+        return languages_said(impression, prompts)
     if head is None or max(ids, default=0) >= head.out_features:
         return [None] * batch
     return [names[number] for number in identify(head(encoded.frames), encoded.frame_lengths, ids)]

@@ -205,6 +205,7 @@ class Listener:
                 avg_logprob=each.avg_logprob,
                 compression_ratio=each.compression_ratio,
                 suspect=each.suspect,
+                no_speech_prob=each.no_speech_prob,
                 words=phrase.words and tuple(word.later(begin) for word in phrase.words),
                 alternatives=each.alternatives,
             )

@@ -18,13 +18,14 @@ from speechcli.errors import ModelError, UsageError
 from speechcli.models.encoder import SpeechEncoder
 from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.options import SpeechOptions
-from speechcli.pipelines.recognition.languages import Languages, hear, usual_language
+from speechcli.pipelines.recognition.languages import Languages, first_impression, hear, usual_language
 from speechcli.pipelines.recognition.phrases import Phrase, cut_at_times
 from speechcli.pipelines.recognition.pieces import SILENT_PEAK
-from speechcli.pipelines.recognition.suspicion import compression_ratio, is_suspect
-from speechcli.pipelines.recognition.words import WordTimer, mean
+from speechcli.pipelines.recognition.suspicion import compression_ratio, is_silence, is_suspect
+from speechcli.pipelines.recognition.word_times import make_timer
+from speechcli.pipelines.recognition.words import mean
 from speechcli.pipelines.search.advice import Advice
-from speechcli.pipelines.search.options import DEFAULT_BEAMS, check_times, decoder_prompts, effective_options
+from speechcli.pipelines.search.options import check_times, decoder_prompts, effective_options, other_searches
 from speechcli.pipelines.search.write import Request, write_texts
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.text.prompts import Task
@@ -57,6 +58,8 @@ class Decoded(NamedTuple):
     """With seconds from the start of the clip; None: nobody asked, or the model cannot tell."""
     phrases: tuple[Phrase, ...] = ()
     """The text in pieces, where the model said their times and words have none."""
+    no_speech_prob: float | None = None
+    """Probability that nobody speaks; None: the model cannot tell."""
 
     @property
     def avg_logprob(self) -> float:
@@ -161,7 +164,8 @@ class AttentionRecognizer(Recognizer):
         self._model, self._tokenizer = bundle.model, _tokenizer(bundle)
         self._options = effective_options(bundle.generation, options.decoding)
         self._options.check_supported()
-        self._generator = torch.Generator(self.device).manual_seed(options.model.seed)
+        self._seed = options.model.seed
+        self._generator = torch.Generator(self.device).manual_seed(self._seed)
         self._task: Task = options.task
         check_times(options.decoding, self._tokenizer, bundle.name)
         self._prompts = decoder_prompts(self._tokenizer, self._options)
@@ -176,7 +180,7 @@ class AttentionRecognizer(Recognizer):
             adapters=bundle.adapters,
         )
         self.targets = len(self.languages.targets)
-        self._timer = _timer(bundle, options)
+        self._timer = make_timer(bundle, options, self.max_seconds)
         if options.task == "translate" and options.decoding.ctc_weight:
             raise UsageError("`--ctc-weight` hears what is said, which a translation is not.", hint="Leave it out.")
         self._advice = Advice(bundle, options.decoding, options.model)
@@ -184,9 +188,10 @@ class AttentionRecognizer(Recognizer):
 
     def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
         encoded = self._encode(clips)
+        impression = first_impression(self._model.decoder, encoded.memory, encoded.mask, self._prompts)
         heard = [self._usual] * len(clips)
         if self.languages.identifies and self._usual is None:
-            heard = hear(self._model, encoded, self._prompts)
+            heard = hear(self._model, encoded, self._prompts, impression)
         spoken = [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, heard, strict=True)]
         requests = [
             Request(
@@ -199,36 +204,39 @@ class AttentionRecognizer(Recognizer):
             for target in self.languages.targets
         ]
         texts = self._search(encoded, requests)
+        silent: list[float | None] = [None] * len(clips)
+        if impression is not None and self._prompts.silence is not None:
+            silent = impression.softmax(dim=-1)[:, self._prompts.silence].tolist()
         decoded = [
-            self._decoded(hypotheses, spoken[request.row], request)
+            self._decoded(hypotheses, spoken[request.row], request, silent[request.row])
             for request, hypotheses in zip(requests, texts, strict=True)
         ]
         if self._timer is not None:
-            decoded = self._timed(clips, encoded, decoded)
+            decoded = [
+                each._replace(
+                    words=self._timer(
+                        encoded, request, each.tokens, each.logprobs, spaced=has_spaces(each.target_language)
+                    ),
+                    phrases=(),
+                )
+                for request, each in zip(requests, decoded, strict=True)
+            ]
         return [tuple(decoded[first : first + self.targets]) for first in range(0, len(decoded), self.targets)]
 
     def _search(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:
-        """Search for the texts; with more beams where the first text repeats itself and this one does not."""
-        search = partial(write_texts, self._model, encoded, generator=self._generator, advice=self._advice)
-        texts = search(requests, self._options)
-        if self._retries:
-            places = [place for place, found in enumerate(texts) if self._is_suspect(found)]
-            wider = self._options.with_(num_beams=max(DEFAULT_BEAMS, 2 * self._options.num_beams - 1), do_sample=False)
-            for place, found in zip(places, search([requests[place] for place in places], wider), strict=True):
+        """Search for the texts; where one repeats itself, take the first that does not of other ways to search."""
+        search = partial(write_texts, self._model, encoded, advice=self._advice)
+        texts = search(requests, self._options, generator=self._generator)
+        for options in other_searches(self._options) if self._retries else ():
+            for place in [place for place, found in enumerate(texts) if self._is_suspect(found)]:
+                # Alone, with chance of its own: a text does not depend on what else is in its batch.
+                chance = torch.Generator(self.device).manual_seed(self._seed)
+                (found,) = search([requests[place]], options, generator=chance)
                 texts[place] = texts[place] if self._is_suspect(found) else found
         return texts
 
     def _is_suspect(self, hypotheses: Sequence[Hypothesis]) -> bool:
         return is_suspect(self._tokenizer.decode(hypotheses[0].tokens).strip(), hypotheses[0].tokens)
-
-    def _timed(self, clips: Sequence[Clip], encoded: Encoded, decoded: Sequence[Decoded]) -> list[Decoded]:
-        """Add the times of words to transcripts, of which there is one a clip."""
-        assert self._timer is not None and self._model.ctc_head is not None
-        logits = self._model.ctc_head(encoded.frames)
-        return [
-            timed(self._timer, each, frames[:length], len(clip.samples) / self.sample_rate)
-            for each, clip, frames, length in zip(decoded, clips, logits, encoded.frame_lengths.tolist(), strict=True)
-        ]
 
     def _encode(self, clips: Sequence[Clip]) -> Encoded:
         """Encode each clip as if it were alone."""
@@ -239,13 +247,19 @@ class AttentionRecognizer(Recognizer):
             order += rows
         return Encoded.join(parts).take([order.index(row) for row in range(len(order))])
 
-    def _decoded(self, hypotheses: Sequence[Hypothesis], spoken: str | None, request: Request) -> Decoded:
+    def _decoded(
+        self, hypotheses: Sequence[Hypothesis], spoken: str | None, request: Request, no_speech: float | None
+    ) -> Decoded:
+        prompt, codes = request.prompt, self._codes(spoken, request.prompt.language)
+        best = hypotheses[0]
+        if is_silence(no_speech, mean(best.logprobs)):
+            return Decoded("", (), (), *codes, no_speech_prob=no_speech)
         texts = [self._tokenizer.decode(hypothesis.tokens).strip() for hypothesis in hypotheses]
         others = [Alternative(text, mean(other.logprobs)) for text, other in zip(texts, hypotheses, strict=True)]
-        best = hypotheses[0]
-        prompt, further, codes = request.prompt, tuple(others[1:]), self._codes(spoken, request.prompt.language)
         phrases = () if prompt.first_time is None else self._phrases(best.tokens, prompt.first_time, request.seconds)
-        return Decoded(texts[0], best.tokens, best.logprobs, *codes, further, phrases=phrases)
+        return Decoded(
+            texts[0], best.tokens, best.logprobs, *codes, tuple(others[1:]), phrases=phrases, no_speech_prob=no_speech
+        )
 
     def _phrases(self, tokens: Sequence[int], first_time: int, seconds: float) -> tuple[Phrase, ...]:
         found = (
@@ -266,13 +280,6 @@ class AttentionRecognizer(Recognizer):
         return language, written
 
 
-def timed(timer: WordTimer, decoded: Decoded, logits: Tensor, seconds: float) -> Decoded:
-    """Add the times of its words to a text; logits (frames, vocabulary) are those of its clip alone."""
-    spaced = has_spaces(decoded.target_language)
-    words = timer.words(logits, decoded.tokens, decoded.logprobs, seconds=seconds, spaced=spaced)
-    return decoded._replace(words=words, phrases=())
-
-
 def _tokenizer(bundle: Bundle) -> Tokenizer:
     if bundle.tokenizer is None:
         raise ModelError(
@@ -280,19 +287,3 @@ def _tokenizer(bundle: Bundle) -> Tokenizer:
             hint="Copy tokenizer.json (or the older vocabulary files) of its decoder into the folder.",
         )
     return bundle.tokenizer
-
-
-def _timer(bundle: Bundle, options: SpeechOptions) -> WordTimer | None:
-    if not options.decoding.word_times:
-        return None
-    head, tokenizer = bundle.model.ctc_head, bundle.tokenizer
-    if options.task == "translate":
-        raise UsageError("`--word-times` times what is said, which a translation is not.", hint="Leave it out.")
-    if head is None or tokenizer is None:
-        raise UsageError(
-            f"`--word-times` needs a model with a CTC head, but {bundle.name} has none.",
-            hint="Train it with `--set objective.ctc_weight=0.3`, or leave out --word-times.",
-        )
-    ends = {id_ for id_ in (tokenizer.bos_id, tokenizer.eos_id, tokenizer.sep_id, tokenizer.pad_id) if id_ is not None}
-    blank = bundle.settings.get("ctc", {}).get("blank_id", 0)
-    return WordTimer(tokenizer.decode, blank=blank, silent=ends, vocabulary=head.out_features)

@@ -3,13 +3,13 @@
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from torch import Tensor
 
-from speechcli.decoding.alignment import Span, align
+from speechcli.decoding.alignment import align
 from speechcli.transcript import Word
 
 Decode = Callable[[Sequence[int]], str]
@@ -82,15 +82,27 @@ class WordTimer:
         spans = align(logits.float().log_softmax(dim=-1), [tokens[place] for place in said], blank=self._blank)
         if spans is None:
             return None
-        by_place = dict(zip(said, spans, strict=True))
         frame = seconds / max(1, logits.size(0))
-        words, now = [], 0
-        for word, places in spell(self._decode, tokens, spaced=spaced):
-            heard = [by_place[place] for place in places if place in by_place] or [Span(now, now, 0.0)]
-            now = heard[-1].end
-            sure = math.exp(mean([logprobs[place] for place in places]))
-            words.append(Word(word, heard[0].start * frame, now * frame, sure))
-        return tuple(words)
+        by_place = {place: (span.start * frame, span.end * frame) for place, span in zip(said, spans, strict=True)}
+        return timed(spell(self._decode, tokens, spaced=spaced), logprobs, by_place)
+
+
+def timed(
+    spelled: Sequence[Spelled], logprobs: Sequence[float], spans: Mapping[int, tuple[float, float]]
+) -> tuple[Word, ...]:
+    """Time words by their tokens; one without any timed token is where the one before it ends.
+
+    Args:
+        spelled: the words.
+        logprobs: of each token.
+        spans: start and end of tokens in seconds, by place.
+    """
+    words, now = [], 0.0
+    for word, places in spelled:
+        heard = [spans[place] for place in places if place in spans] or [(now, now)]
+        now = heard[-1][1]
+        words.append(Word(word, heard[0][0], now, math.exp(mean([logprobs[place] for place in places]))))
+    return tuple(words)
 
 
 def mean(values: Sequence[float]) -> float:

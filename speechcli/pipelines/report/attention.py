@@ -1,7 +1,5 @@
 """Where a model looks while it writes, for one recording."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +11,7 @@ from speechcli.checkpoints.bundle import Bundle
 from speechcli.data.collate import Batch
 from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError
-from speechcli.models.decoder import TextDecoder
+from speechcli.models.looking import attention_to_memory
 from speechcli.models.speech_encoder_decoder import IGNORED_LABEL
 from speechcli.pipelines.scoring import make_collate
 
@@ -42,14 +40,13 @@ def look(bundle: Bundle, utterance: Utterance) -> Looked:
         reason = batch.failed[0].reason if batch.failed else "it has no text"
         raise InputError(f"{utterance.id} cannot be looked at: {reason}")
     encoded = model.encode(batch.inputs, batch.lengths)
-    with _watched(model.decoder) as layers:
-        memory = encoded.memory[batch.rows]
-        model.decoder(batch.decoder_input_ids, memory, None if encoded.mask is None else encoded.mask[batch.rows])
-    weights = torch.stack([_weights(query, key, heads) for query, key, heads in layers]).mean(0)
+    told = encoded.take(batch.rows.tolist())
+    layers = attention_to_memory(model.decoder, batch.decoder_input_ids, told.memory, told.mask)
+    weights = torch.stack([layer.mean(dim=1) for layer in layers.values()]).mean(dim=0)
     texts = []
     for row, target in enumerate(utterance.targets[: len(batch.labels)]):
         ids = batch.labels[row][batch.labels[row] != IGNORED_LABEL]
-        texts.append((target.language or "", _names(bundle, ids), weights[row, : len(ids)].float().numpy()))
+        texts.append((target.language or "", _names(bundle, ids), weights[row, : len(ids)].numpy()))
     return Looked(utterance, texts, _ctc(bundle, batch, encoded.frames))
 
 
@@ -60,39 +57,6 @@ def _ctc(bundle: Bundle, batch: Batch, frames: Tensor) -> tuple[list[str], NDArr
     ids = batch.ctc_labels[0][batch.ctc_labels[0] != IGNORED_LABEL]
     probabilities = head(frames[0]).float().softmax(dim=-1)  # (frames, vocabulary)
     return (_names(bundle, ids), probabilities[:, ids].T.numpy()) if len(ids) else None
-
-
-@contextmanager
-def _watched(decoder: TextDecoder) -> Iterator[list[tuple[Tensor, Tensor, int]]]:
-    """Collect (query, key, heads) of every attention to the memory; queries and keys are (texts, …, width)."""
-    seen: list[tuple[Tensor, Tensor, int]] = []
-    keys: dict[int, Tensor] = {}
-    with ExitStack() as hooks:
-        for number, layer in enumerate(decoder.layers):
-            attention = getattr(layer, "cross_attn", None)
-            if attention is None:
-                continue
-
-            def keep_key(_: object, __: object, key: Tensor, number: int = number) -> None:
-                keys[number] = key
-
-            def keep_query(
-                _: object, __: object, query: Tensor, number: int = number, heads: int = attention.heads
-            ) -> None:
-                seen.append((query, keys[number], heads))
-
-            hooks.callback(attention.key.register_forward_hook(keep_key).remove)
-            hooks.callback(attention.query.register_forward_hook(keep_query).remove)
-        yield seen
-
-
-def _weights(query: Tensor, key: Tensor, heads: int) -> Tensor:
-    """Return attention weights (texts, tokens, frames), the mean over heads."""
-    # (texts, tokens, width) -> (texts, heads, tokens, head width)
-    query, key = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (query, key))
-    scores = query @ key.transpose(2, 3) * query.size(-1) ** -0.5
-    weights: Tensor = scores.softmax(dim=-1).mean(dim=1)
-    return weights
 
 
 def _names(bundle: Bundle, ids: Tensor) -> list[str]:

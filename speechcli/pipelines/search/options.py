@@ -1,6 +1,7 @@
 """What the user asked for, put over what the model's generation_config.json says."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from speechcli.decoding.options import GenerationOptions
@@ -11,6 +12,7 @@ from speechcli.text.prompts import Prompts, prompts_for
 from speechcli.text.tokenizer import Tokenizer
 
 DEFAULT_BEAMS = 5
+TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 # Fast speech has 6 syllables or 20 letters a second, and some vocabularies are single letters.
 TOKENS_PER_SECOND = 25
@@ -88,6 +90,16 @@ def check_times(asked: DecodingOptions, tokenizer: Tokenizer, name: str) -> None
             f"`--timestamps` needs a decoder that says times, as Whisper's does, but {name} has none.",
             hint="Leave it out: srt, vtt, tsv and json have the times of the segments.",
         )
+
+
+def other_searches(options: GenerationOptions) -> Iterator[GenerationOptions]:
+    """Yield other ways to search, for a text that repeats itself: with more beams, then more and more by chance.
+
+    Whisper goes from greedy search to sampling at once (Radford et al. 2022); beams often do, and leave nothing to it.
+    """
+    yield options.with_(num_beams=max(DEFAULT_BEAMS, 2 * options.num_beams - 1), do_sample=False)
+    for temperature in TEMPERATURES:
+        yield options.with_(num_beams=1, do_sample=True, temperature=temperature, top_k=0)
 
 
 def decoder_prompts(tokenizer: Tokenizer, options: GenerationOptions) -> Prompts:

@@ -56,12 +56,7 @@ def write_texts(
     positions = model.decoder.max_tokens if advice is None else advice.max_tokens
     for place, (_, prompt, seconds, spoken) in enumerate(requests):
         limited = with_limit(options, seconds, positions, prompt_tokens=len(prompt.ids))
-        obeyed = limited.with_(
-            forced_bos_token_id=prompt.first,
-            return_timestamps=prompt.first_time is not None,
-            no_timestamps_token_id=None if prompt.first_time is None else prompt.first_time - 1,
-        )
-        groups.setdefault((spoken, len(prompt.ids), obeyed), []).append(place)
+        groups.setdefault((spoken, len(prompt.ids), obeying(limited, prompt)), []).append(place)
     results: dict[int, list[Hypothesis]] = {}
     for (spoken, _, obeyed), places in groups.items():
         ids = torch.tensor([requests[place].prompt.ids for place in places], device=encoded.memory.device)
@@ -70,3 +65,12 @@ def write_texts(
         found = generate(model.step, model.start(part), ids, obeyed, generator=generator, advisors=advisors)
         results.update(zip(places, found, strict=True))
     return [results[place] for place in range(len(requests))]
+
+
+def obeying(options: GenerationOptions, prompt: Prompt) -> GenerationOptions:
+    """Return options of a search that begins with a prompt: it decides the first token, and whether there are times."""
+    return options.with_(
+        forced_bos_token_id=prompt.first,
+        return_timestamps=prompt.first_time is not None,
+        no_timestamps_token_id=None if prompt.first_time is None else prompt.first_time - 1,
+    )

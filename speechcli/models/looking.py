@@ -1,0 +1,45 @@
+"""Where a decoder looks in the memory while it reads a text."""
+
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor
+
+from speechcli.models.decoder import TextDecoder
+from speechcli.nn.attention import CrossAttention
+
+
+@torch.no_grad()
+def attention_to_memory(
+    decoder: TextDecoder, ids: Tensor, memory: Tensor, memory_mask: Tensor | None = None
+) -> dict[int, Tensor]:
+    """Find what each layer attends to in the memory with each token that it reads.
+
+    Args:
+        decoder: that reads.
+        ids: (batch, tokens).
+        memory: (batch, frames, memory width).
+        memory_mask: bool, true where the memory is real, (batch, frames).
+
+    Returns:
+        by the number of the layer, for those that read the memory: (batch, heads, tokens, frames), float32, with a sum
+        of one over the frames
+    """
+    readers = {number: layer.cross_attn for number, layer in enumerate(decoder.layers)}
+    queries: dict[int, Tensor] = {}
+    cache = decoder.start(memory, memory_mask)
+    with ExitStack() as hooks:
+        for number, reader in readers.items():
+            if isinstance(reader, CrossAttention):
+
+                def keep(_: object, __: object, query: Tensor, number: int = number) -> None:
+                    queries[number] = query
+
+                hooks.callback(reader.query.register_forward_hook(keep).remove)
+        decoder.step(ids, cache)
+    found = {}
+    for number, query in queries.items():
+        reader = readers[number]
+        assert isinstance(reader, CrossAttention)
+        found[number] = reader.look(query, cache.layers[number].memory, mask=memory_mask)
+    return found

@@ -1,0 +1,139 @@
+"""When words were said, by the CTC head of a model or by its decoder's attention."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from speechcli.checkpoints.bundle import Bundle
+from speechcli.decoding.alignment import follow
+from speechcli.errors import ModelError, UsageError
+from speechcli.models.looking import attention_to_memory
+from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
+from speechcli.nn.layer import TransformerLayer
+from speechcli.pipelines.options import SpeechOptions
+from speechcli.pipelines.recognition.words import Decode, WordTimer, spell, timed
+from speechcli.pipelines.search.write import Request
+from speechcli.transcript import Word
+
+
+class Timer(Protocol):
+    """Times the words of texts."""
+
+    def __call__(
+        self, encoded: Encoded, request: Request, tokens: Sequence[int], logprobs: Sequence[float], *, spaced: bool
+    ) -> tuple[Word, ...] | None:
+        """Time the words of one text.
+
+        Args:
+            encoded: its recording, and others.
+            request: for the text.
+            tokens: of the text.
+            logprobs: of each token.
+            spaced: whether words stand between spaces.
+
+        Returns:
+            the words, with seconds from the start of the recording; None where the text is too long for it
+        """
+
+
+@dataclass(frozen=True)
+class CtcTimes:
+    """Times words by what a CTC head says of the frames."""
+
+    model: SpeechEncoderDecoder
+    timer: WordTimer
+
+    def __call__(
+        self, encoded: Encoded, request: Request, tokens: Sequence[int], logprobs: Sequence[float], *, spaced: bool
+    ) -> tuple[Word, ...] | None:
+        """Time the words of one text."""
+        assert self.model.ctc_head is not None
+        row = request.row
+        logits = self.model.ctc_head(encoded.frames[row, : int(encoded.frame_lengths[row])])
+        return self.timer.words(logits, tokens, logprobs, seconds=request.seconds, spaced=spaced)
+
+
+@dataclass(frozen=True)
+class AttentionTimes:
+    """Times words by where some heads of the decoder look (Whisper's way, as released in 2023).
+
+    A token is read while the head still looks at it, and the next one is looked for then: a word begins where the token
+    before it is read.
+    """
+
+    model: SpeechEncoderDecoder
+    decode: Decode
+    heads: tuple[tuple[int, int], ...]
+    """Pairs of layer and head."""
+    window: float
+    """Seconds that the encoder listens to, silence after the recording included."""
+    ends: tuple[int, ...]
+    """Ids that end a text."""
+
+    def __call__(
+        self, encoded: Encoded, request: Request, tokens: Sequence[int], logprobs: Sequence[float], *, spaced: bool
+    ) -> tuple[Word, ...] | None:
+        """Time the words of one text."""
+        tokens = tokens[:-1] if tokens and tokens[-1] in self.ends else tokens
+        words = spell(self.decode, tokens, spaced=spaced)
+        if not words:
+            return ()
+        prompt, memory = request.prompt.ids, encoded.memory[request.row : request.row + 1]
+        layers = attention_to_memory(
+            self.model.decoder, torch.tensor([[*prompt, *tokens]], device=memory.device), memory
+        )
+        weights = torch.stack([layers[layer][0, head] for layer, head in self.heads])
+        frame = self.window / memory.size(1)
+        first = len(prompt) + words[0].places[0] - 1  # read before the first word
+        begins = follow(weights[:, first:, : max(1, round(request.seconds / frame))])
+        edges = [begin * frame for begin in begins]
+        offset = words[0].places[0]
+        spans = {offset + place: (start, end) for place, (start, end) in enumerate(zip(edges, edges[1:], strict=False))}
+        return timed(words, logprobs, spans)
+
+
+def make_timer(bundle: Bundle, options: SpeechOptions, window: float) -> Timer | None:
+    """Choose how words are timed; None where nobody asks.
+
+    Args:
+        bundle: the model.
+        options: what was asked for.
+        window: seconds that the encoder listens to, where it takes nothing else.
+
+    Raises:
+        ModelError: the model's settings name heads that it does not have.
+        UsageError: the model cannot tell, or the text is a translation.
+    """
+    if not options.decoding.word_times:
+        return None
+    model, tokenizer = bundle.model, bundle.tokenizer
+    if options.task == "translate":
+        raise UsageError("`--word-times` times what is said, which a translation is not.", hint="Leave it out.")
+    if tokenizer is not None and model.ctc_head is not None:
+        ids = (tokenizer.bos_id, tokenizer.eos_id, tokenizer.sep_id, tokenizer.pad_id)
+        silent = {id_ for id_ in ids if id_ is not None}
+        blank, vocabulary = bundle.settings.get("ctc", {}).get("blank_id", 0), model.ctc_head.out_features
+        return CtcTimes(model, WordTimer(tokenizer.decode, blank=blank, silent=silent, vocabulary=vocabulary))
+    if tokenizer is not None and tokenizer.no_timestamps_id is not None and bundle.config.whole:
+        return AttentionTimes(model, tokenizer.decode, _heads(bundle), window, bundle.generation.eos_ids)
+    raise UsageError(
+        f"`--word-times` needs a model with a CTC head, or a whole Whisper, but {bundle.name} is neither.",
+        hint="Train it with `--set objective.ctc_weight=0.3`, or leave out --word-times.",
+    )
+
+
+def _heads(bundle: Bundle) -> tuple[tuple[int, int], ...]:
+    """Return the heads that `alignment_heads` of generation_config.json names; else those of the later layers."""
+    layers = bundle.model.decoder.layers
+    readers = {number: layer.cross_attn for number, layer in enumerate(layers) if isinstance(layer, TransformerLayer)}
+    every = {(layer, head) for layer, reader in readers.items() if reader for head in range(reader.heads)}
+    named = bundle.generation.extra.get("alignment_heads")
+    if named is None:
+        return tuple(sorted(pair for pair in every if pair[0] >= len(layers) // 2))
+    if not isinstance(named, list) or not named or not all(pair in map(list, every) for pair in named):
+        raise ModelError(
+            f"`alignment_heads` of {bundle.name} must be pairs of a layer and a head, but is {named!r:.80}."
+        )
+    return tuple((layer, head) for layer, head in named)
