@@ -157,6 +157,14 @@ def test_generated_ids_are_those_of_transformers(model_id: str, options: dict[st
     assert torch.equal(ours.generate(**batch(), **options), theirs.generate(**batch(), **options))
 
 
+def test_a_language_to_write_is_named(model_id: str) -> None:
+    ours = speechcli.SpeechEncoderDecoderModel.from_pretrained(model_id)
+    tag = speechcli.AutoTokenizer.from_pretrained(model_id).tokenizer.languages["de_DE"]
+    german = ours.generate(**batch(), language="German")
+    assert german[:, 1].tolist() == [tag, tag]
+    assert torch.equal(german, ours.generate(**batch(), forced_bos_token_id=tag))
+
+
 @pytest.mark.parametrize("width", [12, 16])
 def test_encoder_outputs_may_be_given(tmp_path: Path, width: int) -> None:
     changes: dict[str, Any] = {"add_adapter": True, "output_hidden_size": width, "num_adapter_layers": 2}

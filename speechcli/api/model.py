@@ -9,20 +9,23 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from speechcli.api.opening import moved_right, opening
 from speechcli.checkpoints import bundle as bundles
 from speechcli.checkpoints.bundle import Bundle, default_features
-from speechcli.checkpoints.compose import FreshParameters, warm_start
+from speechcli.checkpoints.compose import warm_start
 from speechcli.checkpoints.hub import resolve_model, upload
 from speechcli.checkpoints.special_ids import SpecialIds
-from speechcli.decoding.generate import generate, start_prompt
+from speechcli.checkpoints.warm import FreshParameters
+from speechcli.decoding.generate import generate
 from speechcli.decoding.hypothesis import padded_sequences
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import UsageError
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build, initialize
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.encoder import SpeechEncoder
-from speechcli.models.speech_encoder_decoder import sequence_loss, shift_right
+from speechcli.models.speech_encoder_decoder import sequence_loss
 from speechcli.nn.masks import padding_mask
+from speechcli.text.prompts import Task
 
 
 class SpeechEncoderDecoderOutput(NamedTuple):
@@ -198,7 +201,7 @@ class SpeechEncoderDecoderModel(nn.Module):
             UsageError: there are no inputs or several, nothing for the decoder, or an id that is needed is not set.
         """
         if decoder_input_ids is None:
-            decoder_input_ids = self._moved_right(labels)
+            decoder_input_ids = moved_right(labels, self.config)
         memory, mask = self._memory((inputs, input_values, input_features), attention_mask, encoder_outputs)
         real = None if decoder_attention_mask is None else decoder_attention_mask.bool()
         logits = self.decoder(decoder_input_ids, memory, mask, mask=real)
@@ -215,6 +218,8 @@ class SpeechEncoderDecoderModel(nn.Module):
         encoder_outputs: Tensor | Sequence[Tensor] | None = None,
         decoder_input_ids: Tensor | None = None,
         generation_config: GenerationOptions | None = None,
+        language: str | None = None,
+        task: Task | None = None,
         **options: Any,
     ) -> Tensor:
         """Search for the texts of a batch of recordings, always in evaluation mode.
@@ -225,8 +230,11 @@ class SpeechEncoderDecoderModel(nn.Module):
             input_values: as in `forward`.
             input_features: as in `forward`.
             encoder_outputs: as in `forward`.
-            decoder_input_ids: (batch, tokens) that the texts begin with; None: the start token.
+            decoder_input_ids: (batch, tokens) that the texts begin with; None: see `speechcli.api.opening`.
             generation_config: how to search; None: the model's.
+            language: that is spoken, or, for models that translate into many languages, that is written; None: heard by
+                the model, where it can, else what it writes by itself.
+            task: "transcribe" or "translate", for models that can do both.
             **options: values of `GenerationOptions` that win over it.
 
         Returns:
@@ -242,7 +250,7 @@ class SpeechEncoderDecoderModel(nn.Module):
             memory, mask = self._memory((inputs, input_values, input_features), attention_mask, encoder_outputs)
             prompt = decoder_input_ids
             if prompt is None:
-                prompt = start_prompt(chosen, memory.size(0), memory.device)
+                prompt, chosen = opening(self._bundle, memory, mask, chosen, language=language, task=task)
             found = generate(self.network.step, self.decoder.start(memory, mask), prompt, chosen)
         finally:
             self.train(training)
@@ -252,15 +260,6 @@ class SpeechEncoderDecoderModel(nn.Module):
         options = self.generation_config if options is None else options
         names = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
         return options.with_(**{n: getattr(self.config, n) for n in names if getattr(options, n) is None})
-
-    def _moved_right(self, labels: Tensor | None) -> Tensor:
-        if labels is None:
-            raise UsageError("The decoder needs `labels` or `decoder_input_ids`, but neither is given.")
-        start, padding = self.config.decoder_start_token_id, self.config.pad_token_id
-        if start is None or padding is None:
-            name = "decoder_start_token_id" if start is None else "pad_token_id"
-            raise UsageError(f"`labels` need `{name}`, but it is not set.", hint=f"Set model.config.{name}.")
-        return shift_right(labels, start_id=start, pad_id=padding)
 
     def _memory(
         self,

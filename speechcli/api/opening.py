@@ -1,0 +1,81 @@
+"""What the decoder reads: labels, moved right; or how a text begins, with a language and a task."""
+
+import torch
+from torch import Tensor
+
+from speechcli.checkpoints.bundle import Bundle
+from speechcli.decoding.generate import start_prompt
+from speechcli.decoding.options import GenerationOptions
+from speechcli.errors import UsageError
+from speechcli.families.composite import SpeechEncoderDecoderConfig
+from speechcli.models.speech_encoder_decoder import shift_right
+from speechcli.pipelines.decoding import decoder_prompts
+from speechcli.pipelines.generation import obeying
+from speechcli.pipelines.languages import first_impression, languages_said, usual_language
+from speechcli.text.languages import resolve_language
+from speechcli.text.prompts import Task
+
+
+def moved_right(labels: Tensor | None, config: SpeechEncoderDecoderConfig) -> Tensor:
+    """Make of labels (batch, tokens) what the decoder reads in training.
+
+    Raises:
+        UsageError: there are none, or an id that is needed is not set.
+    """
+    if labels is None:
+        raise UsageError("The decoder needs `labels` or `decoder_input_ids`, but neither is given.")
+    start, padding = config.decoder_start_token_id, config.pad_token_id
+    if start is None or padding is None:
+        name = "decoder_start_token_id" if start is None else "pad_token_id"
+        raise UsageError(f"`labels` need `{name}`, but it is not set.", hint=f"Set model.config.{name}.")
+    return shift_right(labels, start_id=start, pad_id=padding)
+
+
+def opening(
+    bundle: Bundle,
+    memory: Tensor,
+    mask: Tensor | None,
+    options: GenerationOptions,
+    *,
+    language: str | None,
+    task: Task | None,
+) -> tuple[Tensor, GenerationOptions]:
+    """Make the prompts of a batch of recordings, and the options of a search that begins with them.
+
+    A model that is told the spoken language and the task (Whisper) hears the language where none is named. Others begin
+    with their start token alone, and then say the tag of the language, where one is named.
+
+    Args:
+        bundle: the model.
+        memory: (batch, frames, decoder width).
+        mask: (batch, frames), true where the memory is real.
+        options: of the search.
+        language: of the recordings; for models that translate into many languages, of the texts.
+        task: what to write; None: what is spoken.
+
+    Returns:
+        (batch, tokens) ids, and the options
+
+    Raises:
+        UsageError: the language or the task does not exist, or the model has no vocabulary to tell it in.
+    """
+    tokenizer, batch = bundle.tokenizer, memory.size(0)
+    if task not in (None, "transcribe", "translate"):
+        raise UsageError(f"`task` must be transcribe or translate, but is {task!r}.")
+    told = tokenizer is not None and tokenizer.no_timestamps_id is not None
+    if language is None and task is None and not told:
+        return start_prompt(options, batch, memory.device), options
+    if tokenizer is None:
+        raise UsageError(f"`language` and `task` are told in tokens, but {bundle.name} has no vocabulary.")
+    prompts = decoder_prompts(tokenizer, options)
+    named = usual_language(options.extra, prompts)
+    if language is not None:
+        named = resolve_language(language.strip("<|>"), prompts.tags)
+    tags = [named] * batch
+    if named is None and prompts.asks:
+        impression = first_impression(bundle.model.decoder, memory, mask, prompts)
+        assert impression is not None
+        tags = languages_said(impression, prompts)
+    made = [prompts.of(task or "transcribe", spoken=tag, target=tag) for tag in tags]
+    ids = torch.tensor([prompt.ids for prompt in made], device=memory.device)
+    return ids, obeying(options, made[0])
