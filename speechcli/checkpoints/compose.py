@@ -1,22 +1,19 @@
 """New models: random from two configurations, or warm from a pretrained encoder and a pretrained decoder."""
 
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from speechcli.audio.extractor import Extractor
 from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
-from speechcli.checkpoints.bundle import Bundle, assign, default_features, read_features, table_of, untie_if_different
-from speechcli.checkpoints.convert import check_numbers, modern_name, their_name, to_ours, to_theirs
+from speechcli.checkpoints.bundle import Bundle, default_features, read_features
 from speechcli.checkpoints.language_adapters import find_adapters
 from speechcli.checkpoints.special_ids import SpecialIds, find_ids, generation_defaults
+from speechcli.checkpoints.warm import FreshParameters, find_sources, warm
 from speechcli.errors import ModelError
 from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build, family_config, initialize
@@ -27,39 +24,6 @@ from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
 
 NOTHING: Mapping[str, Any] = {}
-
-# What a warm start may leave random, by our names: everything else must come from the checkpoints.
-_MAY_BE_FRESH = re.compile(
-    r"encoder\.(adapter|spec_augment|unread|layers\.\d+\.bottleneck)\..*"
-    r"|decoder\.(layers\.\d+\.cross_attn(_norm)?|head)\..*|projection\..*|.*\.num_batches_tracked"
-)
-
-
-@dataclass(frozen=True)
-class FreshParameters:
-    """What a warm start took from where; keys of the new model's file, and of the source for what was left there."""
-
-    from_encoder: int
-    """Tensors that came from the encoder checkpoint."""
-    from_decoder: int
-    """Tensors that came from the decoder checkpoint."""
-    fresh: tuple[str, ...]
-    """Tensors that are random and must be trained."""
-    left_in_encoder: tuple[str, ...]
-    """Tensors of the encoder checkpoint that have no place in the model."""
-    left_in_decoder: tuple[str, ...]
-    """Tensors of the decoder checkpoint that have no place in the model."""
-
-    def sentences(self) -> list[str]:
-        """Say it in a few lines, layers taken together."""
-        lines = [
-            f"{self.from_encoder} tensors come from the encoder checkpoint, {self.from_decoder} from the decoder's.",
-            f"{len(self.fresh)} tensors are random and must be trained{_grouped(self.fresh)}.",
-        ]
-        for part, names in (("encoder", self.left_in_encoder), ("decoder", self.left_in_decoder)):
-            if names:
-                lines.append(f"{len(names)} tensors of the {part} checkpoint have no place here{_grouped(names)}.")
-        return lines
 
 
 def init(
@@ -149,9 +113,10 @@ def warm_start(
     )
     vocabulary = _vocabulary(tokenizer or decoder)
     found = find_ids(config.decoder, vocabulary, ids or SpecialIds(), required=require_ids)
-    sources = dict(_sources(encoder, decoder, config))
-    model = _random_model(config, seed)
-    report = _warm(model, config, sources)
+    sources = dict(find_sources(encoder, decoder, config))
+    with torch.device("meta"):
+        model = build(config)
+    report = warm(model, config, sources, seed)
     bundle = _bundle(model, config, encoder, vocabulary, found, language)
     bundle.adapters = find_adapters(encoder)
     return bundle, report
@@ -197,76 +162,6 @@ def _random_model(config: SpeechEncoderDecoderConfig, seed: int) -> SpeechEncode
     return model
 
 
-@dataclass(frozen=True)
-class _Source:
-    name: str
-    """The key in the checkpoint."""
-    tensor: Tensor
-
-
-def _sources(encoder: Path, decoder: Path, config: SpeechEncoderDecoderConfig) -> Iterator[tuple[str, _Source]]:
-    # Tensors of both checkpoints under the keys that the new model's file will have.
-    halves = ((encoder, "encoder.", config.encoder_family), (decoder, "decoder.", config.decoder_family))
-    for folder, part, family in halves:
-        tensors = {modern_name(key): (key, tensor) for key, tensor in files.read_weights(folder).items()}
-        if isinstance(files.read_config(folder).get(part.rstrip(".")), Mapping):
-            tensors = {key.removeprefix(part): item for key, item in tensors.items() if key.startswith(part)}
-        headed = any(key.startswith(family.base) for key in tensors)
-        shared = family.sources or {}
-        for key, (name, tensor) in tensors.items():
-            if part == "encoder.":
-                # A head's keys have no base in front; they keep their name, which no rule of a bare encoder knows.
-                known = key.removeprefix(family.base) if key.startswith(family.base) or not headed else f"head.{key}"
-            else:
-                known = key if headed else family.base + key
-            renamed = shared.get(known, known)
-            if renamed == known or renamed not in (tensors if headed else {family.base + key for key in tensors}):
-                yield part + renamed, _Source(name, tensor)
-
-
-def _warm(
-    model: SpeechEncoderDecoder, config: SpeechEncoderDecoderConfig, sources: Mapping[str, _Source]
-) -> FreshParameters:
-    state = model.state_dict()
-    expected = {key: tensor.shape for key, tensor in state.items()}
-    tensors = {key: source.tensor for key, source in sources.items()}
-    # Where the new head is not to be tied but the checkpoint has none of its own, it begins as the embeddings.
-    names = config.decoder_family.tied
-    twins = None if names is None else ("decoder." + names[0], "decoder." + names[1])
-    loaded, left = to_ours(config.keys, tensors, expected, tied=twins, strict=False)
-    check_numbers(state, loaded)
-    fresh = {key for key in expected if key not in loaded and table_of(model, key) is None}
-    _refuse_gaps(config, state, fresh)
-    untie_if_different(config, state | loaded)
-    kinds = {key: tensor.dtype for key, tensor in state.items()}
-    ready = {key: loaded[key].to(kinds[key]).contiguous() if key in loaded else state[key] for key in state}
-    if twins is not None and config.tied is None:
-        ready[twins[0]] = ready[twins[0]].clone()
-    assign(model, ready, tied=config.tied)
-    rules = config.keys
-    theirs, unknown = to_theirs(rules, state, tied=config.tied), {their_name(rules, name) for name in fresh}
-    random = tuple(key for key in theirs if key in unknown)
-    warm = Counter(key.partition(".")[0] for key in theirs if key not in random)
-    return FreshParameters(
-        from_encoder=warm["encoder"],
-        from_decoder=warm["decoder"],
-        fresh=random,
-        left_in_encoder=tuple(sources[key].name for key in left if key.startswith("encoder.")),
-        left_in_decoder=tuple(sources[key].name for key in left if key.startswith("decoder.")),
-    )
-
-
-def _refuse_gaps(config: SpeechEncoderDecoderConfig, state: Mapping[str, Tensor], fresh: set[str]) -> None:
-    gaps = {key: tensor for key, tensor in state.items() if key in fresh and not _MAY_BE_FRESH.fullmatch(key)}
-    for part in ("encoder", "decoder"):
-        names = sorted(key for key in gaps if key.startswith(part))
-        if names:
-            raise ModelError(
-                f"The {part} checkpoint lacks {len(names)} tensors that its configuration asks for{_grouped(names)}.",
-                hint="Only cross-attention, head, projection and adapter may begin at random.",
-            )
-
-
 def _bundle(
     model: SpeechEncoderDecoder,
     config: SpeechEncoderDecoderConfig,
@@ -301,9 +196,3 @@ def _folder(source: str | Path) -> Path | None:
 
 def _vocabulary(folder: Path | None) -> Tokenizer | None:
     return Tokenizer.load(folder) if folder is not None and has_tokenizer(folder) else None
-
-
-def _grouped(names: Sequence[str]) -> str:
-    # "decoder.bert.encoder.layer.*.crossattention (20)": layers together, and one level below them
-    groups = Counter(re.sub(r"\.\d+\.(\w+).*", r".*.\1", name.rpartition(".")[0] or name) for name in names)
-    return ": " + ", ".join(f"{name} ({count})" for name, count in groups.items()) if groups else ""

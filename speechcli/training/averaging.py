@@ -1,6 +1,6 @@
 """The mean of several checkpoints' weights."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -8,38 +8,37 @@ from torch import Tensor
 from speechcli.errors import InputError, ModelError
 
 
-def average_states(states: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Average weights that have the same names and shapes; they are read one after the other.
+def average_states(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Average weights that have the same names and shapes, one after the other, so that only the mean is held.
 
     Whole numbers (counters of batches) are taken from the last. Sums are float64, the result has the first's type.
+
+    Args:
+        states: best mapped into memory.
 
     Raises:
         InputError: if there are none.
         ModelError: if names or shapes differ.
     """
-    sums: dict[str, Tensor] = {}
-    types: dict[str, torch.dtype] = {}
-    count = 0
-    for state in states:
-        if count == 0:
-            types = {name: tensor.dtype for name, tensor in state.items()}
-        odd = sorted(
-            name
-            for name in sums.keys() | state.keys()
-            if count and (name not in sums or name not in state or sums[name].shape != state[name].shape)
-        )
-        if odd:
-            raise ModelError(f"Checkpoints to average must have the same weights, but differ in {', '.join(odd[:5])}.")
-        for name, tensor in state.items():
-            if not tensor.is_floating_point():
-                sums[name] = tensor.clone()
-            elif count == 0:
-                sums[name] = tensor.double()
-            else:
-                sums[name] += tensor.double()
-        count += 1
-    if count == 0:
+    if not states:
         raise InputError("An average needs at least one checkpoint, but there is none.")
-    return {
-        name: (total / count if total.is_floating_point() else total).to(types[name]) for name, total in sums.items()
+    first = states[0]
+    odd = {
+        name
+        for state in states
+        for name in first.keys() | state.keys()
+        if name not in first or name not in state or first[name].shape != state[name].shape
     }
+    if odd:
+        names = ", ".join(sorted(odd)[:5])
+        raise ModelError(f"Checkpoints to average must have the same weights, but differ in {names}.")
+    return {name: _mean([state[name] for state in states]) for name in first}
+
+
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    if not tensors[0].is_floating_point():
+        return tensors[-1].clone()
+    total = torch.zeros_like(tensors[0], dtype=torch.float64)
+    for tensor in tensors:
+        total += tensor
+    return (total / len(tensors)).to(tensors[0].dtype)

@@ -9,7 +9,8 @@ import transformers
 from safetensors.torch import load_file
 
 from speechcli.checkpoints.bundle import Bundle, load, save
-from speechcli.checkpoints.compose import FreshParameters, init, warm_start
+from speechcli.checkpoints.compose import init, warm_start
+from speechcli.checkpoints.warm import FreshParameters
 from speechcli.pipelines.info import info
 from speechcli.pipelines.options import ModelOptions
 from tests.parity.reference import quiet

@@ -5,6 +5,7 @@ They are not part of this repository. Put `WhisperForConditionalGeneration` fold
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from speechcli.audio.read import read_audio
 from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognition.recognizer import Clip, Recognizer
+from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip
 from tests.parity.reference import quiet
 
 FOLDERS = [Path(name) for name in os.environ.get("SPEECHCLI_WHISPER", "").split(":") if name]
-SAMPLES = ("en-check-the-number.wav", "fr-say-your-name.wav", "ru-please-hold.mp3")
+SAMPLES = Path(__file__).parents[2] / "samples"
 
 pytestmark = pytest.mark.skipif(not FOLDERS, reason="SPEECHCLI_WHISPER names no folder with Whisper's weights")
 
@@ -43,8 +44,8 @@ def models(request: pytest.FixtureRequest) -> tuple[Bundle, Any]:
 
 
 def sounds() -> list[np.ndarray]:
-    samples = Path(__file__).parents[2] / "samples"
-    return [read_audio(samples / name, sample_rate=16_000).samples for name in SAMPLES]
+    paths = sorted(path for path in SAMPLES.iterdir() if path.suffix in {".wav", ".flac", ".mp3"})
+    return [read_audio(path, sample_rate=16_000).samples for path in paths]
 
 
 def their_tokens(models: tuple[Bundle, Any], **options: Any) -> list[list[int]]:
@@ -52,21 +53,28 @@ def their_tokens(models: tuple[Bundle, Any], **options: Any) -> list[list[int]]:
     extractor = transformers.WhisperFeatureExtractor(feature_size=theirs.config.num_mel_bins)
     features = extractor(sounds(), sampling_rate=16_000, return_tensors="pt")["input_features"]
     rows = theirs.generate(features, do_sample=False, max_new_tokens=60, **options).tolist()
-    prompt = {theirs.config.decoder_start_token_id, *range(bundle.generation.eos_ids[0], theirs.config.vocab_size)}
-    return [[token for token in row if token not in prompt] for row in rows]
+    return [said(bundle, row) for row in rows]
 
 
 def our_tokens(bundle: Bundle, options: TranscribeOptions | TranslateOptions) -> list[list[int]]:
-    results = Recognizer(bundle, options).decode([Clip(sound) for sound in sounds()])
-    return [[token for token in result[0].tokens if token < bundle.generation.eos_ids[0]] for result in results]
+    results = AttentionRecognizer(bundle, options).decode([Clip(sound) for sound in sounds()])
+    return [said(bundle, result[0].tokens) for result in results]
 
 
+def said(bundle: Bundle, tokens: Sequence[int]) -> list[int]:
+    """Words and times, without what tells the language and the task, and the end."""
+    assert bundle.tokenizer is not None and bundle.tokenizer.no_timestamps_id is not None
+    told = range(bundle.generation.eos_ids[0], bundle.tokenizer.no_timestamps_id + 1)
+    return [token for token in tokens if token not in told]
+
+
+@pytest.mark.parametrize("times", [False, True])
 @pytest.mark.parametrize("beams", [1, 5])
-def test_transcripts_and_languages_are_theirs(models: tuple[Bundle, Any], beams: int) -> None:
-    decoding = DecodingOptions(beam_size=beams, max_new_tokens=60)
+def test_transcripts_languages_and_times_are_theirs(models: tuple[Bundle, Any], beams: int, times: bool) -> None:
+    decoding = DecodingOptions(beam_size=beams, max_new_tokens=60, timestamps=times)
     # theirs leave the task out where it is not named and the language is not either
     named = {"task": "transcribe"} if hasattr(models[1].generation_config, "task_to_id") else {}
-    wanted = their_tokens(models, num_beams=beams, **named)
+    wanted = their_tokens(models, num_beams=beams, return_timestamps=times, **named)
     assert our_tokens(models[0], TranscribeOptions(decoding=decoding)) == wanted
 
 

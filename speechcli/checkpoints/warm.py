@@ -1,0 +1,159 @@
+"""The weights of a warm start: which tensors come from which checkpoint, and which begin at random."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from speechcli.checkpoints import folder as files
+from speechcli.checkpoints.bundle import (
+    assign,
+    compute_tables,
+    optional_tensors,
+    ready,
+    table_of,
+    untie_if_different,
+)
+from speechcli.checkpoints.convert import check_numbers, modern_name, their_name, to_ours, to_theirs
+from speechcli.errors import ModelError
+from speechcli.families.composite import SpeechEncoderDecoderConfig, initialize
+from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
+
+# What a warm start may leave random, by our names: everything else must come from the checkpoints.
+_MAY_BE_FRESH = re.compile(
+    r"encoder\.(adapter|spec_augment|unread|layers\.\d+\.bottleneck)\..*"
+    r"|decoder\.(layers\.\d+\.cross_attn(_norm)?|head)\..*|projection\..*|.*\.num_batches_tracked"
+)
+
+
+@dataclass(frozen=True)
+class FreshParameters:
+    """What a warm start took from where; keys of the new model's file, and of the source for what was left there."""
+
+    from_encoder: int
+    """Tensors that came from the encoder checkpoint."""
+    from_decoder: int
+    """Tensors that came from the decoder checkpoint."""
+    fresh: tuple[str, ...]
+    """Tensors that are random and must be trained."""
+    left_in_encoder: tuple[str, ...]
+    """Tensors of the encoder checkpoint that have no place in the model."""
+    left_in_decoder: tuple[str, ...]
+    """Tensors of the decoder checkpoint that have no place in the model."""
+
+    def sentences(self) -> list[str]:
+        """Say it in a few lines, layers taken together."""
+        lines = [
+            f"{self.from_encoder} tensors come from the encoder checkpoint, {self.from_decoder} from the decoder's.",
+            f"{len(self.fresh)} tensors are random and must be trained{_grouped(self.fresh)}.",
+        ]
+        for part, names in (("encoder", self.left_in_encoder), ("decoder", self.left_in_decoder)):
+            if names:
+                lines.append(f"{len(names)} tensors of the {part} checkpoint have no place here{_grouped(names)}.")
+        return lines
+
+
+@dataclass(frozen=True)
+class Source:
+    """A tensor of a checkpoint."""
+
+    name: str
+    """The key in the checkpoint."""
+    tensor: Tensor
+
+
+def find_sources(encoder: Path, decoder: Path, config: SpeechEncoderDecoderConfig) -> Iterator[tuple[str, Source]]:
+    """Yield the tensors of both checkpoints under the keys that the new model's file will have."""
+    halves = ((encoder, "encoder.", config.encoder_family), (decoder, "decoder.", config.decoder_family))
+    for folder, part, family in halves:
+        tensors = {modern_name(key): (key, tensor) for key, tensor in files.read_weights(folder).items()}
+        if isinstance(files.read_config(folder).get(part.rstrip(".")), Mapping):
+            tensors = {key.removeprefix(part): item for key, item in tensors.items() if key.startswith(part)}
+        headed = any(key.startswith(family.base) for key in tensors)
+        shared = family.sources or {}
+        for key, (name, tensor) in tensors.items():
+            if part == "encoder.":
+                # A head's keys have no base in front; they keep their name, which no rule of a bare encoder knows.
+                known = key.removeprefix(family.base) if key.startswith(family.base) or not headed else f"head.{key}"
+            else:
+                known = key if headed else family.base + key
+            renamed = shared.get(known, known)
+            if renamed == known or renamed not in (tensors if headed else {family.base + key for key in tensors}):
+                yield part + renamed, Source(name, tensor)
+
+
+def warm(
+    model: SpeechEncoderDecoder, config: SpeechEncoderDecoderConfig, sources: Mapping[str, Source], seed: int
+) -> FreshParameters:
+    """Give a model the weights of two checkpoints, in place; what they lack is drawn.
+
+    Args:
+        model: on the meta device.
+        config: of the model; it says of head and embeddings that they are two, where they are.
+        sources: tensors of the checkpoints, by the keys of the model's file.
+        seed: of what is drawn.
+
+    Raises:
+        ModelError: a shape differs, or a tensor is missing that must not begin at random.
+    """
+    state = model.state_dict()  # on the meta device: shapes without numbers
+    expected = {key: tensor.shape for key, tensor in state.items()}
+    tensors = {key: source.tensor for key, source in sources.items()}
+    # Where the new head is not to be tied but the checkpoint has none of its own, it begins as the embeddings.
+    names = config.decoder_family.tied
+    twins = None if names is None else ("decoder." + names[0], "decoder." + names[1])
+    loaded, left = to_ours(config.keys, tensors, expected, tied=twins, strict=False)
+    check_numbers(state, loaded)
+    fresh = {key for key in expected if key not in loaded and table_of(model, key) is None}
+    _refuse_gaps(config, state, fresh)
+    numbers = _random(model, config, optional_tensors(expected, loaded), seed)
+    numbers |= {key: ready(tensor, state[key].dtype) for key, tensor in loaded.items()}
+    untie_if_different(config, numbers)
+    if twins is not None and config.tied is None and numbers[twins[0]].data_ptr() == numbers[twins[1]].data_ptr():
+        numbers[twins[0]] = numbers[twins[0]].clone()
+    assign(model, numbers, tied=config.tied)
+    rules = config.keys
+    theirs, unknown = to_theirs(rules, state, tied=config.tied), {their_name(rules, name) for name in fresh}
+    random = tuple(key for key in theirs if key in unknown)
+    counts = Counter(key.partition(".")[0] for key in theirs if key not in random)
+    return FreshParameters(
+        from_encoder=counts["encoder"],
+        from_decoder=counts["decoder"],
+        fresh=random,
+        left_in_encoder=tuple(sources[key].name for key in left if key.startswith("encoder.")),
+        left_in_decoder=tuple(sources[key].name for key in left if key.startswith("decoder.")),
+    )
+
+
+def _random(
+    model: SpeechEncoderDecoder, config: SpeechEncoderDecoderConfig, absent: Mapping[str, Tensor], seed: int
+) -> dict[str, Tensor]:
+    """Draw the weights that no checkpoint has; the others stay on the meta device, where nothing is drawn."""
+    model.load_state_dict(dict(absent), strict=False, assign=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        initialize(model, config)
+    compute_tables(model, absent)
+    state = model.state_dict()
+    return {key: state[key] for key in absent}
+
+
+def _refuse_gaps(config: SpeechEncoderDecoderConfig, state: Mapping[str, Tensor], fresh: set[str]) -> None:
+    gaps = {key: tensor for key, tensor in state.items() if key in fresh and not _MAY_BE_FRESH.fullmatch(key)}
+    for part in ("encoder", "decoder"):
+        names = sorted(key for key in gaps if key.startswith(part))
+        if names:
+            raise ModelError(
+                f"The {part} checkpoint lacks {len(names)} tensors that its configuration asks for{_grouped(names)}.",
+                hint="Only cross-attention, head, projection and adapter may begin at random.",
+            )
+
+
+def _grouped(names: Sequence[str]) -> str:
+    # "decoder.bert.encoder.layer.*.crossattention (20)": layers together, and one level below them
+    groups = Counter(re.sub(r"\.\d+\.(\w+).*", r".*.\1", name.rpartition(".")[0] or name) for name in names)
+    return ": " + ", ".join(f"{name} ({count})" for name, count in groups.items()) if groups else ""
