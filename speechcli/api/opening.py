@@ -9,9 +9,9 @@ from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import UsageError
 from speechcli.families.composite import SpeechEncoderDecoderConfig
 from speechcli.models.speech_encoder_decoder import shift_right
+from speechcli.pipelines.recognition.languages import first_impression, languages_said, usual_language
 from speechcli.pipelines.search.options import decoder_prompts
 from speechcli.pipelines.search.write import obeying
-from speechcli.pipelines.recognition.languages import first_impression, languages_said, usual_language
 from speechcli.text.languages import resolve_language
 from speechcli.text.prompts import Task
 
