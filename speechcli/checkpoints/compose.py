@@ -20,6 +20,7 @@ from speechcli.families.composite import SpeechEncoderDecoderConfig, build, fami
 from speechcli.families.config import FamilyConfig
 from speechcli.families.family import Family
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
+from speechcli.nn.initialize import without_numbers
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
 
@@ -114,7 +115,7 @@ def warm_start(
     vocabulary = _vocabulary(tokenizer or decoder)
     found = find_ids(config.decoder, vocabulary, ids or SpecialIds(), required=require_ids)
     sources = dict(find_sources(encoder, decoder, config))
-    with torch.device("meta"):
+    with without_numbers():
         model = build(config)
     report = warm(model, config, sources, seed)
     bundle = _bundle(model, config, encoder, vocabulary, found, language)

@@ -54,9 +54,9 @@ def find_ids(
     )
     padding = _first(given.pad_token_id, *_roles(tokenizer, "pad"), _one(stated.get("pad_token_id")), end)
     ids = SpecialIds(decoder_start_token_id=start, pad_token_id=padding, eos_token_id=end)
+    _refuse_outside(ids, tokenizer, int(stated["vocab_size"]))
     if required:
         _refuse_unknown(ids)
-    _refuse_outside(ids, tokenizer, int(stated["vocab_size"]))
     return ids
 
 
