@@ -27,6 +27,10 @@ Limit = Annotated[
     int, o.flag(o.INPUT, "--limit", help="Score only so many of each manifest; 0: all.", metavar="N", min=0)
 ]
 Workers = Annotated[int, o.flag(o.INPUT, "--workers", help="Processes that read audio.", metavar="N", min=0)]
+Uncased = Annotated[
+    bool,
+    o.flag(o.INPUT, "--uncased/--cased", help="Score translations in lower case and without punctuation."),
+]
 Hypotheses = Annotated[
     Path | None,
     o.flag(o.OUTPUT, "--hypotheses", help="Write references and hypotheses here, as JSON lines.", metavar="FILE"),
@@ -49,6 +53,7 @@ def evaluate(
     source_languages: ScoredSources = None,
     target_languages: ScoredTargets = None,
     language: o.SpokenDefault = None,
+    uncased: Uncased = False,
     limit: Limit = 0,
     workers: Workers = 0,
     strategy: d.Strategy = None,

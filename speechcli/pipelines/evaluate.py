@@ -47,6 +47,8 @@ class EvaluateOptions:
     """Languages of texts to score; none: all."""
     decoding: DecodingOptions = DecodingOptions()
     """How text is searched for."""
+    uncased: bool = False
+    """Score translations in lower case and without punctuation, as papers on small corpora do."""
     limit: int = 0
     """Utterances of each manifest to score, from its start; 0: all."""
     workers: int = 0
@@ -139,7 +141,7 @@ def evaluate(
         raise AllInputsFailed(f"None of {len(utterances)} recordings could be scored: {reason}")
     if options.hypotheses is not None:
         write_pairs(scored.pairs, options.hypotheses)
-    scores = tuple(score_pairs(scored.pairs))
+    scores = tuple(score_pairs(scored.pairs, uncased=options.uncased))
     return EvaluateReport(options.model.shown, scores, scored.losses, scored.seconds, bad_rows, scored.failures)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from speechcli.text.languages import language_code
-from speechcli.text.normalize import normalize, normalizer_name
+from speechcli.text.normalize import basic, normalize, normalizer_name
 
 UNSPACED = ("zh", "yue", "ja", "th", "lo", "my", "km", "bo")
 """Languages written without spaces: characters are counted instead of words."""
@@ -63,15 +63,22 @@ class GroupScore:
         }
 
 
-def score_pairs(pairs: Iterable[Pair]) -> list[GroupScore]:
-    """Score each group of spoken and target language; a text of unknown language counts as the spoken one."""
+def score_pairs(pairs: Iterable[Pair], *, uncased: bool = False) -> list[GroupScore]:
+    """Score each group of spoken and target language; a text of unknown language counts as the spoken one.
+
+    Args:
+        pairs: of all groups.
+        uncased: BLEU and chrF of texts in lower case and without punctuation.
+    """
     groups: dict[tuple[str, str], list[Pair]] = {}
     for pair in pairs:
         spoken = language_code(pair.spoken or pair.language or "und")
         language = language_code(pair.language or pair.spoken or "und")
         groups.setdefault((spoken, language), []).append(pair)
     return [
-        _score_transcripts(language, group) if spoken == language else _score_translations(spoken, language, group)
+        _score_transcripts(language, group)
+        if spoken == language
+        else _score_translations(spoken, language, group, uncased=uncased)
         for (spoken, language), group in sorted(groups.items())
     ]
 
@@ -110,19 +117,21 @@ def _score_transcripts(language: str, group: list[Pair]) -> GroupScore:
     return GroupScore(language, language, len(group), values, f"jiwer|norm:{normalizer_name(language)}")
 
 
-def _score_translations(spoken: str, language: str, group: list[Pair]) -> GroupScore:
+def _score_translations(spoken: str, language: str, group: list[Pair], *, uncased: bool) -> GroupScore:
     from sacrebleu.metrics import BLEU, CHRF
 
     tokenizer = "zh" if language in ("zh", "yue") else "char" if language in UNSPACED else "13a"
-    bleu, chrf = BLEU(tokenize=tokenizer), CHRF()
-    hypotheses = [pair.hypothesis for pair in group]
-    references = [[pair.reference for pair in group]]
+    bleu, chrf = BLEU(tokenize=tokenizer, lowercase=uncased), CHRF(lowercase=uncased)
+    plain = basic if uncased else str
+    hypotheses = [plain(pair.hypothesis) for pair in group]
+    references = [[plain(pair.reference) for pair in group]]
     values = {
         "bleu": bleu.corpus_score(hypotheses, references).score,
         "chrf": chrf.corpus_score(hypotheses, references).score,
         "exact_match": _exact_match(*_normalized(language, group)),
     }
     signature = f"bleu {bleu.get_signature()}; chrf {chrf.get_signature()}; norm:{normalizer_name(language)}"
+    signature = f"without punctuation: {signature}" if uncased else signature
     return GroupScore(spoken, language, len(group), values, signature)
 
 

@@ -254,7 +254,7 @@ def test_evaluating_hands_over_every_option(monkeypatch, capsys):
     )
     flags = (
         f"t.tsv u.tsv {MODEL_FLAGS} {decoding} --task translate --from en --to de --to es --spoken en --limit 5 "
-        "--workers 2 --hypotheses h.jsonl --progress none"
+        "--workers 2 --uncased --hypotheses h.jsonl --progress none"
     )
     assert main(["evaluate", *flags.split()]) == 0
     assert given == [
@@ -290,6 +290,7 @@ def test_evaluating_hands_over_every_option(monkeypatch, capsys):
             ),
             limit=5,
             workers=2,
+            uncased=True,
             hypotheses=Path("h.jsonl"),
         )
     ]

@@ -30,6 +30,15 @@ def test_texts_that_are_right_as_a_whole_are_counted_however_they_are_spelled():
         assert score.values["exact_match"] == pytest.approx(200 / 3)
 
 
+def test_translations_may_be_scored_without_case_and_punctuation():
+    pairs = [Pair("1", "mdw", "fr", "Le chat, qu'il a vu, dort ici !", "le chat qu'il a vu dort ici")]
+    (cased,), (uncased,) = score_pairs(pairs), score_pairs(pairs, uncased=True)
+    assert cased.values["bleu"] < 50 and cased.values["chrf"] < 100
+    assert uncased.values["bleu"] == pytest.approx(100.0) and uncased.values["chrf"] == 100.0
+    assert uncased.signature.startswith("without punctuation: bleu nrefs:1|case:lc|")
+    assert "case:mixed" in cased.signature
+
+
 def test_languages_without_spaces_are_scored_by_characters():
     (score,) = score_pairs([Pair("1", "zh", "zh_CN", "你好世界", "你好世")])
     assert score.quality == pytest.approx(75.0)
