@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from speechcli.api.opening import moved_right, opening
 from speechcli.checkpoints import bundle as bundles
-from speechcli.checkpoints.bundle import Bundle, default_features
+from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.compose import warm_start
+from speechcli.checkpoints.features import default_features
 from speechcli.checkpoints.hub import resolve_model, upload
 from speechcli.checkpoints.special_ids import SpecialIds
 from speechcli.checkpoints.warm import FreshParameters

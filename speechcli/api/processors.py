@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechcli.audio.extractor import Extractor
-from speechcli.checkpoints.bundle import default_features, read_features
 from speechcli.checkpoints.compose import read_config
+from speechcli.checkpoints.features import default_features, read_features
 from speechcli.checkpoints.hub import resolve_model
 from speechcli.errors import UsageError
 from speechcli.families import SPEECH_ENCODERS

@@ -1,6 +1,6 @@
 """A model with everything that belongs to it, from a folder and back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,28 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from speechcli.audio.extractor import Extractor
-from speechcli.audio.features import FilterbankFeatures, WaveformFeatures, features_from_dict
-from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.convert import check_numbers, modern_name, narrowed, to_ours, to_theirs, unread
+from speechcli.checkpoints.features import default_features, read_features, write_features
 from speechcli.checkpoints.language_adapters import apply_adapter, find_adapters, link_adapters
 from speechcli.checkpoints.lora import lora_base, with_lora
 from speechcli.checkpoints.tensors import read_tensors
+from speechcli.checkpoints.weights import assign, fill, ready, untie_if_different
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build
-from speechcli.families.config import FamilyConfig
-from speechcli.families.family import Copy, tie
+from speechcli.families.family import Copy
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 from speechcli.nn.initialize import without_numbers
 from speechcli.nn.lora import merged_state
-from speechcli.nn.positions import Tables
 from speechcli.text.languages import resolve_language
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
-
-FRAMES_PER_SECOND = 50
-"""That an encoder of windows makes."""
 
 
 @dataclass
@@ -98,10 +93,8 @@ def load(
         sentence = error.message if str(folder) in error.message else f"{folder} cannot be loaded. {error.message}"
         raise ModelError(sentence, hint=error.hint) from error
     untie_if_different(config, tensors)
-    filled = optional_tensors(expected, tensors)
     memory = torch.float32 if dtype is None else dtype
-    assign(model, {key: ready(tensor, memory) for key, tensor in (tensors | filled).items()}, tied=config.tied)
-    compute_tables(model, filled)
+    fill(model, tensors, dtype=memory, tied=config.tied)
     settings = files.read_optional_json(folder / files.OURS) or {}
     if "ctc" in settings:
         model.ctc_head = _read_ctc_head(folder, model.encoder.frame_width, memory)
@@ -165,7 +158,7 @@ def save(bundle: Bundle, folder: Path) -> None:
         files.write_json(stage / files.GENERATION, bundle.generation.to_dict())
         if bundle.tokenizer is not None:
             bundle.tokenizer.save(stage)
-        _write_features(stage, bundle)
+        write_features(stage, bundle.features, with_processor=bundle.tokenizer is not None)
         link_adapters(bundle.adapters, stage)
         files.write_json(stage / files.CONFIG, config.to_dict())
 
@@ -188,62 +181,6 @@ def add_ctc_head(bundle: Bundle, *, vocabulary_size: int, blank_id: int, seed: i
     bundle.settings["ctc"] = {"vocabulary_size": vocabulary_size, "blank_id": blank_id}
 
 
-def assign(model: nn.Module, tensors: Mapping[str, Tensor], *, tied: tuple[str, str] | None) -> None:
-    """Make tensors the weights of a model, without copying them.
-
-    Args:
-        model: may lie on the meta device.
-        tensors: one for each name in its state, no more and no fewer.
-        tied: names of the head's matrix and of the embeddings, which become one parameter.
-    """
-    model.load_state_dict(dict(tensors), assign=True)
-    tie(model, tied)
-
-
-def untie_if_different(config: SpeechEncoderDecoderConfig, tensors: Mapping[str, Tensor]) -> None:
-    """Say in the configuration that head and embeddings are two, where they are although it calls them one.
-
-    Old transformers overwrote such a head in silence; the current one keeps both, and so do we.
-    """
-    if config.tied is None:
-        return
-    head, tokens = (tensors[name] for name in config.tied)
-    if head.data_ptr() != tokens.data_ptr() and not torch.equal(head, tokens):
-        config.decoder = config.decoder.with_values({"tie_word_embeddings": False})
-
-
-def read_features(folder: Path) -> Extractor | None:
-    """Read the feature extractor of a folder in either layout; None when it has none.
-
-    Raises:
-        ModelError: it is corrupt, or of a kind that is not supported.
-    """
-    values = files.read_optional_json(folder / files.PREPROCESSOR)
-    if values is None:
-        values = (files.read_optional_json(folder / files.PROCESSOR) or {}).get("feature_extractor")
-    return None if values is None else features_from_dict(values)
-
-
-def default_features(encoder: FamilyConfig) -> Extractor:
-    """What encoders of this shape were published with."""
-    mels, frames = getattr(encoder, "num_mel_bins", None), getattr(encoder, "max_source_positions", None)
-    if mels is not None and frames is not None:
-        return LogMelFeatures(feature_size=mels, chunk_length=max(1, frames // FRAMES_PER_SECOND))
-    inputs = getattr(encoder, "feature_projection_input_dim", None)
-    if inputs is not None:
-        return FilterbankFeatures(stride=max(1, inputs // FilterbankFeatures.num_mel_bins))
-    return WaveformFeatures(return_attention_mask=getattr(encoder, "feat_extract_norm", None) == "layer")
-
-
-def _write_features(stage: Path, bundle: Bundle) -> None:
-    # transformers 4 reads the first file, transformers 5 prefers the second.
-    values = bundle.features.to_dict()
-    files.write_json(stage / files.PREPROCESSOR, values)
-    if bundle.tokenizer is not None:
-        kind = bundle.features.processor
-        files.write_json(stage / files.PROCESSOR, {"feature_extractor": values, "processor_class": kind})
-
-
 def _read_ctc_head(folder: Path, width: int, dtype: torch.dtype) -> nn.Linear:
     path = folder / files.CTC_HEAD
     tensors = read_tensors(path)
@@ -253,36 +190,6 @@ def _read_ctc_head(folder: Path, width: int, dtype: torch.dtype) -> nn.Linear:
     head = nn.Linear(width, weight.size(0), device="meta")
     assign(head, {"weight": ready(weight, dtype), "bias": ready(bias, dtype)}, tied=None)
     return head
-
-
-def optional_tensors(expected: Mapping[str, torch.Size], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a checkpoint may lack without harm: the vector of SpecAugment, which only training reads, and a counter."""
-    generator = torch.Generator().manual_seed(0)
-    absent = [key for key in expected if key not in tensors]
-    return {
-        key: torch.zeros((), dtype=torch.long)
-        if key.endswith("num_batches_tracked")
-        else torch.rand(expected[key], generator=generator)
-        for key in absent
-    }
-
-
-def compute_tables(model: nn.Module, names: Iterable[str]) -> None:
-    """Fill the tables of these names that follow from the configuration, where the checkpoint lacks them."""
-    for name in names:
-        if (table := table_of(model, name)) is not None:
-            table.reset()
-
-
-def table_of(model: nn.Module, name: str) -> Tables | None:
-    """Find what computes a tensor of a model; None when nothing does."""
-    owner = model.get_submodule(name.rpartition(".")[0])
-    return owner if isinstance(owner, Tables) else None
-
-
-def ready(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Put a tensor of a file into the memory layout and the numbers that a model computes in."""
-    return (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
 
 
 def _state_dtype(config: SpeechEncoderDecoderConfig, tensors: Mapping[str, Tensor]) -> None:

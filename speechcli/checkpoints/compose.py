@@ -10,7 +10,8 @@ import torch
 from speechcli.audio.extractor import Extractor
 from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
-from speechcli.checkpoints.bundle import Bundle, default_features, read_features
+from speechcli.checkpoints.bundle import Bundle
+from speechcli.checkpoints.features import default_features, read_features
 from speechcli.checkpoints.language_adapters import find_adapters
 from speechcli.checkpoints.special_ids import SpecialIds, find_ids, generation_defaults
 from speechcli.checkpoints.warm import FreshParameters, find_sources, warm

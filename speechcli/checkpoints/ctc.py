@@ -10,17 +10,11 @@ from torch import nn
 
 from speechcli.audio.extractor import Extractor
 from speechcli.checkpoints import folder as files
-from speechcli.checkpoints.bundle import (
-    assign,
-    compute_tables,
-    default_features,
-    optional_tensors,
-    read_features,
-    ready,
-)
 from speechcli.checkpoints.convert import check_numbers, to_ours
+from speechcli.checkpoints.features import default_features, read_features
 from speechcli.checkpoints.language_adapters import apply_adapter, find_adapters
 from speechcli.checkpoints.tensors import read_tensors
+from speechcli.checkpoints.weights import fill
 from speechcli.errors import ModelError
 from speechcli.families import SPEECH_ENCODERS
 from speechcli.families.composite import family_config
@@ -81,9 +75,7 @@ def load_ctc(
     except ModelError as error:
         sentence = error.message if str(folder) in error.message else f"{folder} cannot be loaded. {error.message}"
         raise ModelError(sentence, hint=error.hint) from error
-    filled = optional_tensors(expected, tensors)
-    assign(model, {key: ready(tensor, dtype) for key, tensor in (tensors | filled).items()}, tied=None)
-    compute_tables(model, filled)
+    fill(model, tensors, dtype=dtype)
     blank = values.get("pad_token_id") if tokenizer.pad_id is None else tokenizer.pad_id
     return CtcBundle(
         model=model.to(device).eval(),
@@ -118,7 +110,7 @@ def set_spoken(bundle: CtcBundle, name: str) -> str:
     if weight is None or bias is None or weight.shape[1:] != old.weight.shape[1:] or bias.shape != weight.shape[:1]:
         raise ModelError(f"{path} must hold a CTC head over frames of {old.in_features} numbers, but does not.")
     head = nn.Linear(old.in_features, weight.size(0), device="meta")
-    assign(head, {"weight": ready(weight, old.weight.dtype), "bias": ready(bias, old.weight.dtype)}, tied=None)
+    fill(head, {"weight": weight, "bias": bias}, dtype=old.weight.dtype)
     bundle.model.head = head.to(old.weight.device)
     bundle.tokenizer = Tokenizer.load(path.parent, language=tag)
     bundle.blank_id = bundle.blank_id if bundle.tokenizer.pad_id is None else bundle.tokenizer.pad_id

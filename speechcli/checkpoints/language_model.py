@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from speechcli.checkpoints import folder as files
-from speechcli.checkpoints.bundle import assign, compute_tables, optional_tensors, ready
 from speechcli.checkpoints.convert import check_numbers, to_ours
+from speechcli.checkpoints.weights import fill
 from speechcli.errors import ModelError
 from speechcli.families import TEXT_DECODERS
 from speechcli.families.composite import family_config
@@ -47,9 +47,7 @@ def load_language_model(
         check_numbers(model.state_dict(), tensors)
     except ModelError as error:
         raise ModelError(f"The language model {folder} cannot be loaded. {error.message}", hint=error.hint) from error
-    filled = optional_tensors(expected, tensors)
-    assign(model, {key: ready(tensor, dtype) for key, tensor in (tensors | filled).items()}, tied=tied)
-    compute_tables(model, filled)
+    fill(model, tensors, dtype=dtype, tied=tied)
     _forget_memory(model)
     begin = getattr(config, "bos_token_id", None)
     return model.to(device).eval(), begin if isinstance(begin, int) and begin < model.vocabulary else None

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from speechcli.checkpoints import folder as files
-from speechcli.checkpoints.bundle import (
+from speechcli.checkpoints.convert import check_numbers, modern_name, their_name, to_ours, to_theirs
+from speechcli.checkpoints.weights import (
     assign,
     compute_tables,
     optional_tensors,
@@ -18,7 +19,6 @@ from speechcli.checkpoints.bundle import (
     table_of,
     untie_if_different,
 )
-from speechcli.checkpoints.convert import check_numbers, modern_name, their_name, to_ours, to_theirs
 from speechcli.errors import ModelError
 from speechcli.families.composite import SpeechEncoderDecoderConfig, initialize
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder

@@ -9,8 +9,8 @@ import torch
 import transformers
 from torch import Tensor
 
-from speechcli.checkpoints.bundle import assign
 from speechcli.checkpoints.convert import to_ours, to_theirs
+from speechcli.checkpoints.weights import assign
 from speechcli.families import TEXT_DECODERS
 from speechcli.families.family import Copy, Rule
 from speechcli.models.decoder import TextDecoder

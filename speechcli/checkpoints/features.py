@@ -1,0 +1,51 @@
+"""The feature extractor of a model folder, or of encoders like its own."""
+
+from pathlib import Path
+
+from speechcli.audio.extractor import Extractor
+from speechcli.audio.features import FilterbankFeatures, WaveformFeatures, features_from_dict
+from speechcli.audio.log_mel import LogMelFeatures
+from speechcli.checkpoints import folder as files
+from speechcli.families.config import FamilyConfig
+
+FRAMES_PER_SECOND = 50
+"""That an encoder of windows makes."""
+
+
+def read_features(folder: Path) -> Extractor | None:
+    """Read the feature extractor of a folder in either layout; None when it has none.
+
+    Raises:
+        ModelError: it is corrupt, or of a kind that is not supported.
+    """
+    values = files.read_optional_json(folder / files.PREPROCESSOR)
+    if values is None:
+        values = (files.read_optional_json(folder / files.PROCESSOR) or {}).get("feature_extractor")
+    return None if values is None else features_from_dict(values)
+
+
+def default_features(encoder: FamilyConfig) -> Extractor:
+    """What encoders of this shape were published with."""
+    mels, frames = getattr(encoder, "num_mel_bins", None), getattr(encoder, "max_source_positions", None)
+    if mels is not None and frames is not None:
+        return LogMelFeatures(feature_size=mels, chunk_length=max(1, frames // FRAMES_PER_SECOND))
+    inputs = getattr(encoder, "feature_projection_input_dim", None)
+    if inputs is not None:
+        return FilterbankFeatures(stride=max(1, inputs // FilterbankFeatures.num_mel_bins))
+    return WaveformFeatures(return_attention_mask=getattr(encoder, "feat_extract_norm", None) == "layer")
+
+
+def write_features(stage: Path, features: Extractor, *, with_processor: bool) -> None:
+    """Write a feature extractor.
+
+    Args:
+        stage: the folder.
+        features: the extractor.
+        with_processor: whether the folder has a tokenizer too, with which transformers makes it a processor.
+    """
+    # transformers 4 reads the first file, transformers 5 prefers the second.
+    values = features.to_dict()
+    files.write_json(stage / files.PREPROCESSOR, values)
+    if with_processor:
+        kind = features.processor
+        files.write_json(stage / files.PROCESSOR, {"feature_extractor": values, "processor_class": kind})
