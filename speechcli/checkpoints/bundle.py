@@ -19,7 +19,7 @@ from speechcli.checkpoints.weights import assign, fill, ready, untie_if_differen
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build
-from speechcli.families.family import Copy
+from speechcli.families.rules import Copy
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 from speechcli.nn.initialize import without_numbers
 from speechcli.nn.lora import merged_state

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from speechcli.errors import ModelError
-from speechcli.families.family import Copy, Rule
+from speechcli.families.rules import Copy, Rule
 
 OLD_SPELLINGS = (
     (".weight_g", ".parametrizations.weight.original0"),

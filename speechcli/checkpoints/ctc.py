@@ -18,7 +18,8 @@ from speechcli.checkpoints.weights import fill
 from speechcli.errors import ModelError
 from speechcli.families import SPEECH_ENCODERS
 from speechcli.families.composite import family_config
-from speechcli.families.family import Family, Same, under
+from speechcli.families.family import Family
+from speechcli.families.rules import Same, under
 from speechcli.models.speech_ctc import SpeechCtc
 from speechcli.nn.initialize import without_numbers
 from speechcli.text.languages import resolve_language

@@ -15,7 +15,7 @@ from speechcli.checkpoints.hub import resolve_model
 from speechcli.checkpoints.tensors import read_tensors
 from speechcli.errors import ModelError
 from speechcli.families.composite import SpeechEncoderDecoderConfig
-from speechcli.families.family import Same
+from speechcli.families.rules import Same
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 from speechcli.nn.lora import lora_maps
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 from torch import nn
 
 from speechcli.families.config import FamilyConfig
-from speechcli.families.family import Family, Same
+from speechcli.families.family import Family
+from speechcli.families.rules import Same
 from speechcli.models.decoder import TextDecoder, token_embeddings
 from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation

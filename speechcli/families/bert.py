@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from torch import nn
 
 from speechcli.families.config import FamilyConfig
-from speechcli.families.family import Copy, Drop, Family, Rule, Same
+from speechcli.families.family import Family
+from speechcli.families.rules import Copy, Drop, Rule, Same
 from speechcli.models.decoder import TextDecoder, TransformHead, token_embeddings
 from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation

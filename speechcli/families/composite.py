@@ -9,8 +9,9 @@ from torch import nn
 from speechcli.errors import ModelError
 from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS, WHOLE_MODELS
 from speechcli.families.config import FamilyConfig
-from speechcli.families.family import Family, Rule, Same, tie, under
+from speechcli.families.family import Family, tie
 from speechcli.families.refused import why_no_decoder, why_no_encoder
+from speechcli.families.rules import Rule, Same, under
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.encoder import SpeechEncoder
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder

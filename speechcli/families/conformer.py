@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from speechcli.families.family import Linear1x1, Same
+from speechcli.families.rules import Linear1x1, Same
 from speechcli.families.speech_encoder import EncoderConfig
 from speechcli.families.speech_encoder import initialize as initialize_encoder
 from speechcli.nn.attention import MultiHeadAttention

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from speechcli.families.family import Family, Same
+from speechcli.families.family import Family
+from speechcli.families.rules import Same
 from speechcli.families.speech_encoder import AdapterConfig, initialize
 from speechcli.families.waveform import (
     KEYS,

@@ -14,7 +14,8 @@ from speechcli.families.bert import (
     norm_keys,
     transform_head,
 )
-from speechcli.families.family import Family, Same
+from speechcli.families.family import Family
+from speechcli.families.rules import Same
 from speechcli.models.decoder import TextDecoder
 from speechcli.nn.positions import LearnedPositions
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from speechcli.families.config import FamilyConfig
-from speechcli.families.family import Drop, Family, Fused, Same
+from speechcli.families.family import Family
+from speechcli.families.rules import Drop, Fused, Same
 from speechcli.models.decoder import TextDecoder
 from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from torch import nn
 
 from speechcli.families.bart import KEYS, SHARED, TIED, BartConfig, build_text_decoder, initialize, layers
-from speechcli.families.family import Family, Same
+from speechcli.families.family import Family
+from speechcli.families.rules import Same
 from speechcli.models.decoder import TextDecoder
 from speechcli.nn.layer import TransformerLayer
 from speechcli.nn.positions import LearnedPositions, Positions, SinusoidalPositions

@@ -15,7 +15,7 @@ from speechcli.families.bert import (
     transform_head,
     types,
 )
-from speechcli.families.family import Same
+from speechcli.families.rules import Same
 from speechcli.models.decoder import TextDecoder, token_embeddings
 from speechcli.nn.glyphs import Glyphs
 from speechcli.nn.positions import LearnedPositions

@@ -15,7 +15,7 @@ from speechcli.families.bert import (
     norm_keys,
     transform_head,
 )
-from speechcli.families.family import Same
+from speechcli.families.rules import Same
 from speechcli.models.decoder import TextDecoder
 from speechcli.nn.positions import TurningPositions
 from speechcli.nn.relative_attention import TurningAttention

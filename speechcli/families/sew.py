@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from speechcli.families.family import Family, Same, normed_conv
+from speechcli.families.family import Family
+from speechcli.families.rules import Same, normed_conv
 from speechcli.families.spec_augment import spec_augment
 from speechcli.families.speech_encoder import initialize
 from speechcli.families.waveform import (

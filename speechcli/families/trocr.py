@@ -15,7 +15,8 @@ from speechcli.families.bart import (
     initialize,
     layers,
 )
-from speechcli.families.family import Drop, Family, Rule, Same
+from speechcli.families.family import Family
+from speechcli.families.rules import Drop, Rule, Same
 from speechcli.models.decoder import TextDecoder
 from speechcli.nn.positions import CountedSinusoids, CountedSinusoidTable
 

@@ -15,7 +15,8 @@ from speechcli.families.conformer import (
     conformer_layer,
     initialize,
 )
-from speechcli.families.family import Drop, Family, Same
+from speechcli.families.family import Family
+from speechcli.families.rules import Drop, Same
 from speechcli.families.spec_augment import spec_augment
 from speechcli.families.speech_encoder import AdapterConfig
 from speechcli.models.encoder import SpeechEncoder

@@ -14,7 +14,8 @@ from speechcli.families.conformer import (
     conformer_layer,
     initialize,
 )
-from speechcli.families.family import Family, Same, normed_conv
+from speechcli.families.family import Family
+from speechcli.families.rules import Same, normed_conv
 from speechcli.families.speech_encoder import AdapterConfig
 from speechcli.families.waveform import (
     ADAPTER_KEYS,

@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import nn
 
-from speechcli.families.family import Same, normed_conv
+from speechcli.families.rules import Same, normed_conv
 from speechcli.families.spec_augment import spec_augment
 from speechcli.families.speech_encoder import AdapterConfig, EncoderConfig
 from speechcli.models.encoder import SpeechEncoder

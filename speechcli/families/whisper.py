@@ -7,7 +7,8 @@ from typing import ClassVar, TypeVar
 from torch import nn
 
 from speechcli.families.bart import LAYER_KEYS
-from speechcli.families.family import Family, Same
+from speechcli.families.family import Family
+from speechcli.families.rules import Same
 from speechcli.families.spec_augment import SpecAugmentConfig
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.encoder import WindowEncoder

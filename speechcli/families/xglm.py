@@ -7,7 +7,8 @@ from torch import nn
 
 from speechcli.families.bart import LAYER_KEYS, TIED
 from speechcli.families.config import FamilyConfig
-from speechcli.families.family import Drop, Family, Rule, Same
+from speechcli.families.family import Family
+from speechcli.families.rules import Drop, Rule, Same
 from speechcli.models.decoder import TextDecoder, token_embeddings
 from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation

@@ -16,7 +16,7 @@ from speechcli.families.bert import (
     transform_head,
     types,
 )
-from speechcli.families.family import Same
+from speechcli.families.rules import Same
 from speechcli.models.decoder import TextDecoder
 from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation

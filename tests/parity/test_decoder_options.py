@@ -12,7 +12,7 @@ from torch import Tensor
 from speechcli.checkpoints.convert import to_ours, to_theirs
 from speechcli.checkpoints.weights import assign
 from speechcli.families import TEXT_DECODERS
-from speechcli.families.family import Copy, Rule
+from speechcli.families.rules import Copy, Rule
 from speechcli.models.decoder import TextDecoder
 from speechcli.nn.feedforward import ACTIVATIONS
 
