@@ -21,6 +21,7 @@ from speechcli.checkpoints.weights import (
 )
 from speechcli.errors import ModelError
 from speechcli.families.composite import SpeechEncoderDecoderConfig, initialize
+from speechcli.families.family import Family
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 
 # What a warm start may leave random, by our names: everything else must come from the checkpoints.
@@ -68,22 +69,25 @@ class Source:
 
 def find_sources(encoder: Path, decoder: Path, config: SpeechEncoderDecoderConfig) -> Iterator[tuple[str, Source]]:
     """Yield the tensors of both checkpoints under the keys that the new model's file will have."""
-    halves = ((encoder, "encoder.", config.encoder_family), (decoder, "decoder.", config.decoder_family))
-    for folder, part, family in halves:
-        tensors = {modern_name(key): (key, tensor) for key, tensor in files.read_weights(folder).items()}
-        if isinstance(files.read_config(folder).get(part.rstrip(".")), Mapping):
-            tensors = {key.removeprefix(part): item for key, item in tensors.items() if key.startswith(part)}
-        headed = any(key.startswith(family.base) for key in tensors)
-        shared = family.sources or {}
-        for key, (name, tensor) in tensors.items():
-            if part == "encoder.":
-                # A head's keys have no base in front; they keep their name, which no rule of a bare encoder knows.
-                known = key.removeprefix(family.base) if key.startswith(family.base) or not headed else f"head.{key}"
-            else:
-                known = key if headed else family.base + key
-            renamed = shared.get(known, known)
-            if renamed == known or renamed not in (tensors if headed else {family.base + key for key in tensors}):
-                yield part + renamed, Source(name, tensor)
+    yield from _sources(encoder, "encoder.", config.encoder_family)
+    yield from _sources(decoder, "decoder.", config.decoder_family)
+
+
+def _sources(folder: Path, part: str, family: Family) -> Iterator[tuple[str, Source]]:
+    tensors = {modern_name(key): Source(key, tensor) for key, tensor in files.read_weights(folder).items()}
+    if isinstance(files.read_config(folder).get(part.rstrip(".")), Mapping):
+        tensors = {key.removeprefix(part): source for key, source in tensors.items() if key.startswith(part)}
+    headed = any(key.startswith(family.base) for key in tensors)
+    present = tensors.keys() if headed else {family.base + key for key in tensors}
+    for key, source in tensors.items():
+        if part == "encoder.":
+            # A head's keys have no base in front; they keep their name, which no rule of a bare encoder knows.
+            known = key.removeprefix(family.base) if key.startswith(family.base) or not headed else f"head.{key}"
+        else:
+            known = key if headed else family.base + key
+        renamed = (family.sources or {}).get(known, known)
+        if renamed == known or renamed not in present:
+            yield part + renamed, source
 
 
 def warm(

@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple
 import torch
 
 from speechcli.checkpoints import folder as files
-from speechcli.checkpoints.bundle import assign, load, save
+from speechcli.checkpoints.bundle import load, save
 from speechcli.checkpoints.ctc import is_ctc
 from speechcli.checkpoints.language_adapters import find_adapters, link_adapters
+from speechcli.checkpoints.weights import assign
 from speechcli.errors import InputError, UsageError
 from speechcli.pipelines.compose_options import refuse_model
 from speechcli.pipelines.training_run.history import read_history
