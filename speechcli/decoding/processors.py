@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -151,10 +152,7 @@ def build_processors(
         UsageError: if an id that must be sayable is not in the vocabulary, or the prompt leaves no room.
     """
     _check_ids(options, vocabulary)
-
-    def on_device(ids: Iterable[int]) -> Tensor:
-        return torch.tensor([each for each in ids if each < vocabulary], dtype=torch.long, device=device)
-
+    on_device = partial(_known, vocabulary=vocabulary, device=device)
     shortest, longest = options.length_limits(prompt_tokens)
     ends = on_device(options.eos_ids)
     built: list[Processor] = []
@@ -190,6 +188,11 @@ def build_processors(
     if options.renormalize_logits:
         built.append(renormalize)
     return built
+
+
+def _known(ids: Iterable[int], *, vocabulary: int, device: torch.device) -> Tensor:
+    """Return the ids that the model scores."""
+    return torch.tensor([each for each in ids if each < vocabulary], dtype=torch.long, device=device)
 
 
 def process(processors: Sequence[Processor], ids: Tensor, scores: Tensor) -> Tensor:

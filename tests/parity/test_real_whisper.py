@@ -18,7 +18,8 @@ from speechcli.audio.read import read_audio
 from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip
+from speechcli.pipelines.recognition.attention import AttentionRecognizer
+from speechcli.pipelines.recognition.recognizer import Clip
 from tests.parity.reference import quiet
 
 FOLDERS = [Path(name) for name in os.environ.get("SPEECHCLI_WHISPER", "").split(":") if name]

@@ -9,7 +9,8 @@ import transformers
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip
+from speechcli.pipelines.recognition.attention import AttentionRecognizer
+from speechcli.pipelines.recognition.recognizer import Clip
 from speechcli.pipelines.search.advice import spellings
 
 from .tiny_model import make_bundle, make_tokenizer, tone

@@ -6,7 +6,8 @@ import transformers
 
 from speechcli.audio.features import FilterbankFeatures, WaveformFeatures
 from speechcli.pipelines.options import TranscribeOptions
-from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip
+from speechcli.pipelines.recognition.attention import AttentionRecognizer
+from speechcli.pipelines.recognition.recognizer import Clip
 from tests.parity.reference import ENCODERS, OTHER_ENCODERS
 
 from .tiny_model import make_bundle

@@ -8,8 +8,9 @@ from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import InputOptions, ModelOptions, TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognition import recognizer as recognizer_module
-from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip
+from speechcli.pipelines.recognition import attention
+from speechcli.pipelines.recognition.attention import AttentionRecognizer
+from speechcli.pipelines.recognition.recognizer import Clip
 
 from .tiny_model import RATE, make_bundle, tone
 
@@ -170,7 +171,7 @@ def test_a_text_that_repeats_itself_is_searched_again_with_beams_and_then_by_cha
             return [[loop], [fine], [loop]]
         return [[fine if requests[0].row == 0 or options.temperature == 0.6 else loop]]
 
-    monkeypatch.setattr(recognizer_module, "write_texts", write_texts)
+    monkeypatch.setattr(attention, "write_texts", write_texts)
     greedy = DecodingOptions(strategy="greedy")
     plain = AttentionRecognizer(bundle, TranscribeOptions(decoding=greedy)).decode(CLIPS)
     assert [each[0].suspect for each in plain] == [True, False, True] and searches == [(3, 1, False, 1.0)]

@@ -16,9 +16,10 @@ from speechcli.data.manifest import Target, Utterance
 from speechcli.errors import UsageError
 from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.options import DecodingOptions, TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognition import recognizer
+from speechcli.pipelines.recognition import attention
+from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.listen import Listener
-from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip
+from speechcli.pipelines.recognition.recognizer import Clip
 from speechcli.pipelines.scoring import make_collate
 from speechcli.pipelines.train import train
 from speechcli.training.merge import merge_options
@@ -131,7 +132,7 @@ def test_an_unsure_text_of_a_clip_without_speech_is_dropped(
 ) -> None:
     monkeypatch.setattr(bundle.tokenizer, "silence_id", 7)
     sure = torch.zeros(1, 118).index_fill(1, torch.tensor([7]), 50.0)
-    monkeypatch.setattr(recognizer, "first_impression", lambda *_: sure)
+    monkeypatch.setattr(attention, "first_impression", lambda *_: sure)
     soundfile.write(tmp_path / "a.wav", CLIPS[2], RATE)
     options = TranscribeOptions(language="en", decoding=DecodingOptions(timestamps=True))
     listener = Listener(AttentionRecognizer(bundle, options), options)

@@ -15,7 +15,8 @@ from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.decoding.alignment import follow, warp
 from speechcli.errors import ModelError
 from speechcli.pipelines.options import DecodingOptions, TranscribeOptions
-from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip
+from speechcli.pipelines.recognition.attention import AttentionRecognizer
+from speechcli.pipelines.recognition.recognizer import Clip
 from speechcli.pipelines.recognition.word_times import make_timer
 from speechcli.pipelines.search.write import Request
 from speechcli.text.prompts import Prompt

@@ -14,13 +14,14 @@ from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.options import SpeechOptions
 from speechcli.pipelines.outcome import Failure, Loaded, Outcome, Progress, Report, Warned, silent
+from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.backoff import BackOff
 from speechcli.pipelines.recognition.batches import batches
 from speechcli.pipelines.recognition.ctc import CtcRecognizer
 from speechcli.pipelines.recognition.phrases import Phrase
 from speechcli.pipelines.recognition.pieces import End, Piece, Reader
 from speechcli.pipelines.recognition.read_ahead import read_ahead
-from speechcli.pipelines.recognition.recognizer import AttentionRecognizer, Clip, Decoded, Recognizer
+from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.text.languages import has_spaces
 from speechcli.transcript import Segment, Transcript
 

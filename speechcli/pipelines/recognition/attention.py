@@ -1,0 +1,170 @@
+"""Clips of audio to texts with a text decoder: encoder, language, search."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from speechcli.checkpoints.bundle import Bundle, set_language
+from speechcli.decoding.hypothesis import Hypothesis
+from speechcli.errors import ModelError, UsageError
+from speechcli.models.speech_encoder_decoder import Encoded
+from speechcli.pipelines.options import SpeechOptions
+from speechcli.pipelines.recognition.languages import Languages, first_impression, hear, usual_language
+from speechcli.pipelines.recognition.phrases import Phrase, cut_at_times
+from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
+from speechcli.pipelines.recognition.suspicion import is_silence, is_suspect
+from speechcli.pipelines.recognition.word_times import Timer, make_timer
+from speechcli.pipelines.recognition.words import mean
+from speechcli.pipelines.search.advice import Advice
+from speechcli.pipelines.search.options import check_times, decoder_prompts, effective_options, other_searches
+from speechcli.pipelines.search.write import Request, write_texts
+from speechcli.text.languages import has_spaces, language_code
+from speechcli.text.prompts import Task
+from speechcli.text.tokenizer import Tokenizer
+from speechcli.transcript import Alternative
+
+
+class AttentionRecognizer(Recognizer):
+    """A speech encoder and a text decoder that are ready to listen.
+
+    Args:
+        bundle: the model and everything that belongs to it.
+        options: what was asked for.
+
+    Raises:
+        ModelError: the model cannot write text.
+        UsageError: a language or a way of decoding is not possible with this model.
+    """
+
+    def __init__(self, bundle: Bundle, options: SpeechOptions) -> None:
+        super().__init__(bundle.model.eval().encoder, bundle.features, options)
+        self._model, self._tokenizer = bundle.model, _tokenizer(bundle)
+        self._options = effective_options(bundle.generation, options.decoding)
+        self._options.check_supported()
+        self._seed = options.model.seed
+        self._generator = torch.Generator(self.device).manual_seed(self._seed)
+        self._task: Task = options.task
+        check_times(options.decoding, self._tokenizer, bundle.name)
+        self._prompts = decoder_prompts(self._tokenizer, self._options)
+        self._usual = usual_language(self._options.extra, self._prompts)
+        if bundle.adapters and options.language is not None:
+            set_language(bundle, options.language)
+        self.languages = Languages(
+            self._prompts,
+            task=options.task,
+            spoken=options.language,
+            targets=options.targets,
+            adapters=bundle.adapters,
+        )
+        self.targets = len(self.languages.targets)
+        self._timer = make_timer(bundle, options, self.max_seconds)
+        if options.task == "translate" and options.decoding.ctc_weight:
+            raise UsageError("`--ctc-weight` hears what is said, which a translation is not.", hint="Leave it out.")
+        self._advice = Advice(bundle, options.decoding, options.model)
+        self._retries = options.decoding.retry_repeats
+
+    def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
+        encoded = self._encode(clips)
+        impression = first_impression(self._model.decoder, encoded.memory, encoded.mask, self._prompts)
+        spoken = self._spoken(clips, encoded, impression)
+        requests = [
+            Request(
+                row,
+                self._prompts.of(self._task, spoken=spoken[row], target=target),
+                len(clip.samples) / self.sample_rate,
+                self._task == "transcribe",
+            )
+            for row, clip in enumerate(clips)
+            for target in self.languages.targets
+        ]
+        texts = self._search(encoded, requests)
+        silent: list[float | None] = [None] * len(clips)
+        if impression is not None and self._prompts.silence is not None:
+            silent = impression.softmax(dim=-1)[:, self._prompts.silence].tolist()
+        decoded = [
+            self._decoded(hypotheses, spoken[request.row], request, silent[request.row])
+            for request, hypotheses in zip(requests, texts, strict=True)
+        ]
+        if self._timer is not None:
+            decoded = [_timed(self._timer, encoded, *each) for each in zip(requests, decoded, strict=True)]
+        return [tuple(decoded[first : first + self.targets]) for first in range(0, len(decoded), self.targets)]
+
+    def _spoken(self, clips: Sequence[Clip], encoded: Encoded, impression: Tensor | None) -> list[str | None]:
+        """Tell in which languages clips are spoken, where that is known or can be heard."""
+        heard = [self._usual] * len(clips)
+        if self.languages.identifies and self._usual is None:
+            heard = hear(self._model, encoded, self._prompts, impression)
+        return [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, heard, strict=True)]
+
+    def _search(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:
+        """Search for the texts; where one repeats itself, take the first that does not of other ways to search."""
+        search = partial(write_texts, self._model, encoded, advice=self._advice)
+        texts = search(requests, self._options, generator=self._generator)
+        for options in other_searches(self._options) if self._retries else ():
+            for place in [place for place, found in enumerate(texts) if self._is_suspect(found)]:
+                # Alone, with chance of its own: a text does not depend on what else is in its batch.
+                chance = torch.Generator(self.device).manual_seed(self._seed)
+                (found,) = search([requests[place]], options, generator=chance)
+                texts[place] = texts[place] if self._is_suspect(found) else found
+        return texts
+
+    def _is_suspect(self, hypotheses: Sequence[Hypothesis]) -> bool:
+        return is_suspect(self._tokenizer.decode(hypotheses[0].tokens).strip(), hypotheses[0].tokens)
+
+    def _encode(self, clips: Sequence[Clip]) -> Encoded:
+        """Encode each clip as if it were alone."""
+        order: list[int] = []
+        parts = []
+        for rows, inputs, lengths in self._inputs(clips):
+            parts.append(self._model.encode(inputs, lengths))
+            order += rows
+        return Encoded.join(parts).take([order.index(row) for row in range(len(order))])
+
+    def _decoded(
+        self, hypotheses: Sequence[Hypothesis], spoken: str | None, request: Request, no_speech: float | None
+    ) -> Decoded:
+        prompt, codes = request.prompt, self._codes(spoken, request.prompt.language)
+        best = hypotheses[0]
+        if is_silence(no_speech, mean(best.logprobs)):
+            return Decoded("", (), (), *codes, no_speech_prob=no_speech)
+        texts = [self._tokenizer.decode(hypothesis.tokens).strip() for hypothesis in hypotheses]
+        others = [Alternative(text, mean(other.logprobs)) for text, other in zip(texts, hypotheses, strict=True)]
+        phrases = () if prompt.first_time is None else self._phrases(best.tokens, prompt.first_time, request.seconds)
+        return Decoded(
+            texts[0], best.tokens, best.logprobs, *codes, tuple(others[1:]), phrases=phrases, no_speech_prob=no_speech
+        )
+
+    def _phrases(self, tokens: Sequence[int], first_time: int, seconds: float) -> tuple[Phrase, ...]:
+        found = (
+            Phrase(start, end, said, self._tokenizer.decode(said).strip())
+            for start, end, said in cut_at_times(tokens, first_time, seconds)
+        )
+        return tuple(phrase for phrase in found if phrase.text)
+
+    def _silence(self, clip: Clip) -> tuple[Decoded, ...]:
+        spoken = self.languages.spoken_in(clip.language, None)
+        named = [spoken if self.languages.writes_spoken else target for target in self.languages.targets]
+        return tuple(Decoded("", (), (), *self._codes(spoken, tag and language_code(tag))) for tag in named)
+
+    def _codes(self, spoken: str | None, written: str | None) -> tuple[str | None, str | None]:
+        language = None if spoken is None else language_code(spoken)
+        if self.languages.writes_spoken:
+            return language or written, written or language
+        return language, written
+
+
+def _tokenizer(bundle: Bundle) -> Tokenizer:
+    if bundle.tokenizer is None:
+        raise ModelError(
+            f"The model {bundle.name} must have a tokenizer to write text, but has none.",
+            hint="Copy tokenizer.json (or the older vocabulary files) of its decoder into the folder.",
+        )
+    return bundle.tokenizer
+
+
+def _timed(timer: Timer, encoded: Encoded, request: Request, decoded: Decoded) -> Decoded:
+    spaced = has_spaces(decoded.target_language)
+    words = timer(encoded, request, decoded.tokens, decoded.logprobs, spaced=spaced)
+    return decoded._replace(words=words, phrases=())
