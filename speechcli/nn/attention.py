@@ -99,19 +99,25 @@ class MultiHeadAttention(nn.Module):
 
 
 def _two_products_are_faster(query: Tensor) -> bool:
-    # torch 2.14 takes 2 to 4 times as long for the few queries of a decoding step in its fused attention, on a CPU
-    return query.size(2) <= 16 and query.dtype == torch.bfloat16 and query.device.type == "cpu"
+    # torch 2.14's fused attention, on a CPU, takes 2 to 4 times as long for the few queries of a decoding step, and 1.5
+    # times as long for the frames of a recording; only the backward pass needs it, to keep less
+    return query.dtype == torch.bfloat16 and query.device.type == "cpu" and not query.requires_grad
 
 
 def _attend_in_two_products(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
 ) -> Tensor:
+    if query.size(2) > 16 and query.size(0) > 1:
+        # One recording after the other, so that its scores stay near the processor.
+        masks = [None] * query.size(0) if mask is None else mask.expand(query.size(0), -1, -1, -1).split(1)
+        each = zip(query.split(1), key.split(1), value.split(1), masks, strict=True)
+        return torch.cat([_attend_in_two_products(*parts, scale) for parts in each])
     return _scores(query, key, mask, scale).softmax(dim=-1) @ value
 
 
 def _scores(query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
     scores = query * (query.size(-1) ** -0.5 if scale is None else scale) @ key.transpose(-1, -2)
-    return scores if mask is None else scores.masked_fill(~mask, float("-inf"))
+    return scores if mask is None else scores.masked_fill_(~mask, float("-inf"))
 
 
 class CrossAttention(MultiHeadAttention):
@@ -142,8 +148,8 @@ class CrossAttention(MultiHeadAttention):
             self.value = nn.Linear(memory_width, width, bias=bias)
 
     def project(self, memory: Tensor) -> KeyValues:
-        """Project a memory (batch, frames, memory width) to its keys and values."""
-        return KeyValues(self._split(self.key(memory)), self._split(self.value(memory)))
+        """Project a memory (batch, frames, memory width) to its keys and values, laid out as each step reads them."""
+        return KeyValues(self._split(self.key(memory)).contiguous(), self._split(self.value(memory)).contiguous())
 
     def attend(self, x: Tensor, memory: KeyValues, *, mask: Tensor | None = None) -> Tensor:
         """Attend to a projected memory.

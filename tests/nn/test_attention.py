@@ -26,3 +26,14 @@ def test_the_scale_of_the_scores_holds_in_bfloat16() -> None:
     x = torch.randn(1, 4, 16)
     expected = attention(x)
     torch.testing.assert_close(attention.bfloat16()(x.bfloat16()).float(), expected, rtol=0.05, atol=0.05)
+
+
+def test_attention_to_each_recording_of_a_batch_is_the_same_as_alone_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    attention = MultiHeadAttention(16, 2).eval().bfloat16().requires_grad_(False)
+    x = torch.randn(3, 40, 16).bfloat16()
+    lengths = torch.tensor([40, 17, 25])
+    together = attention(x, mask=(torch.arange(40) < lengths[:, None])[:, None, None])
+    for row, length in enumerate(lengths):
+        alone = attention(x[row : row + 1, :length])
+        torch.testing.assert_close(together[row, :length], alone[0], rtol=0.02, atol=0.01)
