@@ -109,9 +109,9 @@ def _attend_in_two_products(
 ) -> Tensor:
     if query.size(2) > 16 and query.size(0) > 1:
         # One recording after the other, so that its scores stay near the processor.
-        masks = [None] * query.size(0) if mask is None else mask.expand(query.size(0), -1, -1, -1).split(1)
-        each = zip(query.split(1), key.split(1), value.split(1), masks, strict=True)
-        return torch.cat([_attend_in_two_products(*parts, scale) for parts in each])
+        masks = [None] * query.size(0) if mask is None else mask.expand(query.size(0), -1, -1, -1)
+        each = zip(query, key, value, masks, strict=True)
+        return torch.stack([_scores(q, k, seen, scale).softmax(dim=-1) @ v for q, k, v, seen in each])
     return _scores(query, key, mask, scale).softmax(dim=-1) @ value
 
 
