@@ -1,6 +1,7 @@
 """The feature extractor of a model folder, or of encoders like its own."""
 
 from pathlib import Path
+from typing import Any
 
 from speechcli.audio.extractor import Extractor
 from speechcli.audio.features import FilterbankFeatures, WaveformFeatures, features_from_dict
@@ -12,15 +13,25 @@ FRAMES_PER_SECOND = 50
 """That an encoder of windows makes."""
 
 
-def read_features(folder: Path) -> Extractor | None:
-    """Read the feature extractor of a folder in either layout; None when it has none.
+def feature_values(folder: Path) -> dict[str, Any] | None:
+    """Return what a folder says of its feature extractor, in either layout; None when it says nothing.
 
     Raises:
-        ModelError: it is corrupt, or of a kind that is not supported.
+        ModelError: a file is corrupt.
     """
     values = files.read_optional_json(folder / files.PREPROCESSOR)
     if values is None:
         values = (files.read_optional_json(folder / files.PROCESSOR) or {}).get("feature_extractor")
+    return values
+
+
+def read_features(folder: Path) -> Extractor | None:
+    """Read the feature extractor of a folder; None when it has none.
+
+    Raises:
+        ModelError: it is corrupt, or of a kind that is not supported.
+    """
+    values = feature_values(folder)
     return None if values is None else features_from_dict(values)
 
 

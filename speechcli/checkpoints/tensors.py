@@ -1,5 +1,8 @@
 """One weight file to its tensors by name: safetensors, a pickle of torch or a msgpack of Flax; code is never run."""
 
+import json
+import math
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,8 @@ from torch import Tensor, nn
 
 from speechcli.checkpoints.flax import read_flax
 from speechcli.errors import ModelError
+
+_MAX_HEADER_BYTES = 100 * 1024**2  # as the safetensors library
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -28,6 +33,30 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if not _is_lfs(path):
             raise
         raise ModelError(error.message, hint="It is a Git LFS pointer: run `git lfs pull` there.") from error
+
+
+def read_header(path: Path) -> dict[str, dict[str, Any]]:
+    """Read dtype and shape of every tensor in a safetensors file, and nothing else.
+
+    Raises:
+        ModelError: the file is not safetensors.
+    """
+    try:
+        with path.open("rb") as file:
+            (size,) = struct.unpack("<Q", file.read(8))
+            if size > _MAX_HEADER_BYTES:
+                raise ValueError(f"a header of {size} bytes")
+            header = json.loads(file.read(size))
+        entries = {key: entry for key, entry in header.items() if key != "__metadata__"}
+        for entry in entries.values():
+            math.prod(entry["shape"]), entry["dtype"]
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise ModelError(
+            f"{path} must be a safetensors file, but its header is not: {error}.", hint="Download the model again."
+        ) from error
+    return entries
 
 
 def after_colon(error: Exception) -> str:

@@ -1,8 +1,6 @@
 """What a model is, from its files: configurations, vocabulary, and the headers of its weights."""
 
-import json
 import math
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +8,13 @@ from typing import Any
 
 from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.ctc import is_ctc
-from speechcli.checkpoints.hub import read_headers, resolve_model
+from speechcli.checkpoints.features import feature_values
+from speechcli.checkpoints.hub import read_headers
 from speechcli.checkpoints.parts import part_of, section
+from speechcli.checkpoints.tensors import read_header
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
+from speechcli.pipelines.load import find_model
 from speechcli.pipelines.options import ModelOptions
 from speechcli.text.tokenizer import Tokenizer
 
@@ -34,7 +35,6 @@ _DECODER_SIZES = _SIZES | {
     "heads": ("decoder_attention_heads", "num_attention_heads", "n_head"),
 }
 _SPECIAL_IDS = ("decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id")
-_MAX_HEADER_BYTES = 100 * 1024**2  # as the safetensors library
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,7 @@ def info(options: ModelOptions) -> ModelInfo:
     Raises:
         ModelError: there is no such model, or a file is corrupt.
     """
-    folder = resolve_model(
-        options.model,
-        revision=options.revision,
-        token=options.token,
-        cache_dir=options.cache_dir,
-        offline=options.offline,
-        weights=False,
-    )
+    folder = find_model(options, weights=False)
     config = files.read_config(folder)
     headed = is_ctc(config)
     missing: list[str] = []
@@ -144,30 +137,6 @@ def _headers(folder: Path, options: ModelOptions, missing: list[str]) -> dict[st
     return entries
 
 
-def read_header(path: Path) -> dict[str, dict[str, Any]]:
-    """Read dtype and shape of every tensor in a safetensors file, and nothing else.
-
-    Raises:
-        ModelError: the file is not safetensors.
-    """
-    try:
-        with path.open("rb") as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            if size > _MAX_HEADER_BYTES:
-                raise ValueError(f"a header of {size} bytes")
-            header = json.loads(file.read(size))
-        entries = {key: entry for key, entry in header.items() if key != "__metadata__"}
-        for entry in entries.values():
-            math.prod(entry["shape"]), entry["dtype"]
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        raise ModelError(
-            f"{path} must be a safetensors file, but its header is not: {error}.", hint="Download the model again."
-        ) from error
-    return entries
-
-
 def _count(config: Mapping[str, Any], headers: Mapping[str, Mapping[str, Any]]) -> dict[str, int] | None:
     if not headers:
         return None
@@ -180,9 +149,7 @@ def _count(config: Mapping[str, Any], headers: Mapping[str, Mapping[str, Any]]) 
 
 
 def _sample_rate(folder: Path, missing: list[str]) -> int | None:
-    values = files.read_optional_json(folder / files.PREPROCESSOR)
-    if values is None:
-        values = (files.read_optional_json(folder / files.PROCESSOR) or {}).get("feature_extractor")
+    values = feature_values(folder)
     if values is None:
         missing.append("There is no preprocessor_config.json: audio is prepared as models of this shape usually want.")
         return None

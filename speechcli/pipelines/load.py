@@ -75,6 +75,28 @@ def prepare(options: ModelOptions, folder: Path) -> tuple[torch.device, torch.dt
     return device, choose_dtype(options.dtype, device, folder)
 
 
+def find_model(options: ModelOptions, *, language: str | None = None, weights: bool = True) -> Path:
+    """Return the folder of the model that the options name, from the Hub where it is there.
+
+    Args:
+        options: which model.
+        language: that will be spoken, whose adapters are wanted.
+        weights: whether they are wanted.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    return resolve_model(
+        options.model,
+        revision=options.revision,
+        token=options.token,
+        cache_dir=options.cache_dir,
+        offline=options.offline,
+        language=language,
+        weights=weights,
+    )
+
+
 def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle | CtcBundle:
     """Find, load and place a model as the options say.
 
@@ -86,14 +108,7 @@ def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle | 
         ModelError: it cannot be loaded.
         UsageError: the device is not there, or the weights cannot be rounded as asked.
     """
-    folder = resolve_model(
-        options.model,
-        revision=options.revision,
-        token=options.token,
-        cache_dir=options.cache_dir,
-        offline=options.offline,
-        language=language,
-    )
+    folder = find_model(options, language=language)
     device, dtype = prepare(options, folder)
     ctc_alone = is_ctc(read_config(folder))
     if options.quantize == "int8" and ctc_alone:

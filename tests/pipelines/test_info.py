@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from speechcli.checkpoints.tensors import read_header
 from speechcli.errors import ModelError
-from speechcli.pipelines.info import info, read_header
+from speechcli.pipelines.info import info
 from speechcli.pipelines.options import ModelOptions
 
 from .tiny_model import make_bundle, save_model
