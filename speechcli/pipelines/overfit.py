@@ -4,22 +4,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from accelerate import Accelerator
-
 from speechcli.data.batching import DurationBatches
 from speechcli.data.collate import Batch, Collate
 from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError, TrainingDiverged, UsageError
-from speechcli.pipelines.load import choose_device
 from speechcli.pipelines.scoring import make_collate
 from speechcli.pipelines.training_run.data import read_manifests, spread
 from speechcli.pipelines.training_run.model import NO_ACCESS, HubAccess, load_or_compose, prepare_model, started
 from speechcli.pipelines.training_run.objective import make_objective
+from speechcli.pipelines.training_run.processes import meet
 from speechcli.training.events import Report, Stepped
 from speechcli.training.freezing import freeze
+from speechcli.training.learner import Learner
 from speechcli.training.merge import Merged
 from speechcli.training.objective import means
-from speechcli.training.optimizer import build_optimizer, set_learning_rate
+from speechcli.training.optimizer import set_learning_rate
 from speechcli.training.options import TrainOptions
 from speechcli.training.progress import Progress, now
 from speechcli.training.step import Moved, Stepper
@@ -56,7 +55,7 @@ def overfit(merged: Merged, count: int, *, hub: HubAccess = NO_ACCESS, report: R
     if count < 1:
         raise UsageError(f"`--debug-overfit` must be at least 1, but is {count}.")
     options = merged.options
-    accelerator = Accelerator(cpu=choose_device(options.run.device).type == "cpu", mixed_precision="no")
+    accelerator = meet(options.run)
     bundle = load_or_compose(options, hub, report)
     prepare_model(bundle, options, accelerator.device)
     utterances = spread([one for _, one in read_manifests(options.data.train, options, report, learn=True)], count)
@@ -67,12 +66,12 @@ def overfit(merged: Merged, count: int, *, hub: HubAccess = NO_ACCESS, report: R
     section = replace(options.objective, learn_language=not named)
     objective = make_objective(bundle, section, collate.prompts, utterances)
     freeze(bundle.model, options.model.freeze, learn=options.model.learn)
-    report(started(bundle, utterances, options, accelerator.device))
-    optimizer = build_optimizer(bundle.model, options.optimizer)
-    stepper = Stepper(bundle.model, objective, optimizer, options, accelerator, Progress())
+    report(started(bundle, utterances, options, accelerator))
+    learner = Learner(bundle.model, options, accelerator)
+    stepper = Stepper(learner, objective, options, accelerator, Progress())
 
     def step(number: int) -> Moved | None:
-        set_learning_rate(optimizer, options.optimizer.learning_rate * min(1.0, (number + 1) / WARMUP_STEPS))
+        set_learning_rate(learner.optimizer, options.optimizer.learning_rate * min(1.0, (number + 1) / WARMUP_STEPS))
         return stepper.step(batches, dropout=False)
 
     steps, seconds = _learn(step, sum(batch.seconds for batch in batches), options, report)

@@ -46,12 +46,27 @@ class Scored:
     """What was made of the utterances."""
 
     pairs: list[Pair] = field(default_factory=list)
-    losses: dict[str, float] = field(default_factory=dict)
-    """Mean parts of the objective, with the right text fed to the decoder."""
+    sums: torch.Tensor = field(default_factory=lambda: torch.zeros(2 * PARTS, dtype=torch.float64))
+    """Summed parts of the objective with the right text fed to the decoder, see `objective.detached`."""
     seconds: float = 0.0
     """Audio that was decoded."""
     failures: dict[str, str] = field(default_factory=dict)
     """Utterance id -> why it could not be read."""
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Mean parts of the objective."""
+        return means(self.sums)
+
+    @classmethod
+    def join(cls, parts: Sequence["Scored"]) -> "Scored":
+        """Put what several processes made together."""
+        return cls(
+            [pair for part in parts for pair in part.pairs],
+            torch.stack([part.sums for part in parts]).sum(dim=0),
+            sum(part.seconds for part in parts),
+            {name: reason for part in parts for name, reason in part.failures.items()},
+        )
 
 
 def make_collate(bundle: Bundle, *, ctc: bool, read: Read | None = None) -> Collate:
@@ -187,7 +202,7 @@ def decode_utterances(
         shuffle=False,
     )
     search = partial(write_texts, generator=torch.Generator(weight.device).manual_seed(seed), advice=advice)
-    scored, sums, done = Scored(), torch.zeros(2 * PARTS, dtype=torch.float64), 0
+    scored, done = Scored(), 0
     with closing(load_epoch(plan, collate, workers=options.workers)) as batches:
         for batch in batches:
             scored.failures.update({failed.utterance.id: failed.reason for failed in batch.failed})
@@ -196,11 +211,10 @@ def decode_utterances(
                 batch = batch.to(weight.device)
                 with autocast(weight.device, options.autocast):
                     encoded = bundle.model.encode(batch.inputs.to(weight.dtype), batch.lengths)
-                    sums += _losses(bundle, encoded, batch, objective)
+                    scored.sums += _losses(bundle, encoded, batch, objective)
                     scored.pairs += _pairs(bundle.model, encoded, batch, collate, generation, search)
                 scored.seconds += batch.seconds
             progress(done)
-    scored.losses = means(sums)
     return scored
 
 

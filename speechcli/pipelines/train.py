@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import gather_object
 
 from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.checkpoints.hub import upload
@@ -13,9 +12,8 @@ from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import OutputError, UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.load import choose_device
 from speechcli.pipelines.options import ModelOptions
-from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, make_collate
+from speechcli.pipelines.scoring import Scored, ScoringOptions, decode_utterances, make_collate
 from speechcli.pipelines.search.advice import Advice
 from speechcli.pipelines.training_run.data import Share, make_feed, read_manifests, spread, tell_leaks
 from speechcli.pipelines.training_run.log import RunLog
@@ -29,6 +27,7 @@ from speechcli.pipelines.training_run.model import (
     started,
 )
 from speechcli.pipelines.training_run.objective import make_objective
+from speechcli.pipelines.training_run.processes import meet
 from speechcli.pipelines.training_run.tensorboard import TensorBoard
 from speechcli.training.events import Report, Sample, Warned
 from speechcli.training.freezing import freeze
@@ -36,7 +35,6 @@ from speechcli.training.loop import Evaluation, Trainer, TrainReport
 from speechcli.training.merge import RUN_OPTIONS, Merged, write_options
 from speechcli.training.metrics import mean_quality, score_pairs
 from speechcli.training.objective import Objective
-from speechcli.training.optimizer import build_optimizer
 from speechcli.training.options import TrainOptions
 from speechcli.training.resume import changed_options
 from speechcli.training.state import TrainState, checkpoints, latest_checkpoint, load_checkpoint
@@ -89,7 +87,7 @@ def train(
     options = merged.options
     if push_to is not None and hub.offline:
         raise UsageError("`--push-to-hub` needs the network, but `--offline` forbids it.")
-    accelerator = _accelerator(options)
+    accelerator = meet(options.run)
     folder = _run_folder(output, resume=resume)
     checkpoint = latest_checkpoint(folder) if resume and checkpoints(folder) else None
     state = load_checkpoint(checkpoint) if checkpoint else None
@@ -107,12 +105,13 @@ def train(
         write_options(merged, folder / RUN_OPTIONS)
     trainer = _trainer(bundle, read, options, accelerator, folder, tell)
     step = 0 if state is None else state.progress["step"]
-    tell(started(bundle, [utterance for _, utterance in read], options, accelerator.device, step=step))
+    tell(started(bundle, [utterance for _, utterance in read], options, accelerator, step=step))
     result = trainer.run(state)
     best = folder / "best" if (folder / "best").is_dir() else None
     published = None
     if push_to is not None and accelerator.is_main_process:
         published = upload(best or folder / "last", push_to, token=hub.token)
+    accelerator.end_training()
     return TrainResult(result, best, folder / "last", trainer.feed.failures, published)
 
 
@@ -132,30 +131,19 @@ def _trainer(
     frozen = (*options.model.freeze, *(["ctc_head"] if bundle.model.ctc_head and not collate.ctc else []))
     freeze(bundle.model, frozen, learn=options.model.learn)
     bundle.forget_misfits()
+    share = Share(accelerator.process_index, accelerator.num_processes)
     return Trainer(
         model=bundle.model,
-        feed=make_feed(read, collate, options, Share(accelerator.process_index, accelerator.num_processes)),
+        feed=make_feed(read, collate, options, share),
         objective=objective,
-        optimizer=build_optimizer(bundle.model, options.optimizer),
         options=options,
         accelerator=accelerator,
         folder=folder,
         save=lambda target: save_model(bundle, target, options),
-        validate=(lambda: _validate(bundle, heard, objective, options)) if heard else None,
+        validate=(lambda: _validate(bundle, heard, objective, options, share)) if heard else None,
         report=report,
         frozen=frozen,
     )
-
-
-def _accelerator(options: TrainOptions) -> Accelerator:
-    if options.run.threads:
-        torch.set_num_threads(options.run.threads)
-    device = choose_device(options.run.device)
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)
-    # layer drop and rows without a transcript leave weights without a gradient in some steps
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[unused])
 
 
 def _run_folder(output: Path, *, resume: bool) -> Path:
@@ -181,18 +169,23 @@ def _teller(folder: Path, options: TrainOptions, report: Report, state: TrainSta
     return log
 
 
-def _validate(bundle: Bundle, utterances: list[Utterance], objective: Objective, options: TrainOptions) -> Evaluation:
+def _validate(
+    bundle: Bundle, utterances: list[Utterance], objective: Objective, options: TrainOptions, share: Share
+) -> Evaluation:
+    """Score what each process has heard of the utterances, all together."""
     run, batch = options.run, options.batch
     generation = evaluation_options(bundle.generation, beams=run.beam_size, max_new_tokens=run.max_new_tokens)
-    scored = decode_utterances(
+    mine = utterances[share.rank :: share.processes]
+    heard = mine and decode_utterances(
         bundle,
-        utterances,
+        mine,
         make_collate(bundle, ctc=bundle.model.ctc_head is not None),
         objective,
         generation,
         ScoringOptions(batch.max_seconds, batch.max_items, min(batch.workers, 1), run.dtype),
         Advice(bundle, DecodingOptions(), ModelOptions()),
     )
+    scored = Scored.join(gather_object([heard or Scored()]))
     scores = score_pairs(scored.pairs)
     loss = scored.losses["cross_entropy"]
     shown = spread(scored.pairs, run.samples)

@@ -1,21 +1,21 @@
 """The training loop, straight down."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import nn
 
 from speechcli.data.collate import Batch
 from speechcli.errors import Stopped, TrainingDiverged, UsageError
-from speechcli.training.ema import RunningMean
 from speechcli.training.events import Evaluated, Report, Sample, Saved, Stepped, Warned
 from speechcli.training.feed import Feed
-from speechcli.training.freezing import freeze
+from speechcli.training.learner import Learner
 from speechcli.training.objective import Objective
 from speechcli.training.optimizer import learning_rate, set_learning_rate
 from speechcli.training.options import TrainOptions
@@ -56,7 +56,6 @@ class Trainer:
         model: called as `model(inputs, lengths, decoder_input_ids, rows)`.
         feed: the training batches.
         objective: the loss.
-        optimizer: made over the model's parameters.
         options: sections `run`, `batch`, `optimizer` and `model.freeze…` are read here.
         accelerator: device and processes.
         folder: where `checkpoints/` go.
@@ -69,7 +68,6 @@ class Trainer:
     model: nn.Module
     feed: Feed
     objective: Objective
-    optimizer: torch.optim.Optimizer
     options: TrainOptions
     accelerator: Accelerator
     folder: Path
@@ -91,18 +89,16 @@ class Trainer:
             UsageError: if nothing says when to end.
         """
         self._check_end()
-        self.mean = RunningMean(self.model, self.options.run.ema_decay) if self.options.run.ema_decay else None
+        self.learner = Learner(self.model, self.options, self.accelerator, self.frozen)
         self.progress = self._resumed(resume)
         self.saved = self.progress.step if resume else -1
-        self.stepper = Stepper(
-            self.model, self.objective, self.optimizer, self.options, self.accelerator, self.progress
-        )
+        self.stepper = Stepper(self.learner, self.objective, self.options, self.accelerator, self.progress)
         self.meter, self.skipped_in_row, self.failures_told = Meter(), 0, 0
         every = self.options.run
         with StopSignals() as signals, closing(iter(self.feed)) as batches:
             ended = self._done() or self._tired()
             while not ended:
-                if self._agreed(signals.received):
+                if self._agreed(signals.received) > 0:
                     self._stop()
                 self._step(batches)
                 done = self._done()
@@ -122,19 +118,17 @@ class Trainer:
         """Make one step: set its learning rate, read, learn."""
         started = now()
         progress, options = self.progress, self.options
-        done = share_done(options.run, progress, self.feed)
         if progress.step <= options.optimizer.warmup_steps:
-            progress.warmup_share = done
-        rate = learning_rate(options.optimizer, progress.step, done, warmup_share=progress.warmup_share)
-        set_learning_rate(self.optimizer, rate)
+            progress.warmup_share = self.done
+        rate = learning_rate(options.optimizer, progress.step, self.done, warmup_share=progress.warmup_share)
+        set_learning_rate(self.learner.optimizer, rate)
         self._thaw()
         group = [next(batches) for _ in range(options.batch.accumulation)]
         moved = self.stepper.step(group)
         if moved is None:
             self._skip()
         else:
-            if self.mean:
-                self.mean.update(self.model, progress.step)
+            self.learner.moved(progress.step)
             self.skipped_in_row = 0
             self.meter.add(moved.sums, moved.norm)
         progress.step += 1
@@ -154,49 +148,44 @@ class Trainer:
     def _thaw(self) -> None:
         steps = self.options.model.freeze_encoder_steps
         if steps and (self.progress.step in (0, steps) or self.progress.step == self.saved):
-            learn = self.options.model.learn
-            freeze(self.model, self.frozen, learn=learn, encoder_frozen=self.progress.step < steps)
+            self.learner.thaw(encoder_frozen=self.progress.step < steps)
 
     def _log(self) -> None:
-        for name in list(self.feed.failures)[self.failures_told :]:
-            self._tell(Warned(f"{name} is left out: {self.feed.failures[name]}"))
+        for name, reason in gather_object(list(self.feed.failures.items())[self.failures_told :]):
+            self.feed.failures[name] = reason
+            self._tell(Warned(f"{name} is left out: {reason}"))
         self.failures_told = len(self.feed.failures)
         progress = self.progress
         losses, norm, audio_rate = self.meter.means(self.accelerator)
-        rate = self.optimizer.param_groups[0]["lr"] / self.optimizer.param_groups[0]["scale"]
-        done = share_done(self.options.run, progress, self.feed)
+        group = self.learner.optimizer.param_groups[0]
         self._tell(
             Stepped(
                 progress.step,
                 self.feed.epochs_done(),
                 losses,
-                rate,
+                group["lr"] / group["scale"],
                 norm,
                 audio_rate,
                 progress.seconds,
-                done,
+                self.done,
                 progress.skipped,
             )
         )
 
     def _evaluate(self) -> None:
-        """Score the dev manifests in the main process, note the best, and keep a checkpoint of it."""
+        """Score the dev manifests, all processes together; note the best, and keep a checkpoint of it."""
         progress, run = self.progress, self.options.run
         if self.validate is None or progress.evaluated == progress.step:
             return
         progress.evaluated = progress.step
-        best = in_best = False
-        if self.accelerator.is_main_process:
-            with self._mean_weights():
-                result = self.validate()
-            entry = [result.score, progress.step]
-            best = not progress.best or result.score > progress.best[0][0]
-            progress.best = sorted([*progress.best, entry], key=lambda item: -item[0])[: max(run.keep_best, 1)]
-            in_best = entry in progress.best and run.keep_best > 0
-            self._tell(Evaluated(progress.step, *result[:3], best, result.samples, result.signatures))
-        self.accelerator.wait_for_everyone()
-        progress.since_best = 0 if self._agreed(best) else progress.since_best + 1
-        if self._agreed(in_best):
+        with self.learner.shown():
+            result = self.validate()
+        entry = [result.score, progress.step]
+        best = not progress.best or result.score > progress.best[0][0]
+        progress.best = sorted([*progress.best, entry], key=lambda item: -item[0])[: max(run.keep_best, 1)]
+        progress.since_best = 0 if best else progress.since_best + 1
+        self._tell(Evaluated(progress.step, *result[:3], best, result.samples, result.signatures))
+        if entry in progress.best and run.keep_best > 0:
             self._save()
 
     def _save(self) -> None:
@@ -204,18 +193,16 @@ class Trainer:
         progress, run = self.progress, self.options.run
         if self.saved == progress.step:
             return
-        self.saved, progress.feed = progress.step, self.feed.state_dict()
-        if self.accelerator.is_main_process:
-            folder = checkpoint_folder(self.folder, progress.step)
-            # a folder holds the mean where there is one, additions as part of their maps, and no teacher's head
-            state = self.model.state_dict()
-            apart = self.mean is not None or any("teacher_head." in name or ".lora_" in name for name in state)
-            weights = {name: tensor.clone() for name, tensor in state.items()} if apart else None
-            with self._mean_weights():
-                save_checkpoint(folder, self.save, TrainState(asdict(progress), self.optimizer.state_dict(), weights))
-            wanted = {checkpoint_folder(self.folder, int(step)) for _, step in progress.best[: run.keep_best]}
-            prune_checkpoints(self.folder, keep=wanted, newest=run.keep_last)
-            self._tell(Saved(progress.step, folder))
+        self.saved = progress.step
+        progress.feed, *progress.other_feeds = gather_object([self.feed.state_dict()])
+        optimizer, weights = self.learner.state()
+        with self.learner.shown():
+            if self.accelerator.is_main_process:
+                folder = checkpoint_folder(self.folder, progress.step)
+                save_checkpoint(folder, self.save, TrainState(asdict(progress), optimizer, weights))
+                wanted = {checkpoint_folder(self.folder, int(step)) for _, step in progress.best[: run.keep_best]}
+                prune_checkpoints(self.folder, keep=wanted, newest=run.keep_last)
+                self._tell(Saved(progress.step, folder))
         self.accelerator.wait_for_everyone()
 
     def _stop(self) -> None:
@@ -231,29 +218,24 @@ class Trainer:
         return patience > 0 and self.progress.since_best >= patience
 
     def _done(self) -> bool:
-        return self._agreed(share_done(self.options.run, self.progress, self.feed) >= 1.0)
+        self.done = self._agreed(share_done(self.options.run, self.progress, self.feed))
+        return self.done >= 1.0
 
-    def _agreed(self, flag: bool) -> bool:
-        """Whether any process says so: clocks and signals differ between processes."""
+    def _agreed(self, value: float) -> float:
+        """Return the mean over all processes: clocks, signals and unreadable recordings differ between them."""
         if self.accelerator.num_processes == 1:
-            return flag
-        flags = torch.tensor([int(flag)], device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flags, "sum").item())
+            return value
+        values = torch.tensor([value], dtype=torch.float64, device=self.accelerator.device)
+        return float(self.accelerator.reduce(values, "mean").item())
 
     def _resumed(self, resume: TrainState | None) -> Progress:
         if resume is None:
             return Progress()
         progress = Progress(**resume.progress)
-        self.optimizer.load_state_dict(resume.optimizer)
-        self.feed.load_state_dict(progress.feed)
-        if self.mean:
-            self.mean.start_from(self.model)
-        if resume.weights is not None:
-            self.model.load_state_dict(resume.weights)
+        self.learner.load_state(resume.optimizer, resume.weights)
+        feeds = (progress.feed, *progress.other_feeds)
+        self.feed.load_state_dict(feeds[self.accelerator.process_index % len(feeds)])
         return progress
-
-    def _mean_weights(self) -> Any:
-        return self.mean.swapped(self.model) if self.mean else nullcontext()
 
     def _tell(self, event: Stepped | Evaluated | Saved | Warned) -> None:
         if self.accelerator.is_main_process:

@@ -7,6 +7,7 @@ from torch import nn
 
 from speechcli.training.freezing import region
 from speechcli.training.options import OptimizerSection
+from speechcli.training.sharding import whole
 
 
 def build_optimizer(model: nn.Module, options: OptimizerSection) -> torch.optim.AdamW:
@@ -63,5 +64,6 @@ def clip_gradients(model: nn.Module, limit: float) -> float:
     """Scale the gradients to at most `limit` (0: leave them) and return their norm before that."""
     parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
     if limit > 0:
-        return float(nn.utils.clip_grad_norm_(parameters, limit))
-    return float(nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None]))
+        return float(whole(nn.utils.clip_grad_norm_(parameters, limit)))
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    return float(whole(norm))

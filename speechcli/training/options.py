@@ -199,6 +199,9 @@ class RunSection:
     gradient_checkpointing: bool = False
     """Compute the encoder's layers a second time in the backward pass instead of keeping what they made: about a third
     slower, with room for much longer batches."""
+    shard_weights: bool = False
+    """Where several processes train (torchrun, accelerate launch): share weights, gradients and moments out among them
+    (FSDP) instead of keeping a copy in each; no layer is skipped at random then."""
     ema_decay: float = 0.0
     """Evaluate and save a running mean of the weights with this decay, such as 0.999; 0: the weights themselves."""
     max_nonfinite: int = 10

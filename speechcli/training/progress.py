@@ -22,6 +22,8 @@ class Progress:
     """Time spent in steps, over all resumed parts."""
     feed: dict[str, Any] = field(default_factory=dict)
     """The feed's `state_dict`."""
+    other_feeds: list[dict[str, Any]] = field(default_factory=list)
+    """Those of the second process, the third, and so on; one that cannot read a whole batch is ahead of the rest."""
     warmup_share: float = 0.0
     """Share of the run that the warm-up took."""
     skipped: int = 0

@@ -15,6 +15,7 @@ FREE = (
     *(f"run.{key}" for key in ("max_steps", "max_epochs", "max_minutes", "eval_every", "save_every", "log_every")),
     *(f"run.{key}" for key in ("keep_last", "keep_best", "patience", "threads", "tensorboard", "samples", "beam_size")),
     "run.max_new_tokens",
+    "run.shard_weights",
 )
 
 

@@ -2,17 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from speechcli.data.collate import Batch
 from speechcli.errors import OutOfMemory
 from speechcli.training.feed import seed_all
+from speechcli.training.learner import Learner
 from speechcli.training.objective import PARTS, Counts, Objective, detached
 from speechcli.training.optimizer import clip_gradients
 from speechcli.training.options import TrainOptions
@@ -37,9 +37,8 @@ class Stepper:
     steps after it: the numbers stay those of the whole batch, but for rounding and dropout.
 
     Args:
-        model: what learns.
+        learner: the model, and what moves its weights.
         objective: the loss.
-        optimizer: made over the model's parameters.
         options: sections `run`, `batch` and `optimizer` are read.
         accelerator: device and processes.
         progress: where the run is; a part of it is kept here: `pieces` and `scaler`.
@@ -47,16 +46,14 @@ class Stepper:
 
     def __init__(
         self,
-        model: nn.Module,
+        learner: Learner,
         objective: Objective,
-        optimizer: torch.optim.Optimizer,
         options: TrainOptions,
         accelerator: Accelerator,
         progress: Progress,
     ) -> None:
-        self._model, self._objective, self._optimizer = model, objective, optimizer
+        self._learner, self._objective, self._optimizer = learner, objective, learner.optimizer
         self._options, self._accelerator, self._progress = options, accelerator, progress
-        self._wrapped = accelerator.prepare(model)
         half = chosen_dtype(accelerator.device, options.run.dtype) == "float16"
         self._scaler = torch.amp.GradScaler(accelerator.device.type, enabled=half)
         if half and progress.scaler:
@@ -72,10 +69,10 @@ class Stepper:
         Raises:
             OutOfMemory: if not even single recordings fit into the device's memory.
         """
-        self._wrapped.train(dropout)
+        self._learner.module.train(dropout)
         sums = self._fitting_gradients(group)
         self._scaler.unscale_(self._optimizer)
-        norm = clip_gradients(self._model, self._options.optimizer.clip)
+        norm = clip_gradients(self._learner.weights, self._options.optimizer.clip)
         finite = math.isfinite(norm) and bool(torch.isfinite(sums).all())
         if finite:
             self._scaler.step(self._optimizer)
@@ -107,10 +104,9 @@ class Stepper:
         sums = torch.zeros(2 * PARTS, dtype=torch.float64)
         for place, batch in enumerate(group):
             batch = batch.to(accelerator.device)
-            last = place == len(group) - 1
-            with nullcontext() if last else accelerator.no_sync(self._wrapped):
+            with self._learner.part(last=place == len(group) - 1):
                 with autocast(accelerator.device, self._options.run.dtype):
-                    output = self._wrapped(batch.inputs, batch.lengths, batch.decoder_input_ids, batch.rows)
+                    output = self._learner.module(batch.inputs, batch.lengths, batch.decoder_input_ids, batch.rows)
                 losses = objective.losses(
                     output.logits,
                     batch.labels,

@@ -7,7 +7,6 @@ from tiny_run import TinyModel, make_feed
 
 from speechcli.training.loop import Trainer
 from speechcli.training.objective import Objective
-from speechcli.training.optimizer import build_optimizer
 
 
 @pytest.fixture
@@ -21,7 +20,6 @@ def start_run(tmp_path):
             model=model,
             feed=feed or make_feed(),
             objective=Objective(options.objective.label_smoothing, options.objective.ctc_weight, blank_id=1),
-            optimizer=build_optimizer(model, options.optimizer),
             options=options,
             accelerator=Accelerator(cpu=True),
             folder=folder,

@@ -3,13 +3,10 @@
 import json
 import os
 import signal
-import socket
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from forks import kill_at_change, needs_fork, start, wait
-from tiny_run import TinyModel, make_feed
 
 from speechcli.errors import UsageError
 from speechcli.pipelines.training_run.log import RunLog
@@ -128,45 +125,6 @@ def test_a_kill_at_any_change_of_a_save_leaves_a_run_that_goes_on(tmp_path):
         assert code == 9
     assert code == 0 and len(outcomes) > 20
     assert set(outcomes) == {("2", "2"), ("4", "4")}
-
-
-@needs_fork
-def test_two_processes_have_the_losses_of_one_with_twice_the_accumulation(start_run, tmp_path):
-    settings = {"run__max_steps": 6, "run__ema_decay": 0.0, "run__save_every": 100}
-
-    def run(folder, **more):
-        share = {"rank": int(os.environ.get("RANK", 0)), "world_size": int(os.environ.get("WORLD_SIZE", 1))}
-        feed = make_feed(count=24, shuffle=False, **share)
-        found = start_run(options(**settings, **more), model=TinyModel(0.0), feed=feed, folder=folder)
-        found.trainer.run()
-        return losses(found.events)
-
-    alone = run(tmp_path / "one", batch__accumulation=2)
-    port = free_port()
-
-    def process(rank):
-        world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        # As torchrun sets it; Accelerate warns where nobody did.
-        world["OMP_NUM_THREADS"] = 1
-        os.environ.update({name: str(value) for name, value in world.items()})
-        AcceleratorState._reset_state(reset_partial_state=True)
-        found = run(tmp_path / "two")
-        (tmp_path / f"{rank}.json").write_text(json.dumps(found))
-
-    children = [start(lambda rank=rank: process(rank)) for rank in range(2)]
-    assert [wait(child) for child in children] == [0, 0]
-    together = json.loads((tmp_path / "0.json").read_text())
-    assert len(alone) == len(together) == 6
-    for (step, one, norm), (other_step, two, other_norm) in zip(alone, together, strict=True):
-        assert step == other_step
-        assert two == pytest.approx(one, rel=1e-5)
-        assert other_norm == pytest.approx(norm, rel=1e-4)
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def test_a_log_that_goes_on_knows_the_best_step(tmp_path):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from speechcli.checkpoints.bundle import Bundle, add_ctc_head, load, save
@@ -125,10 +126,11 @@ def _add_lora(bundle: Bundle, options: TrainOptions) -> None:
 
 
 def started(
-    bundle: Bundle, utterances: Sequence[Utterance], options: TrainOptions, device: torch.device, *, step: int = 0
+    bundle: Bundle, utterances: Sequence[Utterance], options: TrainOptions, accelerator: Accelerator, *, step: int = 0
 ) -> Started:
     """Return what a run tells at its beginning."""
     parameters = list(bundle.model.parameters())
+    device, processes = accelerator.device, accelerator.num_processes
     return Started(
         step=step,
         utterances=len(utterances),
@@ -136,7 +138,7 @@ def started(
         languages=count_languages(utterances),
         parameters=sum(parameter.numel() for parameter in parameters),
         learning=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        device=str(device),
+        device=str(device) if processes == 1 else f"{processes} × {device.type}",
         dtype=chosen_dtype(device, options.run.dtype),
     )
 

@@ -1,0 +1,130 @@
+"""The weights that learn: in one process, copied to several (DDP), or shared out among several (FSDP)."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+
+from speechcli.errors import UsageError
+from speechcli.training.ema import RunningMean
+from speechcli.training.freezing import freeze
+from speechcli.training.optimizer import build_optimizer
+from speechcli.training.options import TrainOptions
+from speechcli.training.sharding import shard, shared_alike, whole
+
+
+class Learner:
+    """A model while it learns.
+
+    Args:
+        model: whole; where weights are shared out, it has the newest ones only while they are shown.
+        options: sections `optimizer`, `model` and `run` are read.
+        accelerator: device and processes.
+        frozen: parts that never learn, see `freezing`.
+
+    Attributes:
+        model: as given.
+        weights: the parameters that learn, under the model's names.
+        module: called to learn, as the model is.
+        optimizer: moves the weights.
+
+    Raises:
+        UsageError: if weights cannot be shared out under these options.
+    """
+
+    def __init__(
+        self, model: nn.Module, options: TrainOptions, accelerator: Accelerator, frozen: tuple[str, ...] = ()
+    ) -> None:
+        self.model, self._options, self._frozen = model, options, frozen
+        self._shared = options.run.shard_weights and accelerator.num_processes > 1
+        self._accelerator = accelerator
+        self.weights = self.module = model
+        if self._shared:
+            _check_sharing(options)
+            self.weights = self.module = shard(model, accelerator.device)
+            model.to("cpu")
+        else:
+            self.module = accelerator.prepare(model)
+        self.optimizer = build_optimizer(self.weights, options.optimizer)
+        self._mean = RunningMean(self.weights, options.run.ema_decay) if options.run.ema_decay else None
+
+    def thaw(self, *, encoder_frozen: bool) -> None:
+        """Choose anew what learns, where the encoder begins to learn later than the rest."""
+        freeze(self.weights, self._frozen, learn=self._options.model.learn, encoder_frozen=encoder_frozen)
+
+    def part(self, *, last: bool) -> AbstractContextManager[None]:
+        """Return a with-statement for one of the batches of a step; gradients go to other processes after the last."""
+        if isinstance(self.weights, FSDPModule):
+            self.weights.set_requires_gradient_sync(last)
+            return nullcontext()
+        return nullcontext() if last else self._accelerator.no_sync(self.module)
+
+    def moved(self, step: int) -> None:
+        """Take the weights of a step into the mean."""
+        if self._mean:
+            self._mean.update(self.weights, step)
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Give `model` the weights to score and save for the length of a with-statement: the mean's, whole.
+
+        Where weights are shared out, all processes come here together.
+        """
+        if not self._shared:
+            with self._mean.swapped(self.model) if self._mean else nullcontext():
+                yield
+            return
+        self.model.load_state_dict({name: whole(tensor).cpu() for name, tensor in self.weights.state_dict().items()})
+        if self._mean:
+            parameters = dict(self.model.named_parameters())
+            for name, tensor in self._mean.weights.items():
+                parameters[name].data.copy_(whole(tensor))
+        self.model.to(self._accelerator.device)
+        yield
+        self.model.to("cpu")
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
+        """Return the optimizer's state, and the weights where a saved model does not hold them as they are.
+
+        Where weights are shared out, all processes come here together.
+        """
+        optimizer = self.optimizer.state_dict()
+        moments = {
+            number: {name: whole(tensor) for name, tensor in tensors.items()}
+            for number, tensors in optimizer["state"].items()
+        }
+        state = self.weights.state_dict()
+        # a folder holds the mean where there is one, additions as part of their maps, and no teacher's head
+        apart = self._mean is not None or any("teacher_head." in name or ".lora_" in name for name in state)
+        weights = {name: whole(tensor).clone() for name, tensor in state.items()} if apart else None
+        return optimizer | {"state": moments}, weights
+
+    def load_state(self, optimizer: Mapping[str, Any], weights: Mapping[str, Tensor] | None) -> None:
+        """Go on from what `state` returned; the model already has the weights that were shown then."""
+        parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
+        moments = {
+            number: {name: shared_alike(tensor, parameters[number]) for name, tensor in tensors.items()}
+            for number, tensors in optimizer["state"].items()
+        }
+        self.optimizer.load_state_dict({**optimizer, "state": moments})
+        if self._mean:
+            self._mean.start_from(self.weights)
+        if weights is not None:
+            ours = self.weights.state_dict()
+            self.weights.load_state_dict({name: shared_alike(each, ours[name]) for name, each in weights.items()})
+
+
+def _check_sharing(options: TrainOptions) -> None:
+    refused = {
+        "run.dtype=float16": options.run.dtype == "float16",
+        "model.freeze_encoder_steps": options.model.freeze_encoder_steps > 0,
+    }
+    for name, wanted in refused.items():
+        if wanted:
+            raise UsageError(
+                f"`run.shard_weights` does not work together with `{name}`.",
+                hint="leave one of them out; bfloat16 needs no loss scale, and model.freeze holds for the whole run",
+            )
