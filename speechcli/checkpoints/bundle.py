@@ -23,6 +23,7 @@ from speechcli.families.rules import Copy
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 from speechcli.nn.initialize import without_numbers
 from speechcli.nn.lora import merged_state
+from speechcli.text.characters import Characters
 from speechcli.text.languages import resolve_language
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
@@ -48,6 +49,12 @@ class Bundle:
     """What numbers the file held, by its keys, where `save` should write them as they were."""
     adapters: Mapping[str, Path] = field(default_factory=dict)
     """Files with the encoder's adapters for a language, by the model's own tags; `save` takes them along."""
+
+    @property
+    def characters(self) -> Characters | None:
+        """What the CTC head says; None where it says the decoder's tokens."""
+        symbols = self.settings.get("ctc", {}).get("characters")
+        return None if symbols is None else Characters(symbols)
 
     def forget_misfits(self) -> None:
         """Forget the adapters of languages where what they were fitted to is about to learn."""
@@ -97,7 +104,7 @@ def load(
     fill(model, tensors, dtype=memory, tied=config.tied)
     settings = files.read_optional_json(folder / files.OURS) or {}
     if "ctc" in settings:
-        model.ctc_head = _read_ctc_head(folder, model.encoder.frame_width, memory)
+        model.ctc_head = _read_ctc_head(folder, model.encoder.frame_width, memory, settings["ctc"])
     return Bundle(
         model=model.to(device).eval(),
         config=config,
@@ -163,13 +170,16 @@ def save(bundle: Bundle, folder: Path) -> None:
         files.write_json(stage / files.CONFIG, config.to_dict())
 
 
-def add_ctc_head(bundle: Bundle, *, vocabulary_size: int, blank_id: int, seed: int = 0) -> None:
+def add_ctc_head(
+    bundle: Bundle, *, vocabulary_size: int, blank_id: int, characters: Characters | None = None, seed: int = 0
+) -> None:
     """Give a model a random CTC head, in place.
 
     Args:
         bundle: the model; a head that it has already is replaced.
         vocabulary_size: number of tokens that the head tells apart, the blank included.
         blank_id: the token that means "nothing new"; kept in `bundle.settings["ctc"]`.
+        characters: what the head says, where that is not the decoder's tokens; kept there too.
         seed: of the random weights.
     """
     weight = next(bundle.model.parameters())
@@ -178,15 +188,21 @@ def add_ctc_head(bundle: Bundle, *, vocabulary_size: int, blank_id: int, seed: i
         head.weight.normal_(0.0, 0.02, generator=torch.Generator().manual_seed(seed))
         head.bias.zero_()
     bundle.model.ctc_head = head.to(weight.device, weight.dtype)
-    bundle.settings["ctc"] = {"vocabulary_size": vocabulary_size, "blank_id": blank_id}
+    own = {} if characters is None else {"characters": characters.symbols}
+    bundle.settings["ctc"] = {"vocabulary_size": vocabulary_size, "blank_id": blank_id} | own
 
 
-def _read_ctc_head(folder: Path, width: int, dtype: torch.dtype) -> nn.Linear:
+def _read_ctc_head(folder: Path, width: int, dtype: torch.dtype, settings: Mapping[str, Any]) -> nn.Linear:
     path = folder / files.CTC_HEAD
     tensors = read_tensors(path)
     weight, bias = tensors.get("weight"), tensors.get("bias")
     if weight is None or bias is None or weight.ndim != 2 or weight.size(1) != width or bias.shape != weight.shape[:1]:
         raise ModelError(f"{path} must hold a weight (vocabulary, {width}) and a bias (vocabulary), but does not.")
+    symbols = settings.get("characters", "-" * (weight.size(0) - 1))
+    if not isinstance(symbols, str) or 1 + len(symbols) != weight.size(0):
+        raise ModelError(
+            f"{folder / files.OURS} must name the {weight.size(0) - 1} characters of {path}, but does not."
+        )
     head = nn.Linear(width, weight.size(0), device="meta")
     assign(head, {"weight": ready(weight, dtype), "bias": ready(bias, dtype)}, tied=None)
     return head

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from speechcli.cli.console import say
 from speechcli.errors import UsageError
 from speechcli.training.events import Evaluated, Event, Sample, Saved, Started, Stepped, Warned, event_to_dict
-from speechcli.training.merge import Merged, merge_options
+from speechcli.training.merge import RUN_OPTIONS, Merged, merge_options
 
 if TYPE_CHECKING:
     from speechcli.pipelines.overfit import LearnedByHeart
@@ -26,6 +26,8 @@ def merge(given: Mapping[str, Any]) -> Merged:
     explicit |= {f"run.{name}": given[name] for name in ("device", "dtype", "threads", "seed")}
     run = given["output_dir"] if given["resume"] else None
     merged = merge_options(given["recipe"], given["assignments"] or (), explicit, run=run)
+    if run is not None and not (run / RUN_OPTIONS).is_file() and not merged.options.data.train:
+        raise UsageError(f"`--resume` goes on with a run, but {run} holds none.")
     if not merged.options.data.train:
         raise UsageError("A manifest to learn from is missing.", hint="Give --train train.tsv.")
     return merged
@@ -96,7 +98,7 @@ def _started(event: Started) -> str:
 
 
 def _stepped(event: Stepped) -> str:
-    losses = ", ".join(f"{name} {value:.4f}" for name, value in event.losses.items())
+    losses = ", ".join(f"{name} {value:.4f}" for name, value in event.losses.items()) or "nothing learned"
     return (
         f"step {event.step} ({event.done:.0%}): {losses}; learning rate {event.learning_rate:.2e}, "
         f"gradient {event.gradient_norm:.2f}, {event.audio_rate:.1f} × real time"

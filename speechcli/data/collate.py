@@ -14,6 +14,7 @@ from speechcli.data.manifest import Target, Utterance
 from speechcli.data.teacher import read_teacher
 from speechcli.errors import InputError, SpeechCliError, UsageError
 from speechcli.models.speech_encoder_decoder import IGNORED_LABEL, shift_right
+from speechcli.text.characters import Characters
 from speechcli.text.languages import resolve_language
 from speechcli.text.prompts import Prompts
 from speechcli.text.tokenizer import Tokenizer
@@ -109,6 +110,8 @@ class Collate:
     """What pads decoder inputs; None for the tokenizer's, or its end token if it has none."""
     ctc: bool = False
     """Whether to make labels for a CTC head: [tag of the spoken language] + transcript."""
+    characters: Characters | None = None
+    """What the CTC head says instead of the tokenizer's tokens; there is no tag then."""
     teacher: bool = False
     """Whether to read what a larger encoder sees in the recordings."""
     augment: Augment | None = None
@@ -231,6 +234,8 @@ class Collate:
     def _ctc_labels(self, utterance: Utterance) -> list[int]:
         if utterance.transcript is None:
             return []
+        if self.characters is not None:
+            return self.characters.encode(utterance.transcript)
         tag: list[int] = []
         if self.tokenizer.languages and utterance.language is not None:
             try:

@@ -57,8 +57,8 @@ def overfit(merged: Merged, count: int, *, hub: HubAccess = NO_ACCESS, report: R
     options = merged.options
     accelerator = meet(options.run)
     bundle = load_or_compose(options, hub, report)
-    prepare_model(bundle, options, accelerator.device)
     utterances = spread([one for _, one in read_manifests(options.data.train, options, report, learn=True)], count)
+    prepare_model(bundle, options, accelerator.device, utterances)
     collate = make_collate(bundle, ctc=options.objective.ctc_weight > 0)
     batches = _batches(collate, utterances, options)
     # with two texts of one recording nobody could guess which language comes first

@@ -91,6 +91,7 @@ def make_collate(bundle: Bundle, *, ctc: bool, read: Read | None = None) -> Coll
         ),
         pad_id=bundle.config.pad_token_id,
         ctc=ctc,
+        characters=bundle.characters,
         max_tokens=bundle.model.decoder.max_tokens,
         read=read,
     )

@@ -1,5 +1,6 @@
 """Train a model: compose or load it, read manifests, run the loop, keep what is best."""
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,21 +92,22 @@ def train(
     folder = _run_folder(output, resume=resume)
     checkpoint = latest_checkpoint(folder) if resume and checkpoints(folder) else None
     state = load_checkpoint(checkpoint) if checkpoint else None
+    changes = changed_options(folder, options) if resume else ()
     tell = _teller(folder, options, report, state) if accelerator.is_main_process else lambda event: None
-    for sentence in changed_options(folder, options) if resume else ():
+    for sentence in changes:
         tell(Warned(sentence))
     bundle = load(checkpoint) if checkpoint else load_or_compose(options, hub, tell)
-    prepare_model(bundle, options, accelerator.device)
-
     read = read_manifests(options.data.train, options, tell, learn=True)
+    utterances = [utterance for _, utterance in read]
+    prepare_model(bundle, options, accelerator.device, utterances)
     if options.objective.teacher_weight > 0:
-        add_teacher_head(bundle, [utterance for _, utterance in read], seed=options.run.seed)
+        add_teacher_head(bundle, utterances, seed=options.run.seed)
     accelerator.wait_for_everyone()  # all have seen that the folder held no run
     if accelerator.is_main_process:
         write_options(merged, folder / RUN_OPTIONS)
     trainer = _trainer(bundle, read, options, accelerator, folder, tell)
     step = 0 if state is None else state.progress["step"]
-    tell(started(bundle, [utterance for _, utterance in read], options, accelerator, step=step))
+    tell(started(bundle, utterances, options, accelerator, step=step))
     result = trainer.run(state)
     best = folder / "best" if (folder / "best").is_dir() else None
     published = None
@@ -187,7 +189,7 @@ def _validate(
     )
     scored = Scored.join(gather_object([heard or Scored()]))
     scores = score_pairs(scored.pairs)
-    loss = scored.losses["cross_entropy"]
+    loss = scored.losses.get("cross_entropy", math.inf)  # nothing could be read
     shown = spread(scored.pairs, run.samples)
     return Evaluation(
         scored.losses,

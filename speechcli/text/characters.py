@@ -1,6 +1,8 @@
 """The vocabularies of CTC heads: characters, a word delimiter, and a padding token that is also the blank."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import tokenizers
@@ -8,6 +10,40 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from speechcli.errors import ModelError
 from speechcli.text.vocabulary import TokenizerFiles, parse_json, token_text
+
+SPACES = re.compile(r"\s+")
+
+
+@dataclass(frozen=True)
+class Characters:
+    """What a CTC head beside a decoder may say instead of the decoder's tokens: a blank (id 0), and characters.
+
+    Args:
+        symbols: one a character, that with id 1 first; a space is one of them.
+    """
+
+    symbols: str
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> "Characters":
+        """Take every character of some texts."""
+        return cls("".join(sorted(set("".join(map(_plain, texts))))))
+
+    def __len__(self) -> int:
+        """Return how many ids there are."""
+        return 1 + len(self.symbols)
+
+    def encode(self, text: str) -> list[int]:
+        """Spell a text; characters of no id are left out."""
+        return [1 + place for character in _plain(text) if (place := self.symbols.find(character)) >= 0]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of some ids, blanks left out."""
+        return "".join(self.symbols[id_ - 1] for id_ in ids if id_)
+
+
+def _plain(text: str) -> str:
+    return SPACES.sub(" ", text)
 
 
 def characters(files: TokenizerFiles) -> tokenizers.Tokenizer:

@@ -6,14 +6,13 @@ from typing import Any
 
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 
 from speechcli.errors import UsageError
 from speechcli.training.ema import RunningMean
 from speechcli.training.freezing import freeze
 from speechcli.training.optimizer import build_optimizer
 from speechcli.training.options import TrainOptions
-from speechcli.training.sharding import shard, shared_alike, whole
+from speechcli.training.sharding import exchange_gradients, shard, shared_alike, whole
 
 
 class Learner:
@@ -57,8 +56,8 @@ class Learner:
 
     def part(self, *, last: bool) -> AbstractContextManager[None]:
         """Return a with-statement for one of the batches of a step; gradients go to other processes after the last."""
-        if isinstance(self.weights, FSDPModule):
-            self.weights.set_requires_gradient_sync(last)
+        if self._shared:
+            exchange_gradients(self.weights, last)
             return nullcontext()
         return nullcontext() if last else self._accelerator.no_sync(self.module)
 

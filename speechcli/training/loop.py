@@ -95,7 +95,7 @@ class Trainer:
         self.stepper = Stepper(self.learner, self.objective, self.options, self.accelerator, self.progress)
         self.meter, self.skipped_in_row, self.failures_told = Meter(), 0, 0
         every = self.options.run
-        with StopSignals() as signals, closing(iter(self.feed)) as batches:
+        with StopSignals(echoed=self.accelerator.num_processes > 1) as signals, closing(iter(self.feed)) as batches:
             ended = self._done() or self._tired()
             while not ended:
                 if self._agreed(signals.received) > 0:

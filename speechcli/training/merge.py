@@ -109,6 +109,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The recipe {path} is not TOML: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"The recipe {path} cannot be read: {error.strerror or error}.") from error
 
 
 def _flatten(document: dict[str, Any], source: str) -> dict[str, Any]:
@@ -171,7 +173,7 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
 
 
 def _convert_tuple(value: Any, arguments: tuple[Any, ...], key: str) -> tuple[Any, ...]:
-    items = [value] if isinstance(value, str | Path | int | float) else list(value)
+    items = list(value) if isinstance(value, list | tuple) else [value]
     if Ellipsis in arguments:
         return tuple(_convert(item, arguments[0], key) for item in items)
     if len(items) != len(arguments):

@@ -184,9 +184,9 @@ def detached(losses: Losses) -> Tensor:
 
 
 def means(sums: Tensor) -> dict[str, float]:
-    """Return mean parts by name from added-up `detached` values; CTC only where there was some."""
+    """Return mean parts by name from added-up `detached` values; those of which there were some."""
     cross_entropy, tokens, ctc, transcripts, correct, _, teacher, taught = sums.tolist()
-    named = {"cross_entropy": cross_entropy / max(tokens, 1.0), "accuracy": correct / max(tokens, 1.0)}
+    named = {"cross_entropy": cross_entropy / tokens, "accuracy": correct / tokens} if tokens > 0 else {}
     if transcripts > 0:
         named["ctc"] = ctc / transcripts
     if taught > 0:

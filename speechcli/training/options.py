@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from speechcli.errors import UsageError
+from speechcli.training.limits import check_numbers
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,9 @@ class ObjectiveSection:
     """Share of the probability that is spread over all tokens in the decoder's target."""
     ctc_weight: float = 0.0
     """Weight of the CTC loss on the encoder; the decoder's cross-entropy gets the rest."""
+    ctc_vocabulary: Literal["auto", "decoder", "characters"] = "auto"
+    """What the CTC head says: the decoder's tokens, which beam search can then weigh together with the decoder's, or
+    the characters of the training transcripts. `auto`: what the model's head says; a new one says the tokens."""
     teacher_weight: float = 0.0
     """Weight of telling, frame by frame, the classes that a larger encoder sees in the recordings (column `teacher` of
     the manifests); added to the rest."""
@@ -229,34 +233,14 @@ class TrainOptions:
     run: RunSection = field(default_factory=RunSection)
 
     def __post_init__(self) -> None:
+        check_numbers({f"{part}.{key}": value for part, keys in self.to_dict().items() for key, value in keys.items()})
+        data = self.data
         checks = [
-            (self.batch.max_seconds > 0, "batch.max_seconds", "above 0", self.batch.max_seconds),
-            (self.batch.max_items >= 1, "batch.max_items", "at least 1", self.batch.max_items),
-            (self.batch.accumulation >= 1, "batch.accumulation", "at least 1", self.batch.accumulation),
-            (self.batch.workers >= 0, "batch.workers", "at least 0", self.batch.workers),
-            (0 <= self.objective.label_smoothing < 1, "objective.label_smoothing", "in [0, 1)",
-             self.objective.label_smoothing),
-            (0 <= self.objective.ctc_weight <= 1, "objective.ctc_weight", "in [0, 1]", self.objective.ctc_weight),
-            (self.optimizer.learning_rate > 0, "optimizer.learning_rate", "above 0", self.optimizer.learning_rate),
-            (self.optimizer.warmup_steps >= 0, "optimizer.warmup_steps", "at least 0", self.optimizer.warmup_steps),
-            (self.model.lora_rank >= 1, "model.lora_rank", "at least 1", self.model.lora_rank),
-            (0 <= self.model.lora_dropout < 1, "model.lora_dropout", "in [0, 1)", self.model.lora_dropout),
-            (0 <= self.run.ema_decay < 1, "run.ema_decay", "in [0, 1)", self.run.ema_decay),
-            (self.run.eval_every >= 1, "run.eval_every", "at least 1", self.run.eval_every),
-            (self.run.save_every >= 1, "run.save_every", "at least 1", self.run.save_every),
-            (self.run.log_every >= 1, "run.log_every", "at least 1", self.run.log_every),
-            (self.run.keep_last >= 1, "run.keep_last", "at least 1", self.run.keep_last),
-            (min(self.data.weights, default=1) >= 0 and max(self.data.weights, default=1) > 0, "data.weights",
-             "numbers from 0, not all of them 0", list(self.data.weights)),
-            (len(self.data.weights) in (0, len(self.data.train)), "data.weights",
-             f"one for each of the {len(self.data.train)} manifests in data.train", list(self.data.weights)),
-            (0 <= self.augment.concatenate_probability <= 1, "augment.concatenate_probability", "in [0, 1]",
-             self.augment.concatenate_probability),
-            (self.data.pseudo_weight > 0, "data.pseudo_weight", "above 0", self.data.pseudo_weight),
-            (0 <= self.data.min_confidence <= 1, "data.min_confidence", "in [0, 1]", self.data.min_confidence),
-            (self.data.temperature >= 1, "data.temperature", "at least 1", self.data.temperature),
-            (set(self.data.tasks) <= {"transcribe", "translate"} and bool(self.data.tasks), "data.tasks",
-             "`transcribe`, `translate` or both", list(self.data.tasks)),
+            (max(data.weights, default=1) > 0, "data.weights", "not all 0", list(data.weights)),
+            (len(data.weights) in (0, len(data.train)), "data.weights",
+             f"one for each of the {len(data.train)} manifests in data.train", list(data.weights)),
+            (set(data.tasks) <= {"transcribe", "translate"} and bool(data.tasks), "data.tasks",
+             "`transcribe`, `translate` or both", list(data.tasks)),
         ]  # fmt: skip
         for holds, key, rule, value in checks:
             if not holds:

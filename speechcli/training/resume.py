@@ -52,7 +52,7 @@ def _reshapes(key: str, old: object, new: object) -> bool:
     """Whether a change needs other weights, or another state of the optimizer."""
     if key in ("objective.ctc_weight", "objective.teacher_weight", "run.ema_decay"):
         return bool(old) != bool(new)
-    return key.startswith("model.")
+    return key.startswith("model.") or key == "objective.ctc_vocabulary"
 
 
 def _flat(options: TrainOptions) -> dict[str, object]:

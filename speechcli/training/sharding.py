@@ -1,13 +1,18 @@
-"""Weights shared out among processes, each of which keeps and moves its part (FSDP; Zhao et al. 2023)."""
+"""Weights shared out among processes, each of which keeps and moves its part (FSDP; Zhao et al. 2023).
+
+What torch has for it is imported where it is needed: it takes a second.
+"""
 
 import copy
 import warnings
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+
+if TYPE_CHECKING:
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor
 
 
 def shard(model: nn.Module, device: torch.device) -> nn.Module:
@@ -20,6 +25,9 @@ def shard(model: nn.Module, device: torch.device) -> nn.Module:
         model: stays as it is; all processes have the same.
         device: of this process; the copy is there.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     # what a linear map returns is a view, and nothing here changes one in place
     warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)
     copied = copy.deepcopy(model)
@@ -35,11 +43,23 @@ def shard(model: nn.Module, device: torch.device) -> nn.Module:
 
 def whole(tensor: Tensor) -> Tensor:
     """Return a tensor with the parts of all processes, which come here together; others as they are."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return cast("DTensor", tensor).full_tensor() if _is_part(tensor) else tensor
 
 
 def shared_alike(tensor: Tensor, other: Tensor) -> Tensor:
     """Share a tensor out as another one is, if that has its shape."""
-    if isinstance(other, DTensor) and tensor.shape == other.shape:
-        return distribute_tensor(tensor, other.device_mesh, other.placements)
-    return tensor
+    if not _is_part(other) or tensor.shape != other.shape:
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    shared = cast("DTensor", other)
+    return distribute_tensor(tensor, shared.device_mesh, shared.placements)
+
+
+def exchange_gradients(model: nn.Module, wanted: bool) -> None:
+    """Say whether the backward passes from now on hand gradients to the processes whose parts they are for."""
+    cast("FSDPModule", model).set_requires_gradient_sync(wanted)
+
+
+def _is_part(tensor: Tensor) -> bool:
+    return hasattr(tensor, "full_tensor")

@@ -13,11 +13,13 @@ class StopSignals:
 
     Args:
         tell: called when the first one comes.
+        echoed: whether a launcher of processes sends a Ctrl-C once more that the terminal has sent to all of them; then
+            a second one says nothing.
     """
 
-    def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, tell: Callable[[], None] = lambda: None, *, echoed: bool = False) -> None:
         self.received = False
-        self._tell = tell
+        self._tell, self._echoed = tell, echoed
         self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignals":
@@ -32,8 +34,11 @@ class StopSignals:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
+            return
         self.received = True
-        self._restore()
+        if not self._echoed:
+            self._restore()
         with contextlib.suppress(RuntimeError):  # it came while something else was being told
             self._tell()
 

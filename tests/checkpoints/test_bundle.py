@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from speechcli.checkpoints.bundle import add_ctc_head, load, save
 from speechcli.errors import ModelError, OutputError
+from speechcli.text.characters import Characters
 
 from .tiny_models import DECODERS, ENCODERS, seq2seq
 
@@ -244,6 +245,18 @@ def test_a_ctc_head_of_the_wrong_width_is_refused(model_folder: Write) -> None:
     save_file({"weight": torch.ones(40, 3), "bias": torch.ones(40)}, folder / "ctc_head.safetensors")
     with pytest.raises(ModelError, match=r"must hold a weight \(vocabulary, 16\)"):
         load(folder)
+
+
+def test_a_ctc_head_over_characters_must_have_one_for_each_of_its_rows(model_folder: Write) -> None:
+    folder = model_folder("wav2vec2", "bert")
+    bundle = load(folder)
+    add_ctc_head(bundle, vocabulary_size=4, blank_id=0, characters=Characters("abc"))
+    save(bundle, folder)
+    assert load(folder).characters == Characters("abc")
+    for wrong in ("ab", 3, ["a", "b"]):
+        (folder / "speechcli.json").write_text(json.dumps({"ctc": {"characters": wrong}}))
+        with pytest.raises(ModelError, match="must name the 3 characters"):
+            load(folder)
 
 
 def test_a_trained_model_is_saved_over_its_own_folder(model_folder: Write) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from speechcli.pipelines.recognition.words import WordTimer, spell
+from speechcli.text.characters import Characters
 
 from .tiny_model import make_tokenizer
 
@@ -48,6 +49,21 @@ def test_a_word_lasts_from_its_first_token_to_its_last_and_is_as_sure_as_its_tok
         ("c", 0.6, 0.7),
     ]
     assert [word.probability for word in words] == [pytest.approx(math.exp(-0.2)), pytest.approx(math.exp(-0.5))]
+
+
+def test_a_head_over_characters_times_words_by_their_letters():
+    characters = Characters(" abcö")
+    assert characters.encode("a b") == [2, 1, 3]
+    logits = torch.full((8, len(characters)), -10.0)
+    for frame, heard in enumerate([0, 2, 3, 3, 1, 0, 4, 0]):
+        logits[frame, heard] = 10.0
+    timer = WordTimer(decode, blank=0, silent={2}, vocabulary=6, characters=characters)
+    words = timer.words(logits, [0, 10, 11, 12, 2], [-9.0, -0.1, -0.3, -0.5, -9.0], seconds=0.8, spaced=True)
+    assert [(word.word, round(word.start, 3), round(word.end, 3)) for word in words] == [
+        ("ab", 0.1, 0.4),
+        ("c", 0.6, 0.7),
+    ]
+    assert words[0].probability == pytest.approx(math.exp(-0.2))
 
 
 def test_a_word_that_the_head_cannot_say_is_where_the_one_before_it_ends():

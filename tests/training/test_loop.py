@@ -11,6 +11,7 @@ from speechcli.errors import InputError, OutputError, Stopped, TrainingDiverged,
 from speechcli.training.events import Evaluated, Saved, Stepped, Warned
 from speechcli.training.loop import Evaluation
 from speechcli.training.merge import merge_options
+from speechcli.training.signals import StopSignals
 from speechcli.training.state import checkpoints, latest_checkpoint, load_checkpoint
 
 
@@ -90,6 +91,13 @@ def test_a_signal_saves_and_names_the_command_to_go_on(start_run):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_signal_that_a_launcher_sends_again_does_not_keep_the_run_from_saving():
+    with StopSignals(echoed=True) as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.received
+
+
 def test_accumulated_batches_move_the_weights_as_one_big_batch(start_run, tmp_path):
     settings = {"run__max_steps": 3, "objective__ctc_weight": 0.4, "objective__label_smoothing": 0.1}
     small = start_run(
@@ -140,6 +148,13 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(start_run):
     assert report.skipped == 2
     assert all(torch.isfinite(tensor).all() for tensor in run.model.state_dict().values())
     assert all(np.isfinite(event.losses["cross_entropy"]) for event in run.events if isinstance(event, Stepped))
+
+
+def test_a_line_of_the_log_over_skipped_steps_alone_has_no_losses(start_run):
+    silent = make_feed(read=lambda utterance: sound(utterance) * np.nan)
+    run = start_run(options(run__max_steps=2, run__log_every=1), feed=silent)
+    run.trainer.run()
+    assert [event.losses for event in run.events if isinstance(event, Stepped)] == [{}, {}]
 
 
 def test_too_many_steps_in_a_row_that_are_not_finite_end_the_run(start_run):

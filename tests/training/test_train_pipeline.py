@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_speech import save_tiny_model, save_tones
 
+import speechcli
 from speechcli.checkpoints.bundle import load
 from speechcli.errors import Stopped, UsageError
 from speechcli.pipelines.train import train
@@ -55,6 +56,36 @@ def test_a_run_leaves_models_a_log_and_its_options(places, tmp_path):
     assert {"started", "evaluated", "saved"} <= set(log)
     again = merge_options(run=tmp_path / "run")
     assert again.options == options(places).options
+
+
+def test_a_ctc_head_over_characters_learns_stays_times_words_and_is_not_searched_with(places, tmp_path):
+    chosen = {"objective__ctc_vocabulary": "characters", "run__save_every": 2}
+    events = []
+    whole = train(options(places, **chosen), tmp_path / "whole", report=events.append)
+    bundle = load(whole.last)
+    assert bundle.characters.symbols == "".join(sorted(set("lowmidhightop")))
+    assert bundle.model.ctc_head.out_features == 1 + len(bundle.characters.symbols)
+    assert all("ctc" in event.losses for event in events if isinstance(event, Evaluated))
+
+    with pytest.raises(Stopped):
+        train(options(places, **chosen), tmp_path / "parts", report=stop_at(2))
+    parts = train(merge_options(run=tmp_path / "parts"), tmp_path / "parts", resume=True, report=lambda event: None)
+    assert torch.equal(load(parts.last).model.ctc_head.weight, bundle.model.ctc_head.weight)
+
+    tone = places[1].with_name("7.wav")
+    speechcli.transcribe(tone, model=whole.last, language="en", word_times=True)
+    with pytest.raises(UsageError, match=f"says {len(bundle.characters.symbols)} characters"):
+        speechcli.transcribe(tone, model=whole.last, language="en", ctc_weight=0.3)
+
+
+def test_a_ctc_head_says_what_it_said_unless_told_otherwise(places, tmp_path):
+    chosen = options(places, objective__ctc_vocabulary="characters", run__max_steps=1)
+    first = train(chosen, tmp_path / "first", report=lambda event: None).last
+    again = train(options((first, places[1]), run__max_steps=1), tmp_path / "again", report=lambda event: None).last
+    assert load(again).characters == load(first).characters
+    chosen = options((first, places[1]), objective__ctc_vocabulary="decoder", run__max_steps=1)
+    other = load(train(chosen, tmp_path / "other", report=lambda event: None).last)
+    assert other.characters is None and other.model.ctc_head.out_features == other.tokenizer.vocabulary_size
 
 
 def test_transformers_opens_the_model_of_a_run(places, tmp_path):
@@ -113,6 +144,15 @@ def test_a_model_learns_eight_tones_by_heart(places, tmp_path):
     assert evaluated.scores["en->en"]["wer"] == 0.0
     assert evaluated.scores["en->es"]["chrf"] == 100.0
     assert all(sample.hypothesis == sample.reference for sample in evaluated.samples)
+
+
+def test_a_refused_change_leaves_the_run_as_it_was(places, tmp_path):
+    train(options(places, run__max_steps=1), tmp_path / "run", report=lambda event: None)
+    before = (tmp_path / "run" / "last" / "README.md").read_text()
+    other = options(places, run__max_steps=1, objective__ctc_vocabulary="characters")
+    with pytest.raises(UsageError, match="began with"):
+        train(other, tmp_path / "run", resume=True, report=lambda event: None)
+    assert (tmp_path / "run" / "last" / "README.md").read_text() == before
 
 
 def test_a_folder_with_a_run_is_not_overwritten(places, tmp_path):

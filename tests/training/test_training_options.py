@@ -1,6 +1,7 @@
 import pytest
 
 from speechcli.errors import UsageError
+from speechcli.training.limits import LIMITS, check_numbers
 from speechcli.training.merge import merge_options, write_options
 from speechcli.training.options import TrainOptions, shipped_recipes
 
@@ -50,11 +51,29 @@ def test_an_unknown_section_of_a_recipe_names_the_nearest(tmp_path):
         ("optimizer.betas=[0.9]", "must have 2 values, but has 1"),
         ("objective.ctc_weight=2", "must be in \\[0, 1\\], but is 2"),
         ("seed", "takes section.key=value"),
+        ("optimizer.learning_rate=0", "must be above 0, but is 0"),
+        ("optimizer.learning_rate=nan", "must be above 0, but is nan"),
+        ("optimizer.betas=[0.9, 1.0]", "must be in \\[0, 1\\), but is 1"),
+        ("run.max_steps=-1", "must be at least 0, but is -1"),
+        ("run.beam_size=0", "must be at least 1, but is 0"),
+        ("data.weights=[0.0]", "not all 0"),
+        ("augment.speed=[1.1, 0.9]", "must go from low to high, but is 1.1 to 0.9"),
+        ("augment.noise_probability=1.5", "must be in \\[0, 1\\], but is 1.5"),
+        ("model.freeze={encoder=1}", "must be text"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_came(assignment, complaint):
     with pytest.raises(UsageError, match=complaint):
         merge_options(assignments=[assignment])
+
+
+def test_every_number_has_a_limit_that_its_default_keeps():
+    numbers = {key for limit, keys in LIMITS.items() for key in keys}
+    values = {f"{part}.{key}": value for part, keys in TrainOptions().to_dict().items() for key, value in keys.items()}
+    assert numbers <= values.keys()
+    for key in ("optimizer.weight_decay", "model.freeze_encoder_steps", "run.threads", "data.min_seconds"):
+        with pytest.raises(UsageError, match=f"`{key}` must be at least 0"):
+            check_numbers(values | {key: -1})
 
 
 def test_a_bare_word_is_text_and_one_value_makes_a_list():

@@ -60,6 +60,7 @@ class AttentionRecognizer(Recognizer):
         )
         self.targets = len(self.languages.targets)
         self._timer = make_timer(bundle, options, self.max_seconds)
+        self._tag_head = None if bundle.characters is not None else bundle.model.ctc_head
         if options.task == "translate" and options.decoding.ctc_weight:
             raise UsageError("`--ctc-weight` hears what is said, which a translation is not.", hint="Leave it out.")
         self._advice = Advice(bundle, options.decoding, options.model)
@@ -95,7 +96,7 @@ class AttentionRecognizer(Recognizer):
         """Tell in which languages clips are spoken, where that is known or can be heard."""
         heard = [self._usual] * len(clips)
         if self.languages.identifies and self._usual is None:
-            heard = hear(self._model, encoded, self._prompts, impression)
+            heard = hear(self._tag_head, encoded, self._prompts, impression)
         return [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, heard, strict=True)]
 
     def _search(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:

@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from speechcli.errors import UsageError
 from speechcli.models.decoder import TextDecoder
-from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
+from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.text.languages import language_name, resolve_language
 from speechcli.text.prompts import Prompts, Task, translation_tag
 
@@ -121,15 +121,13 @@ def languages_said(impression: Tensor, prompts: Prompts) -> list[str | None]:
     return [tags[index] for index in scores.argmax(dim=-1).tolist()]
 
 
-def hear(
-    model: SpeechEncoderDecoder, encoded: Encoded, prompts: Prompts, impression: Tensor | None
-) -> list[str | None]:
+def hear(head: nn.Linear | None, encoded: Encoded, prompts: Prompts, impression: Tensor | None) -> list[str | None]:
     """Find the tags of the spoken languages.
 
     A decoder that is told the language says it first; other models may have a CTC head that learned tags.
 
     Args:
-        model: that listens.
+        head: the CTC head, where that says tokens of the decoder.
         encoded: the recordings.
         prompts: how the model is told a language.
         impression: what `first_impression` returned.
@@ -138,7 +136,7 @@ def hear(
         For each recording a tag; None where the model cannot tell.
     """
     names = {number: tag for tag, number in prompts.tags.items()}
-    ids, batch, head = sorted(names), encoded.memory.size(0), model.ctc_head
+    ids, batch = sorted(names), encoded.memory.size(0)
     if prompts.asks and impression is not None:
         return languages_said(impression, prompts)
     if head is None or max(ids, default=0) >= head.out_features:

@@ -115,7 +115,9 @@ def make_timer(bundle: Bundle, options: SpeechOptions, window: float) -> Timer |
         ids = (tokenizer.bos_id, tokenizer.eos_id, tokenizer.sep_id, tokenizer.pad_id)
         silent = {id_ for id_ in ids if id_ is not None}
         blank, vocabulary = bundle.settings.get("ctc", {}).get("blank_id", 0), model.ctc_head.out_features
-        return CtcTimes(model, WordTimer(tokenizer.decode, blank=blank, silent=silent, vocabulary=vocabulary))
+        own = bundle.characters
+        timer = WordTimer(tokenizer.decode, blank=blank, silent=silent, vocabulary=vocabulary, characters=own)
+        return CtcTimes(model, timer)
     if tokenizer is not None and tokenizer.no_timestamps_id is not None and bundle.config.whole:
         return AttentionTimes(model, tokenizer.decode, _heads(bundle), window, bundle.generation.eos_ids)
     raise UsageError(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from speechcli.decoding.alignment import align
+from speechcli.text.characters import Characters
 from speechcli.transcript import Word
 
 Decode = Callable[[Sequence[int]], str]
@@ -57,10 +58,13 @@ class WordTimer:
         blank: the head's token that means "nothing new".
         silent: ids that the head never says, such as the end of a text.
         vocabulary: tokens that the head tells apart.
+        characters: what the head says, where that is not the tokens of the text.
     """
 
-    def __init__(self, decode: Decode, *, blank: int, silent: set[int], vocabulary: int) -> None:
-        self._decode, self._blank = decode, blank
+    def __init__(
+        self, decode: Decode, *, blank: int, silent: set[int], vocabulary: int, characters: Characters | None = None
+    ) -> None:
+        self._decode, self._blank, self._characters = decode, blank, characters
         self._silent, self._vocabulary = silent | {blank}, vocabulary
 
     def words(
@@ -78,13 +82,35 @@ class WordTimer:
         Returns:
             the words, with seconds from the start of the recording; None where the text is too long for it
         """
-        said = [place for place, token in enumerate(tokens) if token < self._vocabulary and token not in self._silent]
-        spans = align(logits.float().log_softmax(dim=-1), [tokens[place] for place in said], blank=self._blank)
+        spelled = spell(self._decode, tokens, spaced=spaced)
+        labels, owned = self._of_tokens(tokens)
+        if self._characters is not None:
+            labels, owned = _of_characters(self._characters, spelled, " " if spaced else "")
+        spans = align(logits.float().log_softmax(dim=-1), labels, blank=self._blank)
         if spans is None:
             return None
         frame = seconds / max(1, logits.size(0))
-        by_place = {place: (span.start * frame, span.end * frame) for place, span in zip(said, spans, strict=True)}
-        return timed(spell(self._decode, tokens, spaced=spaced), logprobs, by_place)
+        by_place = {place: (spans[own[0]].start * frame, spans[own[-1]].end * frame) for place, own in owned if own}
+        return timed(spelled, logprobs, by_place)
+
+    def _of_tokens(self, tokens: Sequence[int]) -> tuple[list[int], list[tuple[int, range]]]:
+        """Return the tokens that the head says, and with the place of each which of these it is."""
+        said = [place for place, token in enumerate(tokens) if token < self._vocabulary and token not in self._silent]
+        return [tokens[place] for place in said], [(place, range(i, i + 1)) for i, place in enumerate(said)]
+
+
+def _of_characters(
+    characters: Characters, words: Sequence[Spelled], space: str
+) -> tuple[list[int], list[tuple[int, range]]]:
+    """Return the characters of words with spaces between them, and with the first place of each which are its own."""
+    labels: list[int] = []
+    owned: list[tuple[int, range]] = []
+    for word, places in words:
+        labels += characters.encode(space) if labels else []
+        start = len(labels)
+        labels += characters.encode(word)
+        owned.append((places[0], range(start, len(labels))))
+    return labels, owned
 
 
 def timed(

@@ -56,7 +56,9 @@ def _ctc(bundle: Bundle, batch: Batch, frames: Tensor) -> tuple[list[str], NDArr
         return None
     ids = batch.ctc_labels[0][batch.ctc_labels[0] != IGNORED_LABEL]
     probabilities = head(frames[0]).float().softmax(dim=-1)  # (frames, vocabulary)
-    return (_names(bundle, ids), probabilities[:, ids].T.numpy()) if len(ids) else None
+    said = bundle.characters
+    names = _names(bundle, ids) if said is None else [said.decode([id_]).strip() or "␣" for id_ in ids.tolist()]
+    return (names, probabilities[:, ids].T.numpy()) if len(ids) else None
 
 
 def _names(bundle: Bundle, ids: Tensor) -> list[str]:

@@ -104,6 +104,11 @@ def _check_head(bundle: Bundle) -> None:
     head, needed = bundle.model.ctc_head, bundle.model.decoder.vocabulary
     if head is None:
         raise UsageError(f"`--ctc-weight` needs a model with a CTC head, but {bundle.name} has none.")
+    if bundle.characters is not None:
+        raise UsageError(
+            f"`--ctc-weight` needs a CTC head over the decoder's {needed} tokens, but that of {bundle.name} says "
+            f"{len(bundle.characters.symbols)} characters."
+        )
     if head.out_features < needed:
         raise UsageError(
             f"`--ctc-weight` needs a CTC head over the decoder's {needed} tokens, but it has {head.out_features}."

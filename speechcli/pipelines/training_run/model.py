@@ -20,6 +20,7 @@ from speechcli.errors import InputError, ModelError, UsageError
 from speechcli.nn.lora import add_lora
 from speechcli.nn.masks import Spans
 from speechcli.pipelines.training_run.data import count_languages
+from speechcli.text.characters import Characters
 from speechcli.training.events import Report, Started, Warned
 from speechcli.training.options import AugmentSection, TrainOptions
 from speechcli.training.precision import chosen_dtype
@@ -63,25 +64,16 @@ def _resolve(name: str, hub: HubAccess, revision: str | None = None) -> Path:
     return resolve_model(name, revision=revision, token=hub.token, cache_dir=hub.cache_dir, offline=hub.offline)
 
 
-def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device) -> None:
+def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device, utterances: Sequence[Utterance]) -> None:
     """Put the model on its device, with its own memory, a CTC head and masks where the options ask for them.
 
     Raises:
-        ModelError: if a CTC head is asked for and the tokenizer has no pad token.
+        InputError: if a CTC head is to say characters and there are no transcripts.
+        ModelError: if a CTC head is to say the decoder's tokens, of which none is for padding.
         UsageError: if masks are asked for and the model has no SpecAugment, or no map is to get a low-rank addition.
     """
-    if options.objective.ctc_weight > 0 and bundle.model.ctc_head is None:
-        tokenizer = bundle.tokenizer
-        if tokenizer is None or tokenizer.pad_id is None:
-            raise ModelError(
-                f"A CTC head needs a tokenizer with a pad token, but {bundle.name} has none.",
-                hint="--set objective.ctc_weight=0",
-            )
-        add_ctc_head(
-            bundle, vocabulary_size=tokenizer.vocabulary_size, blank_id=tokenizer.pad_id, seed=options.run.seed
-        )
     if options.objective.ctc_weight > 0:
-        bundle.settings["ctc"] |= {"weight": min(options.objective.ctc_weight, 0.9)}  # texts are searched for alike
+        _have_ctc_head(bundle, options, utterances)
     bundle.model.to(device)
     for parameter in bundle.model.parameters():
         parameter.data = parameter.data.clone()  # loaded weights are a view of the file
@@ -89,6 +81,30 @@ def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device) -
         _add_lora(bundle, options)
     bundle.model.encoder.recompute = options.run.gradient_checkpointing
     _mask(bundle, options.augment)
+
+
+def _have_ctc_head(bundle: Bundle, options: TrainOptions, utterances: Sequence[Utterance]) -> None:
+    asked, seed = options.objective.ctc_vocabulary, options.run.seed
+    has = None if bundle.model.ctc_head is None else "decoder" if bundle.characters is None else "characters"
+    wanted = (has or "decoder") if asked == "auto" else asked
+    if wanted == "characters" and has != wanted:
+        characters = Characters.of(u.transcript for u in utterances if u.transcript is not None)
+        if not characters.symbols:
+            raise InputError(
+                "A CTC head over characters learns from transcripts, but no training utterance has one.",
+                hint="--set objective.ctc_weight=0",
+            )
+        add_ctc_head(bundle, vocabulary_size=len(characters), blank_id=0, characters=characters, seed=seed)
+    elif has != wanted:
+        tokenizer = bundle.tokenizer
+        if tokenizer is None or tokenizer.pad_id is None:
+            raise ModelError(
+                f"A CTC head over the decoder's tokens needs a pad token, but {bundle.name} has none.",
+                hint="--set objective.ctc_vocabulary=characters, or --set objective.ctc_weight=0",
+            )
+        add_ctc_head(bundle, vocabulary_size=tokenizer.vocabulary_size, blank_id=tokenizer.pad_id, seed=seed)
+    if wanted == "decoder":  # texts are searched for alike
+        bundle.settings["ctc"] |= {"weight": min(options.objective.ctc_weight, 0.9)}
 
 
 def save_model(bundle: Bundle, folder: Path, options: TrainOptions) -> None:

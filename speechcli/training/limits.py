@@ -1,0 +1,68 @@
+"""Between which numbers training options must lie."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from speechcli.errors import UsageError
+
+
+class Limit(NamedTuple):
+    """A rule for a number, in words and as a function."""
+
+    rule: str
+    holds: Callable[[float], bool]
+
+
+FROM_0 = Limit("at least 0", lambda value: 0 <= value < math.inf)
+"""For every number that is not named below."""
+FROM_1 = Limit("at least 1", lambda value: value >= 1)
+ABOVE_0 = Limit("above 0", lambda value: 0 < value < math.inf)
+SHARE = Limit("in [0, 1]", lambda value: 0 <= value <= 1)
+PART = Limit("in [0, 1)", lambda value: 0 <= value < 1)
+FINITE = Limit("a finite number", math.isfinite)
+
+LIMITS = {
+    FROM_1: (
+        "model.lora_rank", "data.temperature", "batch.max_items", "batch.buckets", "batch.accumulation",
+        "augment.mask_time_frames", "augment.mask_channel_width", "run.eval_every", "run.save_every", "run.log_every",
+        "run.keep_last", "run.beam_size",
+    ),
+    ABOVE_0: (
+        "model.lora_alpha", "data.pseudo_weight", "data.max_seconds", "batch.max_seconds", "augment.speed",
+        "optimizer.learning_rate",
+    ),
+    SHARE: (
+        "data.min_confidence", "data.max_bad", "augment.noise_probability", "augment.band_probability",
+        "augment.concatenate_probability", "objective.ctc_weight",
+    ),
+    PART: (
+        "model.lora_dropout", "augment.mask_time_probability", "augment.mask_channel_probability",
+        "objective.label_smoothing", "optimizer.betas", "run.ema_decay",
+    ),
+    FINITE: ("augment.gain_db", "augment.noise_snr"),
+}  # fmt: skip
+
+RANGES = ("augment.speed", "augment.gain_db", "augment.noise_snr")
+"""Pairs that go from low to high."""
+
+
+def check_numbers(values: Mapping[str, Any]) -> None:
+    """Refuse numbers that no run could mean.
+
+    Args:
+        values: `section.key` -> value; what is no number, and no tuple of numbers, is passed over.
+
+    Raises:
+        UsageError: naming the option, the rule and what came.
+    """
+    limits = {key: limit for limit, keys in LIMITS.items() for key in keys}
+    for key, value in values.items():
+        limit = limits.get(key, FROM_0)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and not isinstance(number, bool) and not limit.holds(number):
+                raise UsageError(f"`{key}` must be {limit.rule}, but is {number}.")
+    for key in RANGES:
+        low, high = values[key]
+        if low > high:
+            raise UsageError(f"`{key}` must go from low to high, but is {low} to {high}.")
