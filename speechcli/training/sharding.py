@@ -5,7 +5,7 @@ What torch has for it is imported where it is needed: it takes a second.
 
 import copy
 import warnings
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ def shard(model: nn.Module, device: torch.device) -> nn.Module:
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     for module in copied.modules():
         if hasattr(module, "layer_dropout"):
-            module.layer_dropout = 0.0
+            cast(Any, module).layer_dropout = 0.0
     encoder = copied.get_submodule("encoder")
     for part in (*getattr(encoder, "layers", ()), copied.get_submodule("decoder"), copied):
         fully_shard(part, mesh=mesh)
