@@ -13,7 +13,8 @@ class ModelSection:
     """Where the weights come from."""
 
     path: str | None = None
-    """Model to start from: a folder or a hub id. Instead of it: `encoder` and `decoder`."""
+    """Model to start from: a folder or a hub id. Instead of it: `encoder` and `decoder`; none of them: the embedded
+    model."""
     encoder: str | None = None
     """Pretrained speech encoder to compose a model from: a folder or a hub id."""
     decoder: str | None = None

@@ -162,10 +162,23 @@ def test_a_folder_with_a_run_is_not_overwritten(places, tmp_path):
     assert "--resume" in caught.value.hint
 
 
-def test_a_run_needs_a_model(places, tmp_path):
-    merged = merge_options(explicit={"data.train": str(places[1]), "run.max_steps": 1})
+@pytest.mark.parametrize("named", [("path", "encoder", "decoder"), ("path", "encoder"), ("encoder",), ("decoder",)])
+def test_a_run_starts_from_one_model_or_from_one_pair(places, tmp_path, named):
+    chosen = {f"model.{key}": str(places[0]) for key in named}
+    merged = merge_options(explicit={"data.train": str(places[1]), "run.max_steps": 1, **chosen})
     with pytest.raises(UsageError, match="do not say which"):
         train(merged, tmp_path / "run", report=lambda event: None)
+
+
+def test_a_run_that_names_no_model_starts_from_the_embedded_one(places, tmp_path, monkeypatch):
+    monkeypatch.setattr("speechcli.checkpoints.hub.EMBEDDED", places[0])
+    merged = merge_options(
+        explicit={"data.train": str(places[1]), "run.max_steps": 1, "batch.workers": 0, "optimizer.learning_rate": 1e-9}
+    )
+    result = train(merged, tmp_path / "run", report=lambda event: None)
+    before, after = load(places[0]).model.state_dict(), load(result.last).model.state_dict()
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-8)
+    assert "from its embedded model." in (result.last / "README.md").read_text()
 
 
 def test_recordings_that_are_too_long_are_left_out_and_told(places, tmp_path):

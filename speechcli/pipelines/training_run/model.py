@@ -13,7 +13,7 @@ from torch import nn
 
 from speechcli.checkpoints.bundle import Bundle, add_ctc_head, load, save
 from speechcli.checkpoints.compose import warm_start
-from speechcli.checkpoints.hub import resolve_model
+from speechcli.checkpoints.hub import EMBEDDED, resolve_model
 from speechcli.checkpoints.lora import save_lora, their_map
 from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError, ModelError, UsageError
@@ -38,29 +38,27 @@ NO_ACCESS = HubAccess()
 
 
 def load_or_compose(options: TrainOptions, hub: HubAccess, report: Report) -> Bundle:
-    """Load the model that the options name, or join an encoder and a decoder.
+    """Load the model that the options name, or join an encoder and a decoder; without any, load the embedded model.
 
     Raises:
-        UsageError: if they name none, or both.
+        UsageError: if they name both, or half of a pair.
         ModelError: if it cannot be loaded.
     """
     model = options.model
-    pair = (model.encoder, model.decoder)
-    if (model.path is None) == (pair == (None, None)) or None in pair and model.path is None:
+    if model.encoder is None and model.decoder is None:
+        return load(_resolve(model.path, hub, model.revision))
+    if model.path is not None or model.encoder is None or model.decoder is None:
         raise UsageError(
             "A run starts from one model, or from one encoder and one decoder, but the options do not say which.",
             hint="--model DIR, or --encoder NAME --decoder NAME",
         )
-    if model.path is not None:
-        return load(_resolve(model.path, hub, model.revision))
-    assert model.encoder is not None and model.decoder is not None
     bundle, fresh = warm_start(_resolve(model.encoder, hub), _resolve(model.decoder, hub), seed=options.run.seed)
     for sentence in fresh.sentences():
         report(Warned(sentence))
     return bundle
 
 
-def _resolve(name: str, hub: HubAccess, revision: str | None = None) -> Path:
+def _resolve(name: str | None, hub: HubAccess, revision: str | None = None) -> Path:
     return resolve_model(name, revision=revision, token=hub.token, cache_dir=hub.cache_dir, offline=hub.offline)
 
 
@@ -114,9 +112,9 @@ def save_model(bundle: Bundle, folder: Path, options: TrainOptions) -> None:
         OutputError: the folder cannot be written.
     """
     save(bundle, folder)
-    if options.model.learn == "lora" and options.model.path is not None:
-        path = Path(options.model.path).expanduser()
-        base = str(path.resolve()) if path.exists() else options.model.path
+    if options.model.learn == "lora" and options.model.encoder is None:
+        path = EMBEDDED if options.model.path is None else Path(options.model.path).expanduser()
+        base = str(path.resolve()) if path.exists() else str(options.model.path)
         save_lora(bundle.model, bundle.config, folder / "lora", base=base)
 
 

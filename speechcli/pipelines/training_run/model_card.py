@@ -70,7 +70,8 @@ def _introduction(history: History, options: TrainOptions) -> str:
         for spoken, _, written in [pair.partition("->")]
     )
     return (
-        f"A speech encoder-decoder of {start['parameters']:,} weights, trained with speechcli from {base}. It learned: "
+        f"A speech encoder-decoder of {start['parameters']:,} weights, trained with speechcli from "
+        f"{base or 'its embedded model'}. It learned: "
         f"{heard}."
     )
 
