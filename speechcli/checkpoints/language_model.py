@@ -38,12 +38,12 @@ def load_language_model(
         theirs = files.read_weights(folder)
         with without_numbers():
             model: TextDecoder = family.build(config)
-        tied = family.tied if getattr(config, "tie_word_embeddings", True) else None
+        keys, tied = family.keys_in(config), family.tied_in(config)
         # BART's language models keep a cross-attention that nobody uses; GPT-2's have none.
-        if not any(".cross_attn." in key for key in to_ours(family.keys, theirs, _shapes(model), strict=False)[0]):
+        if not any(".cross_attn." in key for key in to_ours(keys, theirs, _shapes(model), strict=False)[0]):
             _forget_memory(model)
         expected = _shapes(model)
-        tensors, _ = to_ours(family.keys, theirs, expected, tied=tied)
+        tensors, _ = to_ours(keys, theirs, expected, tied=tied)
         check_numbers(model.state_dict(), tensors)
     except ModelError as error:
         raise ModelError(f"The language model {folder} cannot be loaded. {error.message}", hint=error.hint) from error

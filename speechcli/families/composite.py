@@ -127,18 +127,15 @@ class SpeechEncoderDecoderConfig:
         decoder = self.decoder_family
         return (
             *under("encoder.", "encoder.", self.encoder_family.keys),
-            *under("decoder.", "decoder.", decoder.untied if self.tied is None else ()),
-            *under("decoder.", "decoder.", decoder.keys),
+            *under("decoder.", "decoder.", decoder.keys_in(self.decoder)),
             Same("enc_to_dec_proj", "projection"),
         )
 
     @property
     def tied(self) -> tuple[str, str] | None:
         """Our names of the head's matrix and the embeddings that it shares, in the whole model; none when untied."""
-        names = self.decoder_family.tied
-        if names is None or not self.decoder_family.ties or not getattr(self.decoder, "tie_word_embeddings", True):
-            return None
-        return "decoder." + names[0], "decoder." + names[1]
+        names = self.decoder_family.tied_in(self.decoder)
+        return None if names is None else ("decoder." + names[0], "decoder." + names[1])
 
 
 def family_config(values: Mapping[str, Any], families: Mapping[str, Family], *, role: str) -> FamilyConfig:

@@ -32,6 +32,14 @@ class Family:
     sources: Mapping[str, str] | None = None
     """Their keys in other kinds of checkpoint -> the key to read them as (`shared.weight` of a BART)."""
 
+    def tied_in(self, config: FamilyConfig) -> tuple[str, str] | None:
+        """Our names of the head's matrix and of the embeddings where a configuration makes them one; else None."""
+        return self.tied if self.ties and getattr(config, "tie_word_embeddings", True) else None
+
+    def keys_in(self, config: FamilyConfig) -> tuple[Rule, ...]:
+        """The rules for a model of this configuration."""
+        return self.keys if self.tied_in(config) is not None else (*self.untied, *self.keys)
+
 
 def tie(model: nn.Module, names: tuple[str, str] | None) -> None:
     """Make the head's matrix and the embeddings one parameter, in place.

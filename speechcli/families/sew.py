@@ -22,7 +22,7 @@ from speechcli.models.encoder import SpeechEncoder
 from speechcli.nn.feedforward import FeedForward, activation
 from speechcli.nn.frontend import FrameProjection
 from speechcli.nn.layer import TransformerLayer
-from speechcli.nn.relative import BucketedDistances
+from speechcli.nn.relative import BucketedDistances, UnreadDistances
 from speechcli.nn.relative_attention import DisentangledAttention
 from speechcli.nn.squeeze import Squeeze
 
@@ -51,9 +51,12 @@ class SEWDConfig(SEWConfig):
     """After the frontend."""
     max_position_embeddings: int = 512
     """Distance from which on all share one vector."""
+    max_relative_positions: int = -1
+    """The same, where it is at least 1."""
     position_buckets: int = 256
     """Vectors for the distances on one side of a frame; 0 or -1: each distance has its own."""
     relative_attention: bool = True
+    """Whether the attention reads distances."""
     pos_att_type: tuple[str, ...] = ("p2c", "c2p")
     share_att_key: bool = True
     """Distances pass through the projections of queries and keys."""
@@ -61,13 +64,12 @@ class SEWDConfig(SEWConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.relative_attention, "`relative_attention` must be true, but is false.")
         self.require(self.position_buckets != 1, "`position_buckets` must be at least 2, but is 1.")
         self.require(not self.extra.get("conv_kernel_size"), "DeBERTa's `conv_kernel_size` is not supported.")
 
     @classmethod
     def _check(cls, key: str, value: Any, kind: Any) -> None:
-        if (key, value) != ("position_buckets", -1):
+        if value not in (0, -1) or key not in ("position_buckets", "max_relative_positions"):
             super()._check(key, value, kind)
 
 
@@ -110,20 +112,23 @@ def build_sew(config: SEWConfig) -> SpeechEncoder:
 
 def build_sew_d(config: SEWDConfig) -> SpeechEncoder:
     """Build a SEW-D encoder, which never drops a layer."""
-    width = config.hidden_size
-    normed = "layer_norm" in (part.strip() for part in config.norm_rel_ebd.lower().split("|"))
-    distances = BucketedDistances(
-        width,
-        max(0, config.position_buckets),
-        config.max_position_embeddings,
-        norm=nn.LayerNorm(width, eps=config.layer_norm_eps) if normed else None,
-    )
     return build_squeezed_encoder(
         config,
         partial(disentangled_layer, config),
         frontend_eps=config.feature_layer_norm_eps,
-        attention_positions=distances,
+        attention_positions=distances(config),
     )
+
+
+def distances(config: SEWDConfig) -> BucketedDistances | UnreadDistances | None:
+    """Build the vectors of distances."""
+    width = config.hidden_size
+    normed = "layer_norm" in (part.strip() for part in config.norm_rel_ebd.lower().split("|"))
+    norm = nn.LayerNorm(width, eps=config.layer_norm_eps) if normed else None
+    if config.relative_attention:
+        reach = config.max_relative_positions if config.max_relative_positions > 0 else config.max_position_embeddings
+        return BucketedDistances(width, max(0, config.position_buckets), reach, norm=norm)
+    return None if norm is None else UnreadDistances(norm)
 
 
 def disentangled_layer(config: SEWDConfig) -> TransformerLayer:
@@ -134,7 +139,7 @@ def disentangled_layer(config: SEWDConfig) -> TransformerLayer:
             width,
             config.num_attention_heads,
             scores=config.pos_att_type,
-            shared=config.share_att_key,
+            shared=config.share_att_key or not config.relative_attention,
             dropout=config.attention_dropout,
             distance_dropout=config.activation_dropout,
         ),
@@ -151,7 +156,7 @@ def build_squeezed_encoder(
     *,
     frontend_eps: float,
     norm: nn.Module | None = None,
-    attention_positions: BucketedDistances | None = None,
+    attention_positions: BucketedDistances | UnreadDistances | None = None,
     dropout: float = 0.0,
     layer_dropout: float = 0.0,
 ) -> SpeechEncoder:

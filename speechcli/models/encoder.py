@@ -13,7 +13,13 @@ from speechcli.nn.frontend import ConvFrontend, FilterbankFrontend, FrameProject
 from speechcli.nn.layer import TransformerLayer
 from speechcli.nn.masks import SpecAugment, padding_mask
 from speechcli.nn.positions import BatchNormConvPositions, ConvPositions, FramePositions, StackedConvPositions
-from speechcli.nn.relative import BucketedDistances, RelativePositionBias, RotaryPositions, SinusoidalDistances
+from speechcli.nn.relative import (
+    BucketedDistances,
+    RelativePositionBias,
+    RotaryPositions,
+    SinusoidalDistances,
+    UnreadDistances,
+)
 from speechcli.nn.squeeze import Squeeze
 
 
@@ -58,6 +64,7 @@ class SpeechEncoder(nn.Module):
         attention_positions: RelativePositionBias
         | SinusoidalDistances
         | BucketedDistances
+        | UnreadDistances
         | RotaryPositions
         | None = None,
         adapter: LengthAdapter | None = None,

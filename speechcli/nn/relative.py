@@ -79,6 +79,17 @@ class BucketedDistances(nn.Module):
         return torch.where(size <= near, distance, far * distance.sign()).to(torch.long)
 
 
+class UnreadDistances(nn.Module):
+    """The norm of such vectors where there are none, which some checkpoints have: kept to be written back."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> None:
+        """Nothing for any frames."""
+
+
 class RotaryPositions(nn.Module):
     """Angles that turn the two halves of a head into each other, faster for the first numbers (Su et al. 2021).
 

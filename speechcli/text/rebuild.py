@@ -119,11 +119,11 @@ def _continued(files: TokenizerFiles) -> Rebuilt:
     if files.kind == "blenderbotsmall":
         marks = [normalizers.Replace(mark, f" {mark}") for mark in ".,!?()"]
         line = normalizers.Replace(Regex(r"(?<=\S)\n"), " __newln__ ")
-        backend.normalizer = normalizers.Sequence(
-            [line, *marks, normalizers.Replace("'", " ' "), normalizers.Lowercase()]
-        )
-    elif files.config.get("do_lower_case"):
-        backend.normalizer = normalizers.Lowercase()
+        steps = [line, *marks, normalizers.Replace("'", " ' "), normalizers.Lowercase()]
+    else:  # words are those of Python's `split`, which knows four more separators
+        steps = [normalizers.Replace(Regex("[\x1c-\x1f]"), " ")]
+        steps += [normalizers.Lowercase()] if files.config.get("do_lower_case") else []
+    backend.normalizer = normalizers.Sequence(steps)
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.decoder = decoders.BPEDecoder(suffix="</w>")
     return Rebuilt(backend, size=max(listed.values(), default=-1) + 1)

@@ -182,8 +182,7 @@ def twins(kind: str, seed: int) -> tuple[Any, TextDecoder]:
 
 
 def tied_names(config: Any) -> tuple[str, str] | None:
-    family = TEXT_DECODERS[config.model_type]
-    return family.tied if family.ties and config.tie_word_embeddings else None
+    return TEXT_DECODERS[config.model_type].tied_in(config)
 
 
 def renamed(config: Any, decoder: TextDecoder, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -192,8 +191,7 @@ def renamed(config: Any, decoder: TextDecoder, tensors: dict[str, Tensor]) -> di
 
 
 def rules(config: Any) -> tuple[Rule, ...]:
-    family = TEXT_DECODERS[config.model_type]
-    return (*(family.untied if tied_names(config) is None else ()), *family.keys)
+    return TEXT_DECODERS[config.model_type].keys_in(config)
 
 
 @pytest.mark.parametrize("seed", range(DRAWS))

@@ -133,9 +133,11 @@ def sew_d(draw: Draw) -> Values:
     return sew(draw) | {
         "position_buckets": draw.choice((-1, 0, 4, 7, 16)),
         "max_position_embeddings": draw.randint(10, 60),
+        "max_relative_positions": draw.choice((-1, 0, 11, 30)),
+        "relative_attention": draw.random() < 0.75,
         "share_att_key": draw.random() < 0.5,
         "pos_att_type": draw.choice((["p2c", "c2p"], ["c2p"], ["p2c"], [])),
-        "norm_rel_ebd": draw.choice(("layer_norm", "none")),
+        "norm_rel_ebd": draw.choice(("layer_norm", "none", "none | Layer_Norm")),
         "feature_layer_norm_eps": draw.choice((1e-5, 1e-2)),
     }
 

@@ -61,7 +61,7 @@ def test_speech2text2_is_byte_pairs_of_words(columns: str, tmp_path: Path) -> No
     ours = Tokenizer.load(
         write(tmp_path, tokens, "", columns, tokenizer_class="Speech2Text2Tokenizer", do_lower_case=True)
     )
-    for text in ("The quick brown fox and his dogs", "th brow лиса лис qu", *sentences(300, odd=0)):
+    for text in ("The quick brown fox and his dogs", "th brow лиса лис qu", "the\x1cdog \x1f", *sentences(300, odd=0)):
         pieces = [piece for word in text.lower().split() for piece in divided(word)]
         assert ours.encode(text) == [tokens.get(piece, 3) for piece in pieces], text
     text = "the lazy dog's runs over"
