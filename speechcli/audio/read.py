@@ -214,7 +214,8 @@ def _header(file: AudioFile | Url) -> Iterator[Decoder]:
 
 def _one_channel(decoder: Decoder, name: str, channel: str, start: float, end: float | None) -> Iterator[np.ndarray]:
     if channel != "mix" and int(channel) >= decoder.channels:
-        raise InputError(f"`{name}` has {decoder.channels} channels, numbered from 0, but channel {channel} was asked.")
+        have = "has one channel, number 0" if decoder.channels == 1 else f"has the channels 0 to {decoder.channels - 1}"
+        raise InputError(f"`{name}` {have}, but channel {channel} was asked.")
     position = round(start * decoder.sample_rate)
     stop = math.inf if end is None else round(end * decoder.sample_rate)
     for block in decoder.blocks(position):

@@ -77,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         the exit code
     """
+    console.bear_closed_stderr()
     # torch asks the system for large pages then: a long recording's tensors take half the time to fill.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
@@ -84,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = app(
                 args=None if arguments is None else list(arguments), prog_name="speechcli", standalone_mode=False
             )
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except BaseException as error:  # every way out of the program ends here
         return _told(error)
     return code if isinstance(code, int) else 0

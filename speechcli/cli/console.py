@@ -22,6 +22,8 @@ def write_data(data: bytes) -> None:
         BrokenPipeError: nobody reads any more.
         OutputError: the disk behind it is full, or the like.
     """
+    if sys.stdout is None:  # `>&-`
+        raise OutputError("Standard output is closed.", hint="Write files with -o DIR.")
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -30,6 +32,12 @@ def write_data(data: bytes) -> None:
     except OSError as error:
         _silence_stdout()
         raise OutputError(f"Standard output cannot be written: {error.strerror or error}.") from error
+
+
+def bear_closed_stderr() -> None:
+    """Give what is said a place to go where the caller closed standard error (`2>&-`)."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (for as long as the process runs)
 
 
 def forget_stdout() -> None:

@@ -50,7 +50,7 @@ def _text(report: "CheckReport") -> str:
     """Lay the report out as two tables."""
     from rich.console import Console as Terminal
 
-    on_terminal = sys.stdout.isatty()
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
     text = io.StringIO()
     width = shutil.get_terminal_size().columns if on_terminal else UNLIMITED_WIDTH
     terminal = Terminal(file=text, width=width, force_terminal=on_terminal, markup=False, highlight=False)

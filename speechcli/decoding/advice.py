@@ -73,19 +73,25 @@ class Hotwords:
             return scores
         advice = torch.zeros_like(scores)
         for row, text in enumerate(ids[:, -self._longest :].tolist()):
-            begun = [begin for start in range(len(text) + 1) if (begin := tuple(text[start:])) in self._next]
-            back = self._pending[begun[0]]
-            gains: dict[int, tuple[int, int]] = {}
-            # from the shortest beginning to the longest, which counts
-            for before in reversed(begun):
-                for token in self._next[before]:
-                    grown = (*before, token)
-                    finished, pending = gains.get(token, (0, 0))
-                    gains[token] = self._words.get(grown, finished), self._pending.get(grown, pending)
-            advice[row] = -self._boost * back
-            for token, (finished, pending) in gains.items():
-                advice[row, token] = self._boost * (finished + pending - back)
+            advice[row], gains = self.gains(text)
+            for token, gain in gains.items():
+                advice[row, token] = gain
         return scores + advice
+
+    def gains(self, text: Sequence[int]) -> tuple[float, dict[int, float]]:
+        """Return what is added to the score of a text where it ends or goes on, and for tokens of a word instead."""
+        text = text[-self._longest :]
+        begun = [begin for start in range(len(text) + 1) if (begin := tuple(text[start:])) in self._next]
+        back = self._pending[begun[0]]
+        found: dict[int, tuple[int, int]] = {}
+        # from the shortest beginning to the longest, which counts
+        for before in reversed(begun):
+            for token in self._next[before]:
+                grown = (*before, token)
+                finished, pending = found.get(token, (0, 0))
+                found[token] = self._words.get(grown, finished), self._pending.get(grown, pending)
+        gains = {token: self._boost * (finished + pending - back) for token, (finished, pending) in found.items()}
+        return -self._boost * back, gains
 
     @staticmethod
     def _unsettled(begin: tuple[int, ...], words: Sequence[tuple[int, ...]]) -> int:

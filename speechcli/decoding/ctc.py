@@ -1,10 +1,13 @@
 """Texts from what a CTC head says of every frame (Graves et al. 2006)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from torch import Tensor
+
+Bonus = Callable[[Sequence[int]], tuple[float, dict[int, float]]]
+"""A text -> what is added to its score where it ends or goes on, and what is added for some tokens instead."""
 
 MARGIN = 12.0
 """Tokens whose log-probability in a frame is this much below the likeliest one's are not looked at in beam search."""
@@ -23,16 +26,27 @@ def as_path(tokens: Sequence[int], blank: int) -> list[int]:
 class _Prefix:
     """A text so far, as a node of the tree of all texts: equal texts are the same object."""
 
-    __slots__ = ("children", "parent", "token")
+    __slots__ = ("_bonus", "_gains", "children", "gain", "parent", "token")
 
-    def __init__(self, parent: "_Prefix | None" = None, token: int | None = None) -> None:
+    def __init__(
+        self, bonus: Bonus | None = None, parent: "_Prefix | None" = None, token: int | None = None, gain: float = 0.0
+    ) -> None:
         self.parent, self.token = parent, token
         self.children: dict[int, _Prefix] = {}
+        self._bonus = bonus
+        self._gains: tuple[float, dict[int, float]] | None = None
+        self.gain = gain
 
     def child(self, token: int) -> "_Prefix":
         if token not in self.children:
-            self.children[token] = _Prefix(self, token)
+            other, gains = self.gains()
+            self.children[token] = _Prefix(self._bonus, self, token, self.gain + gains.get(token, other))
         return self.children[token]
+
+    def gains(self) -> tuple[float, dict[int, float]]:
+        if self._gains is None:
+            self._gains = (0.0, {}) if self._bonus is None else self._bonus(self.tokens())
+        return self._gains
 
     def tokens(self) -> tuple[int, ...]:
         found: list[int] = []
@@ -43,19 +57,22 @@ class _Prefix:
         return tuple(reversed(found))
 
 
-def prefix_beam_search(logprobs: Tensor, *, beams: int, blank: int) -> list[tuple[tuple[int, ...], float]]:
+def prefix_beam_search(
+    logprobs: Tensor, *, beams: int, blank: int, bonus: Bonus | None = None
+) -> list[tuple[tuple[int, ...], float]]:
     """Find likely texts, where the probability of a text is that of all its paths (Graves 2012, section 7.5.3).
 
     Args:
         logprobs: (frames, vocabulary) of one recording.
         beams: texts kept from frame to frame.
         blank: the token that means "nothing new".
+        bonus: another opinion on the texts.
 
     Returns:
-        at most `beams` texts and their log-probabilities, best first
+        at most `beams` texts and their log-probabilities, bonuses included, best first
     """
     # prefix -> log-probability of its paths that end in a blank, and of those that end in its last token
-    kept: dict[_Prefix, tuple[float, float]] = {_Prefix(): (0.0, -math.inf)}
+    kept: dict[_Prefix, tuple[float, float]] = {_Prefix(bonus): (0.0, -math.inf)}
     near = logprobs >= logprobs.amax(dim=-1, keepdim=True) - MARGIN
     near[:, blank] = True
     for frame, looked_at in zip(logprobs.float(), near, strict=True):
@@ -70,9 +87,10 @@ def prefix_beam_search(logprobs: Tensor, *, beams: int, blank: int) -> list[tupl
             for token, logprob in tokens.items():
                 before = at_blank if token == prefix.token else total
                 _put(grown, prefix.child(token), -math.inf, before + logprob)
-        best = sorted(grown.items(), key=lambda item: _logadd(*item[1]), reverse=True)
+        best = sorted(grown.items(), key=lambda item: _logadd(*item[1]) + item[0].gain, reverse=True)
         kept = dict(best[:beams])
-    return [(prefix.tokens(), _logadd(*logs)) for prefix, logs in kept.items()]
+    ended = [(prefix.tokens(), _logadd(*logs) + prefix.gain + prefix.gains()[0]) for prefix, logs in kept.items()]
+    return sorted(ended, key=lambda item: item[1], reverse=True)
 
 
 def _put(grown: dict[_Prefix, tuple[float, float]], prefix: _Prefix, at_blank: float, at_token: float) -> None:

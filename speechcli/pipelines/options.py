@@ -84,6 +84,7 @@ class InputOptions:
         check_used(self, "raw", "rate", "channels")
         if self.raw is not None:
             RawFormat(self.raw, self.rate, self.channels)  # checks them
+            check(self.audio_backend != "av", "--audio-backend", "auto or soundfile with --raw", self.audio_backend)
         check(finite(self.start) and (self.start or 0) >= 0, "--start", "at least 0", self.start)
         check(self.end is None or self.end > (self.start or 0), "--end", "after --start", self.end)
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import sys
 
 import pytest
 import torch
@@ -85,6 +86,22 @@ def test_sigterm_unwinds_and_exits_with_143(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     assert main(["transcribe", "a.wav"]) == 143
     assert cleaned == [True] and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_closed_standard_streams_are_told_or_borne(monkeypatch, tmp_path, capsys):
+    def run_job(options, outputs, *, sink, report):
+        sink(b"text")
+
+    monkeypatch.setattr(deliver, "run_job", run_job)
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stdout", None)
+        assert main(["transcribe", "a.wav"]) == 8
+    assert capsys.readouterr().err == "error: Standard output is closed.\nhint: Write files with -o DIR.\n"
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stderr", None)
+        assert main(["transcribe", "--bogus"]) == 2
+        sys.stderr.close()
+    assert capsys.readouterr().out == ""
 
 
 def test_full_disk_behind_standard_output_is_an_output_error(monkeypatch, capsys):

@@ -26,10 +26,10 @@ MODEL_FLAGS = (
 )
 MODEL = ModelOptions("m", "r", "t", Path("c"), True, "cuda:1", "bfloat16", 3, 4, "int8")
 INPUT_FLAGS = (
-    "--manifest f.tsv --raw s16le --rate 8000 --channels 2 --audio-backend av --channel 1 --start 1 --end 2 "
+    "--manifest f.tsv --raw s16le --rate 8000 --channels 2 --audio-backend soundfile --channel 1 --start 1 --end 2 "
     "--normalize none"
 )
-INPUTS = InputOptions(("a.wav", "b"), Path("f.tsv"), "s16le", 8000, 2, "av", "1", 1.0, 2.0, "none")
+INPUTS = InputOptions(("a.wav", "b"), Path("f.tsv"), "s16le", 8000, 2, "soundfile", "1", 1.0, 2.0, "none")
 DECODING_FLAGS = (
     "--strategy beam --beam-size 6 --length-penalty 0.5 --early-stopping false --temperature 0.7 --top-k 8 --top-p 0.9 "
     "--min-p 0.1 --typical-p 0.8 --num-return 2 --repetition-penalty 1.1 --no-repeat-ngram-size 3 "

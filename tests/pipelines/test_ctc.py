@@ -21,6 +21,7 @@ from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.options import ModelOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognition.ctc import CtcRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
+from speechcli.pipelines.search.advice import spellings
 
 TOKENS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEF'"]
 # An even number of filterbank frames: of an odd one, transformers also reads the padding that it stacks last.
@@ -115,6 +116,20 @@ def test_beam_search_returns_texts_that_are_likelier_together_with_alternatives(
     assert len({result.text, *(each.text for each in result.alternatives)}) == 3
     (narrow,) = recognizer(folder, strategy="beam", beam_size=2).decode(CLIPS[:1])[0]
     assert narrow.text and not narrow.alternatives
+
+
+def test_hotwords_are_spelled_in_the_letters_of_the_vocabulary_and_steer_the_beams(tmp_path: Path) -> None:
+    folder, words = write_ctc(tmp_path / "model"), tmp_path / "words.txt"
+    words.write_text("bad\n")
+    letters = [TOKENS.index(letter) for letter in "BAD"]
+    tokenizer = load_bundle(ModelOptions(str(folder))).tokenizer
+    assert spellings(tokenizer, words) == (tuple(letters), (TOKENS.index("|"), *letters))
+    plain = [heard.text for (heard,) in recognizer(folder, strategy="beam").decode(CLIPS)]
+    for boost, same in ((0.0, True), (40.0, False)):
+        steered = recognizer(folder, hotwords=str(words), hotword_boost=boost).decode(CLIPS)
+        assert ([heard.text for (heard,) in steered] == plain) is same
+    with pytest.raises(UsageError, match="`--hotwords` chooses among several texts"):
+        recognizer(folder, strategy="greedy", hotwords=str(words))
 
 
 def test_word_times_do_not_change_the_text_and_lie_in_order_in_the_clip(tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ from speechcli.pipelines.options import (
         (lambda: InputOptions(raw="s17le"), "raw encoding must be one of"),
         (lambda: InputOptions(raw="f32be", rate=100), "rate of raw audio"),
         (lambda: InputOptions(raw="f32be", channels=0), "Raw audio must have"),
+        (
+            lambda: InputOptions(raw="s16le", audio_backend="av"),
+            "`--audio-backend` must be auto or soundfile with --raw",
+        ),
         (lambda: InputOptions(rate=8_000), "`--rate` belongs to --raw"),
         (lambda: InputOptions(channels=2), "`--channels` belongs to --raw"),
         (lambda: DecodingOptions(lm_weight=0.5), "`--lm-weight` belongs to --lm,"),

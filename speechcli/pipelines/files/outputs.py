@@ -86,6 +86,8 @@ def make_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError(f"Outputs go to a folder, but {folder} is a file.", hint="-o DIR") from error
     except OSError as error:
         raise output_error(folder, error) from error
     if not os.access(folder, os.W_OK | os.X_OK):

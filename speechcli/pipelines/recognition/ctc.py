@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
+from pathlib import Path
 
 from torch import Tensor
 
 from speechcli.checkpoints.ctc import CtcBundle, set_spoken
+from speechcli.decoding.advice import Hotwords
 from speechcli.decoding.alignment import align
 from speechcli.decoding.ctc import as_path, collapse, prefix_beam_search
 from speechcli.errors import UsageError
@@ -13,12 +16,13 @@ from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import SpeechOptions
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.recognition.words import WordTimer, mean
+from speechcli.pipelines.search.advice import spellings
 from speechcli.pipelines.search.options import DEFAULT_BEAMS, check_times
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.transcript import Alternative
 
 _OF_DECODERS = frozenset(item.name for item in fields(DecodingOptions)) - {
-    *("strategy", "beam_size", "num_return", "word_times", "timestamps", "lm_weight", "hotword_boost"),
+    *("strategy", "beam_size", "num_return", "word_times", "timestamps", "lm_weight", "hotwords", "hotword_boost"),
     *("max_segment", "vad", "batch_seconds", "batch_size"),
 }
 """What a CTC head alone cannot be told."""
@@ -43,8 +47,14 @@ class CtcRecognizer(Recognizer):
         self._model, self._tokenizer, self._blank = bundle.model, bundle.tokenizer, bundle.blank_id
         asked = options.decoding
         self._returned = asked.num_return or 1
-        searches = asked.strategy == "beam" or max(asked.beam_size or 1, self._returned) > 1
-        self._beams = (asked.beam_size or max(DEFAULT_BEAMS, self._returned)) if searches else 0
+        words = () if asked.hotwords is None else spellings(self._tokenizer, Path(asked.hotwords))
+        self._searches = asked.strategy == "beam" or bool(words) or max(asked.beam_size or 1, self._returned) > 1
+        self._search = partial(
+            prefix_beam_search,
+            beams=asked.beam_size or max(DEFAULT_BEAMS, self._returned),
+            blank=self._blank,
+            bonus=Hotwords(words, boost=asked.hotword_boost).gains if words else None,
+        )
         self._language = options.language
         self._timer = WordTimer(self._text, blank=self._blank, silent=set(), vocabulary=self._model.head.out_features)
         self._times_words = asked.word_times
@@ -59,8 +69,8 @@ class CtcRecognizer(Recognizer):
 
     def _decoded(self, clip: Clip, logits: Tensor) -> Decoded:
         logprobs = logits.float().log_softmax(dim=-1)
-        if self._beams:
-            texts = [tokens for tokens, _ in prefix_beam_search(logprobs.cpu(), beams=self._beams, blank=self._blank)]
+        if self._searches:
+            texts = [tokens for tokens, _ in self._search(logprobs.cpu())]
         else:
             texts = [collapse(logprobs.argmax(dim=-1).tolist(), self._blank)]
         sure = [tuple(span.logprob for span in align(logprobs, text, blank=self._blank) or ()) for text in texts]
@@ -96,6 +106,8 @@ def _check(bundle: CtcBundle, options: SpeechOptions) -> None:
     check_times(asked, bundle.tokenizer, bundle.name)
     if asked.strategy == "sample":
         raise UsageError("`--strategy` must be greedy or beam for a model with a CTC head alone, but is sample.")
+    if asked.strategy == "greedy" and asked.hotwords is not None:
+        raise UsageError("`--hotwords` chooses among several texts, but --strategy greedy keeps one.")
     for item in fields(DecodingOptions):
         if item.name in _OF_DECODERS and getattr(asked, item.name) != item.default:
             flag = "--" + item.name.replace("_", "-")

@@ -169,6 +169,8 @@ class _StandardInput(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
+        if sys.stdin is None:  # `<&-`
+            raise InputError("Standard input is closed.", hint="Pipe a recording into it, or name a file.")
         return sys.stdin.buffer.read(size)
 
 

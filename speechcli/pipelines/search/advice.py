@@ -96,8 +96,15 @@ def spellings(tokenizer: Tokenizer | None, path: Path) -> tuple[tuple[int, ...],
     if not words:
         raise UsageError(f"`--hotwords {path}` must hold a word or phrase a line, but is empty.")
     assert tokenizer is not None
-    found = [tuple(tokenizer.encode(text)) for word in words for text in (word, " " + word)]
+    spelled = [_spelled(tokenizer, word) for word in words]
+    found = [tuple(tokenizer.encode(text)) for word in spelled for text in (word, " " + word)]
     return tuple(dict.fromkeys(ids for ids in found if ids))
+
+
+def _spelled(tokenizer: Tokenizer, word: str) -> str:
+    """Return a word in the letters that a vocabulary has, where it has only capitals, or none."""
+    cases = (word, word.upper(), word.lower())
+    return next((each for each in cases if tokenizer.unk_id not in tokenizer.encode(each)), word)
 
 
 def _check_head(bundle: Bundle) -> None:
