@@ -54,7 +54,7 @@ def find_ids(
     )
     padding = _first(given.pad_token_id, *_roles(tokenizer, "pad"), _one(stated.get("pad_token_id")), end)
     ids = SpecialIds(decoder_start_token_id=start, pad_token_id=padding, eos_token_id=end)
-    _refuse_outside(ids, tokenizer, int(stated["vocab_size"]))
+    _refuse_outside(ids, tokenizer, vars(decoder)["vocab_size"])
     if required:
         _refuse_unknown(ids)
     return ids

@@ -106,6 +106,9 @@ class DecodingOptions:
             "at least 0 and below 1",
             self.ctc_weight,
         )
+        if self.strategy != "sample" and self.beam_size is not None:
+            fits = (self.num_return or 1) <= self.beam_size
+            check(fits, "--num-return", f"at most --beam-size, {self.beam_size}", self.num_return)
         if isinstance(self.max_new_tokens, int):
             fits = (self.min_new_tokens or 0) <= self.max_new_tokens
             check(fits, "--min-new-tokens", f"at most --max-new-tokens, {self.max_new_tokens}", self.min_new_tokens)

@@ -86,7 +86,9 @@ class InputOptions:
             RawFormat(self.raw, self.rate, self.channels)  # checks them
             check(self.audio_backend != "av", "--audio-backend", "auto or soundfile with --raw", self.audio_backend)
         check(finite(self.start) and (self.start or 0) >= 0, "--start", "at least 0", self.start)
-        check(self.end is None or self.end > (self.start or 0), "--end", "after --start", self.end)
+        check(
+            finite(self.end) and (self.end is None or self.end > (self.start or 0)), "--end", "after --start", self.end
+        )
 
 
 @dataclass(frozen=True)

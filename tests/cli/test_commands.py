@@ -323,6 +323,16 @@ def test_average_hands_over_every_option(monkeypatch, tmp_path):
     assert given == [([Path("run"), Path("other")], Path("mean"), 3, None, "float16", True)]
 
 
+def test_the_least_that_makes_a_model_is_two_families(tmp_path, capsys):
+    sizes = ("num_hidden_layers=0", "hidden_size=16", "num_attention_heads=1")
+    small = [part for half in ("encoder", "decoder") for size in sizes for part in (f"--{half}-set", size)]
+    least = ["init", "--encoder", "wav2vec2", "--decoder", "bert", "-o", str(tmp_path / "m"), *small]
+    assert main([*least, "--encoder-set", "conv_dim=[2, 2, 2, 2, 2, 2, 2]"]) == 0
+    assert "All weights are random." in capsys.readouterr().err
+    assert main([*least, "--overwrite", "--eos-token-id", "99999"]) == 3
+    assert "`eos_token_id` must be one of the decoder's 30522 tokens, but is 99999." in capsys.readouterr().err
+
+
 def test_info_is_about_one_model(capsys):
     assert main(["info", "a", "--model", "b"]) == 2
     assert capsys.readouterr().err == "error: A model is named once, but got a and --model b.\n"

@@ -24,6 +24,8 @@ from speechcli.pipelines.options import (
         (lambda: InputOptions(start=-1.0), "--start"),
         (lambda: InputOptions(start=float("nan")), "--start"),
         (lambda: InputOptions(start=2.0, end=1.0), "--end"),
+        (lambda: InputOptions(end=float("inf")), "--end"),
+        (lambda: DecodingOptions(num_return=9, beam_size=3), "`--num-return` must be at most --beam-size, 3, but is 9"),
         (lambda: DecodingOptions(batch_seconds=0.0), "--batch-seconds"),
         (lambda: DecodingOptions(max_segment=float("inf")), "--max-segment"),
         (lambda: DecodingOptions(beam_size=0), "--beam-size"),
