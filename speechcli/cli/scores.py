@@ -51,4 +51,4 @@ def _tell_failures(bad_rows: tuple[str, ...], failures: Mapping[str, str], *, qu
         for name, why in failures.items():
             say(f"error: {name}: {why}")
     if failures:
-        raise SomeInputsFailed(f"{len(failures)} recordings could not be scored.")
+        raise SomeInputsFailed(f"Recordings that could not be scored: {len(failures)}.")

@@ -41,6 +41,11 @@ def test_a_folder_is_searched_in_a_fixed_order_and_its_tree_kept(here):
     assert places(find("in")) == [("in/a.wav", "a.wav"), ("in/b/2.FLAC", "b/2.FLAC")]
 
 
+def test_a_glob_names_a_file_by_its_shortest_way_even_in_a_loop(here):
+    os.symlink(here / "in", here / "in" / "a-loop")
+    assert places(find("in/**/*.wav")) == [("in/a.wav", "a.wav")]
+
+
 def test_linked_folders_are_searched_once_even_in_a_loop(here):
     os.symlink(here / "in", here / "in" / "b" / "loop")
     os.symlink(here / "in" / "b", here / "linked")

@@ -111,8 +111,10 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _from_glob(pattern: str) -> Iterator[Source | Failure]:
-    paths = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
-    files = [path for path in paths if path.is_file()]
+    matches = [match for match in glob.glob(pattern, recursive=True) if os.path.isfile(match)]
+    # A link to a folder above leads to each file by ever longer ways.
+    shortest = {os.path.realpath(match): match for match in sorted(matches, key=len, reverse=True)}
+    files = [Path(match) for match in sorted(shortest.values())]
     if not files:
         yield Failure(pattern, f"No file matches {pattern}.")
     base = _fixed_part(pattern)
