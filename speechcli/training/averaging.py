@@ -41,4 +41,4 @@ def _mean(tensors: Sequence[Tensor]) -> Tensor:
     total = torch.zeros_like(tensors[0], dtype=torch.float64)
     for tensor in tensors:
         total += tensor
-    return (total / len(tensors)).to(tensors[0].dtype)
+    return total.div_(len(tensors)).to(tensors[0].dtype)

@@ -23,6 +23,7 @@ from speechcli.pipelines.recognition.recognizer import Clip
 from tests.parity.reference import quiet
 
 FOLDERS = [Path(name) for name in os.environ.get("SPEECHCLI_WHISPER", "").split(":") if name]
+RATE = 16_000
 SAMPLES = Path(__file__).parents[2] / "samples"
 
 pytestmark = pytest.mark.skipif(not FOLDERS, reason="SPEECHCLI_WHISPER names no folder with Whisper's weights")
@@ -46,13 +47,13 @@ def models(request: pytest.FixtureRequest) -> tuple[Bundle, Any]:
 
 def sounds() -> list[np.ndarray]:
     paths = sorted(path for path in SAMPLES.iterdir() if path.suffix in {".wav", ".flac", ".mp3"})
-    return [read_audio(path, sample_rate=16_000).samples for path in paths]
+    return [read_audio(path, sample_rate=RATE).samples for path in paths]
 
 
 def their_tokens(models: tuple[Bundle, Any], **options: Any) -> list[list[int]]:
     bundle, theirs = models
     extractor = transformers.WhisperFeatureExtractor(feature_size=theirs.config.num_mel_bins)
-    features = extractor(sounds(), sampling_rate=16_000, return_tensors="pt")["input_features"]
+    features = extractor(sounds(), sampling_rate=RATE, return_tensors="pt")["input_features"]
     rows = theirs.generate(features, do_sample=False, max_new_tokens=60, **options).tolist()
     return [said(bundle, row) for row in rows]
 
@@ -89,5 +90,5 @@ def test_translations_are_theirs(models: tuple[Bundle, Any]) -> None:
 
 def test_features_are_theirs(models: tuple[Bundle, Any]) -> None:
     extractor = transformers.WhisperFeatureExtractor(feature_size=models[1].config.num_mel_bins)
-    wanted = extractor(sounds(), sampling_rate=16_000, return_tensors="pt")["input_features"]
+    wanted = extractor(sounds(), sampling_rate=RATE, return_tensors="pt")["input_features"]
     torch.testing.assert_close(models[0].features(sounds()).values, wanted.transpose(1, 2), atol=1e-6, rtol=0)
