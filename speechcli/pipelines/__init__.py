@@ -1,5 +1,5 @@
 """One use case a file: options in, result out, no printing.
 
-The use cases are `job` (transcribe and translate), `train`, `overfit`, `average`, `evaluate`, `check`, `info`, `init`
-and `warm_start`; the `…options` say what they are told. The folders hold what they are made of.
+The use cases are `job` (transcribe and translate), `train`, `overfit`, `average`, `evaluate`, `check`, `vocabulary`,
+`info`, `init` and `warm_start`; the `…options` say what they are told. The folders hold what they are made of.
 """
