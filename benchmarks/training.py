@@ -221,7 +221,11 @@ def padding_waste(merged: Merged, model: Path) -> float:
     from speechcli.checkpoints.bundle import load
 
     read = read_manifests(merged.options.data.train, merged.options, lambda event: None, learn=True)
-    return make_feed(read, make_collate(load(model), ctc=False), merged.options).plan.padding_waste
+    batches = [
+        [utterance.seconds for utterance in batch]
+        for batch in make_feed(read, make_collate(load(model), ctc=False), merged.options).plan
+    ]
+    return 1.0 - sum(map(sum, batches)) / sum(max(batch) * len(batch) for batch in batches)
 
 
 def write_recordings(folder: Path, count: int) -> list[int]:
