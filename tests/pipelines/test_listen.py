@@ -245,7 +245,7 @@ def test_languages_without_spaces_are_joined_without():
 def test_options_reach_the_reader(monkeypatch):
     asked = {}
     monkeypatch.setattr(pieces, "open_audio", lambda source, **options: asked.update(source=source, **options))
-    options = InputOptions(raw="s16le", rate=8000, channels=2, channel="1", start=1.0, end=2.0, audio_backend="av")
+    options = InputOptions(raw="s16le", rate=8000, channels=2, channel="1", start=1.0, end=2.0, audio_backend="soundfile")
     pieces.open_source(Source(Path("x"), "x", PurePath("x")), options, 16_000)
     assert asked.pop("raw").rate == 8000
     assert asked == {
@@ -254,7 +254,7 @@ def test_options_reach_the_reader(monkeypatch):
         "channel": "1",
         "start": 1.0,
         "end": 2.0,
-        "backend": "av",
+        "backend": "soundfile",
     }
     pieces.open_source(Source(Path("x"), "x", PurePath("x"), None, 5.0, 6.0), options, 16_000)
     assert (asked["start"], asked["end"]) == (5.0, 6.0)

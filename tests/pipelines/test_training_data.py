@@ -123,7 +123,7 @@ def test_an_epoch_draws_by_the_weights_of_the_manifests(pseudo, people):
     ("values", "message"),
     [
         ({"data__weights": (1.0,), "data__train": ("a", "b")}, "one for each of the 2 manifests"),
-        ({"data__weights": (0.0,), "data__train": ("a",)}, "not all of them 0"),
+        ({"data__weights": (0.0,), "data__train": ("a",)}, "not all 0"),
         ({"data__pseudo_weight": 0.0}, "`data.pseudo_weight` must be above 0"),
         ({"data__min_confidence": 1.5}, "`data.min_confidence` must be in"),
     ],
