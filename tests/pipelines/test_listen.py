@@ -245,7 +245,8 @@ def test_languages_without_spaces_are_joined_without():
 def test_options_reach_the_reader(monkeypatch):
     asked = {}
     monkeypatch.setattr(pieces, "open_audio", lambda source, **options: asked.update(source=source, **options))
-    options = InputOptions(raw="s16le", rate=8000, channels=2, channel="1", start=1.0, end=2.0, audio_backend="soundfile")
+    cut = {"start": 1.0, "end": 2.0}
+    options = InputOptions(raw="s16le", rate=8000, channels=2, channel="1", **cut, audio_backend="soundfile")
     pieces.open_source(Source(Path("x"), "x", PurePath("x")), options, 16_000)
     assert asked.pop("raw").rate == 8000
     assert asked == {
