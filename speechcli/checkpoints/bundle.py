@@ -15,7 +15,7 @@ from speechcli.checkpoints.features import default_features, read_features, writ
 from speechcli.checkpoints.language_adapters import apply_adapter, find_adapters, link_adapters
 from speechcli.checkpoints.lora import lora_base, with_lora
 from speechcli.checkpoints.tensors import read_tensors
-from speechcli.checkpoints.weights import assign, fill, ready, untie_if_different
+from speechcli.checkpoints.weights import ctc_head, fill, untie_if_different
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build
@@ -195,16 +195,14 @@ def add_ctc_head(
 def _read_ctc_head(folder: Path, width: int, dtype: torch.dtype, settings: Mapping[str, Any]) -> nn.Linear:
     path = folder / files.CTC_HEAD
     tensors = read_tensors(path)
-    weight, bias = tensors.get("weight"), tensors.get("bias")
-    if weight is None or bias is None or weight.ndim != 2 or weight.size(1) != width or bias.shape != weight.shape[:1]:
+    head = ctc_head(tensors.get("weight"), tensors.get("bias"), width=width, dtype=dtype)
+    if head is None:
         raise ModelError(f"{path} must hold a weight (vocabulary, {width}) and a bias (vocabulary), but does not.")
-    symbols = settings.get("characters", "-" * (weight.size(0) - 1))
-    if not isinstance(symbols, str) or 1 + len(symbols) != weight.size(0):
+    symbols = settings.get("characters", "-" * (head.out_features - 1))
+    if not isinstance(symbols, str) or 1 + len(symbols) != head.out_features:
         raise ModelError(
-            f"{folder / files.OURS} must name the {weight.size(0) - 1} characters of {path}, but does not."
+            f"{folder / files.OURS} must name the {head.out_features - 1} characters of {path}, but does not."
         )
-    head = nn.Linear(width, weight.size(0), device="meta")
-    assign(head, {"weight": ready(weight, dtype), "bias": ready(bias, dtype)}, tied=None)
     return head
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from speechcli.audio.extractor import Extractor
 from speechcli.checkpoints import folder as files
@@ -14,7 +13,7 @@ from speechcli.checkpoints.convert import check_numbers, to_ours
 from speechcli.checkpoints.features import default_features, read_features
 from speechcli.checkpoints.language_adapters import apply_adapter, find_adapters
 from speechcli.checkpoints.tensors import read_tensors
-from speechcli.checkpoints.weights import fill
+from speechcli.checkpoints.weights import ctc_head, fill
 from speechcli.errors import ModelError
 from speechcli.families import SPEECH_ENCODERS
 from speechcli.families.composite import family_config
@@ -107,11 +106,11 @@ def set_spoken(bundle: CtcBundle, name: str) -> str:
     path = bundle.adapters[tag]
     apply_adapter(bundle.model.encoder, bundle.family, path)
     theirs, old = read_tensors(path), bundle.model.head
-    weight, bias = theirs.get(f"{HEAD}.weight"), theirs.get(f"{HEAD}.bias")
-    if weight is None or bias is None or weight.shape[1:] != old.weight.shape[1:] or bias.shape != weight.shape[:1]:
+    head = ctc_head(
+        theirs.get(f"{HEAD}.weight"), theirs.get(f"{HEAD}.bias"), width=old.in_features, dtype=old.weight.dtype
+    )
+    if head is None:
         raise ModelError(f"{path} must hold a CTC head over frames of {old.in_features} numbers, but does not.")
-    head = nn.Linear(old.in_features, weight.size(0), device="meta")
-    fill(head, {"weight": weight, "bias": bias}, dtype=old.weight.dtype)
     bundle.model.head = head.to(old.weight.device)
     bundle.tokenizer = Tokenizer.load(path.parent, language=tag)
     bundle.blank_id = bundle.blank_id if bundle.tokenizer.pad_id is None else bundle.tokenizer.pad_id

@@ -39,6 +39,25 @@ def untie_if_different(config: SpeechEncoderDecoderConfig, tensors: Mapping[str,
         config.decoder = config.decoder.with_values({"tie_word_embeddings": False})
 
 
+def ctc_head(weight: Tensor | None, bias: Tensor | None, *, width: int, dtype: torch.dtype) -> nn.Linear | None:
+    """Make a CTC head of the tensors of a file.
+
+    Args:
+        weight: (vocabulary, width), if the file is right.
+        bias: (vocabulary,), if the file is right.
+        width: of the frames.
+        dtype: of the weights in memory.
+
+    Returns:
+        the head; None when the tensors are not there, or of other shapes
+    """
+    if weight is None or bias is None or weight.shape[1:] != (width,) or bias.shape != weight.shape[:1]:
+        return None
+    head = nn.Linear(width, weight.size(0), device="meta")
+    fill(head, {"weight": weight, "bias": bias}, dtype=dtype)
+    return head
+
+
 def optional_tensors(expected: Mapping[str, torch.Size], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What a checkpoint may lack without harm: the vector of SpecAugment, which only training reads, and a counter."""
     generator = torch.Generator().manual_seed(0)

@@ -1,3 +1,4 @@
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,20 @@ from tiny_run import TinyModel, make_feed
 
 from speechcli.training.loop import Trainer
 from speechcli.training.objective import Objective
+
+
+@pytest.fixture
+def copied(monkeypatch):
+    """For tests that copy their process.
+
+    A copy has none of its threads, and waits for them forever where an operation is shared out. A process that is
+    killed loses nothing that it wrote, flushed or not, and flushing takes long.
+    """
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

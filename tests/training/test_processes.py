@@ -21,7 +21,7 @@ from speechcli.training.loop import Evaluation
 from speechcli.training.merge import merge_options
 from speechcli.training.state import latest_checkpoint, load_checkpoint
 
-pytestmark = needs_fork
+pytestmark = [needs_fork, pytest.mark.usefixtures("copied")]
 
 SETTINGS = {
     "objective.ctc_weight": 0.3,
@@ -33,21 +33,6 @@ SETTINGS = {
     "run.device": "cpu",
     "run.dtype": "float32",
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """A copy of a process has none of its threads, and waits for them forever where an operation is shared out."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True)
-def _no_flushing(monkeypatch):
-    """A process that is killed loses nothing that it wrote, flushed or not, and flushing takes long."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from speechcli.training.state import (
     save_checkpoint,
 )
 
+pytestmark = pytest.mark.usefixtures("copied")
+
 SETTINGS = {
     "objective.ctc_weight": 0.3,
     "optimizer.learning_rate": 0.01,
@@ -33,15 +35,6 @@ SETTINGS = {
     "run.device": "cpu",
     "run.dtype": "float32",
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """A copy of a process has none of its threads, and waits for them forever where an operation is shared out."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def options(**more):
@@ -58,12 +51,6 @@ def run_log(folder, *, best_step):
 
 def losses(events):
     return [(event.step, event.losses, event.gradient_norm) for event in events if isinstance(event, Stepped)]
-
-
-@pytest.fixture(autouse=True)
-def _no_flushing(monkeypatch):
-    """A process that is killed loses nothing that it wrote, flushed or not, and flushing takes long."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @needs_fork

@@ -17,7 +17,15 @@ from pathlib import Path
 
 from speechcli.errors import SpeechCliError
 from speechcli.recipes.embedded_data.catalogues import CATALOGUES
-from speechcli.recipes.embedded_data.manifest import LANGUAGES, Row, held_out_texts, normalise, read_rows, write_rows
+from speechcli.recipes.embedded_data.manifest import (
+    LANGUAGES,
+    Row,
+    held_out_manifests,
+    held_out_texts,
+    normalise,
+    read_rows,
+    write_rows,
+)
 from speechcli.recipes.embedded_data.real import SETS, join_digits, join_prompts, join_spelling, real_rows
 from speechcli.recipes.embedded_data.sentences import Sentences, choose
 from speechcli.recipes.embedded_data.speech import HOURS, plan, speak
@@ -50,7 +58,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _make(data: Path, out: Path, catalogues: Path | None, share: float, processes: int, seed: int) -> None:
-    manifests = [path for path in sorted(data.glob("*/*.tsv")) if path.stem in ("dev", "test")]
+    manifests = held_out_manifests(data)
     held_out = held_out_texts(manifests)
     _say(f"{len(held_out)} texts of {len(manifests)} dev and test manifests are kept out")
     out = out.resolve()

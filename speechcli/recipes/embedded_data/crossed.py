@@ -29,7 +29,14 @@ from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.errors import ModelError
 from speechcli.pipelines.recognition.words import WordTimer
 from speechcli.recipes.embedded_data.catalogues import read_catalogues
-from speechcli.recipes.embedded_data.manifest import LANGUAGES, Row, held_out_texts, normalise, write_rows
+from speechcli.recipes.embedded_data.manifest import (
+    LANGUAGES,
+    Row,
+    held_out_manifests,
+    held_out_texts,
+    normalise,
+    write_rows,
+)
 from speechcli.recipes.embedded_data.real import real_rows
 
 RATE = 16_000
@@ -97,8 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--catalogues", type=Path, help="folder of unpacked packages with translations (catalogues.py)")
     options = parser.parse_args(arguments)
-    manifests = [path for path in sorted(options.data.glob("*/*.tsv")) if path.stem in ("dev", "test")]
-    held_out = held_out_texts(manifests)
+    held_out = held_out_texts(held_out_manifests(options.data))
     bundle, rows = load(options.model), real_rows(options.data, "asterisk", "train")
     texts = [texts for _, texts in read_catalogues(options.catalogues)] if options.catalogues else []
     for language in LANGUAGES:
@@ -124,7 +130,7 @@ def speak(
     """
     choice = random.Random(f"crossed {language}")
     (folder / language).mkdir(parents=True, exist_ok=True)
-    seen = held_out | {normalise(" ".join(word.text for word in words)) for words in voice.prompts}
+    seen = {normalise(" ".join(word.text for word in words)) for words in voice.prompts}
     covered = ((cover(voice, each[language], choice), each) for each in texts if language in each)
     sentences = [(runs, each) for runs, each in covered if runs]
     seconds = 0.0
@@ -140,7 +146,7 @@ def speak(
             continue
         if not runs or normalise(translated[language]) in seen:
             continue
-        seen |= {normalise(translated[language])}
+        seen.add(normalise(translated[language]))
         samples = voice.said(runs)
         seconds += len(samples) / RATE if number >= len(sentences) else 0
         path = folder / language / f"{language}-{number:06d}.flac"

@@ -113,6 +113,11 @@ def normalise(text: str) -> str:
     return " ".join(_FIGURES.get(word, word) for word in re.sub(r"[\W_]+", " ", bare).split())
 
 
+def held_out_manifests(data: Path) -> list[Path]:
+    """The dev and test manifests of every set in a folder of recordings."""
+    return [path for path in sorted(data.glob("*/*.tsv")) if path.stem in ("dev", "test")]
+
+
 def held_out_texts(manifests: Sequence[Path]) -> frozenset[str]:
     """Every text of the given dev and test manifests, in every language, normalised.
 
