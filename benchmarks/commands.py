@@ -1,14 +1,15 @@
 """Whole commands, timed from outside: help, the first words of a short file, a folder, memory over long audio.
 
-    python benchmarks/commands.py            # medians of 5 runs each, in turns
-    python benchmarks/commands.py memory     # 10 minutes against 3 hours of audio
+    python benchmarks/commands.py                                    # medians of 5 runs each, in turns
+    python benchmarks/commands.py folder --clips 16 --repeats 0      # a few clips of the same lengths, one run each
+    python benchmarks/commands.py memory                             # 10 minutes against 3 hours of audio
 
 What a command is compared with is printed beside it: a bare Typer program, `python -c "import torch"`, and for the
-folder a loop over transformers' `generate` with its defaults.
+folder a loop over transformers' `generate` with its defaults. Seconds are those of the clock and, in brackets, those of
+the processor, which other programs on the machine change little.
 """
 
 import argparse
-import os
 import resource
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -26,6 +28,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 SAMPLES = Path(__file__).parent.parent / "samples"
 SPEECHCLI = [sys.executable, "-m", "speechcli"]
 SAMPLE_RATE = 16_000
+SHORTEST, LONGEST = 2.0, 12.0
+"""Seconds of a clip in the folder."""
 
 BARE_TYPER = """
 import typer
@@ -52,8 +56,8 @@ def main() -> None:
     """Measure what is named, all by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", choices=[*CASES, []])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--clips", type=int, default=64, help="in the folder")
+    parser.add_argument("--repeats", type=int, default=5, help="after one that does not count; 0: that one counts")
+    parser.add_argument("--clips", type=int, default=64, help="in the folder, their lengths spread evenly")
     asked = parser.parse_args()
     for case in asked.cases or CASES:
         with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +69,7 @@ def help_page(folder: Path, asked: argparse.Namespace) -> None:
     program = folder / "bare.py"
     program.write_text(BARE_TYPER)
     bare, ours = in_turns([[sys.executable, str(program), "--help"], [*SPEECHCLI, "--help"]], asked.repeats)
-    print(f"speechcli --help {ours:.3f} s, a bare Typer program {bare:.3f} s: {ours / bare:.2f} times")
+    print(f"speechcli --help {ours}, a bare Typer program {bare}: {ours.over(bare)}")
 
 
 def first_word(folder: Path, asked: argparse.Namespace) -> None:
@@ -75,8 +79,8 @@ def first_word(folder: Path, asked: argparse.Namespace) -> None:
         [[sys.executable, "-c", "import torch"], [*SPEECHCLI, "transcribe", str(sample)]], asked.repeats
     )
     print(
-        f"{sample.name} ({soundfile.info(sample).duration:.1f} s of audio) {ours:.2f} s, "
-        f"`import torch` {torch_only:.2f} s: {ours / (torch_only + 1.0):.2f} times that and one second"
+        f"{sample.name} ({soundfile.info(sample).duration:.1f} s of audio) {ours}, `import torch` {torch_only}: "
+        f"{ours.over(torch_only.later(1.0))} that and one second"
     )
 
 
@@ -85,8 +89,7 @@ def whole_folder(folder: Path, asked: argparse.Namespace) -> None:
     clips, model = folder / "clips", folder / "model"
     clips.mkdir()
     noise = np.random.default_rng(0)
-    for number in range(asked.clips):
-        seconds = noise.uniform(2.0, 12.0)
+    for number, seconds in enumerate(noise.permutation(np.linspace(SHORTEST, LONGEST, asked.clips))):
         samples = noise.normal(0.0, 0.1, int(seconds * SAMPLE_RATE)).astype(np.float32)
         soundfile.write(clips / f"{number:02d}.wav", samples, SAMPLE_RATE)
     write_model(model)
@@ -98,8 +101,8 @@ def whole_folder(folder: Path, asked: argparse.Namespace) -> None:
         asked.repeats,
     )
     print(
-        f"{asked.clips} clips: speechcli {ours:.1f} s, a loop over transformers' generate {theirs:.1f} s: "
-        f"{theirs / ours:.2f} times"
+        f"{asked.clips} clips of {SHORTEST:.0f} to {LONGEST:.0f} s: speechcli {ours}, "
+        f"a loop over transformers' generate {theirs}: {theirs.over(ours)}"
     )
 
 
@@ -125,27 +128,38 @@ def memory(folder: Path, asked: argparse.Namespace) -> None:
 CASES = {"help": help_page, "first-word": first_word, "folder": whole_folder, "memory": memory}
 
 
-def in_turns(commands: list[list[str]], repeats: int) -> list[float]:
-    """Return the median seconds of each command, run in turns after one run each that does not count.
+class Spent(NamedTuple):
+    """Seconds that a command took."""
 
-    Where OMP_NUM_THREADS is 1, they are processor seconds: those that a calm machine's clock would count.
-    """
-    seconds: list[list[float]] = [[] for _ in commands]
+    elapsed: float
+    processor: float
+
+    def __str__(self) -> str:
+        return f"{self.elapsed:.2f} s ({self.processor:.2f})"
+
+    def over(self, other: "Spent") -> str:
+        return f"{self.elapsed / other.elapsed:.2f} times ({self.processor / other.processor:.2f})"
+
+    def later(self, seconds: float) -> "Spent":
+        return Spent(self.elapsed + seconds, self.processor + seconds)
+
+
+def in_turns(commands: list[list[str]], repeats: int) -> list[Spent]:
+    """Return the medians of what each command takes, run in turns after one run each that does not count."""
+    runs: list[list[Spent]] = [[] for _ in commands]
     for turn in range(repeats + 1):
         for place, command in enumerate(commands):
             started = clock()
             subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
             if turn or not repeats:
-                seconds[place].append(clock() - started)
-    return [statistics.median(each) for each in seconds]
+                runs[place].append(Spent(*(after - before for before, after in zip(started, clock(), strict=True))))
+    return [Spent(*map(statistics.median, zip(*each, strict=True))) for each in runs]
 
 
-def clock() -> float:
-    """Return the time, or the processor time of all commands so far where they compute in one thread."""
-    if os.environ.get("OMP_NUM_THREADS") != "1":
-        return time.perf_counter()
+def clock() -> Spent:
+    """Return the time, and the processor time of all commands so far."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return Spent(time.perf_counter(), used.ru_utime + used.ru_stime)
 
 
 def write_model(folder: Path) -> None:
