@@ -1,12 +1,16 @@
 """Other opinions on the next token: what is added to a decoder's scores, and remembers its texts as a cache does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Generic, Protocol
 
 import torch
 from torch import Tensor
 
 from speechcli.decoding.step import Cache, CacheT, Step
+
+KEPT_TEXTS = 64
+"""Of which a language model remembers what it read: a few times as many as a search usually keeps."""
 
 
 class Advisor(Cache, Protocol):
@@ -46,6 +50,47 @@ class LanguageModel(Generic[CacheT]):
     def reorder(self, rows: Tensor) -> None:
         """Reorder the cache."""
         self._cache.reorder(rows)
+
+
+class LanguageModelGains(Generic[CacheT]):
+    """What a causal language model adds to texts, for a search that asks for one at a time and in any order.
+
+    Args:
+        step: the language model, over the same vocabulary.
+        start: makes an empty cache of one row.
+        weight: of its log-probabilities.
+        begin: the token that it reads first.
+        end: the token that it says at the end of a text; None: it says none.
+        longest: tokens that it can read; to what a longer text goes on with it adds nothing.
+    """
+
+    def __init__(
+        self,
+        step: Step[CacheT],
+        start: Callable[[], CacheT],
+        *,
+        weight: float,
+        begin: int,
+        end: int | None,
+        longest: int,
+    ) -> None:
+        self._step, self._start = step, start
+        self._weight, self._begin, self._end, self._longest = weight, begin, end, longest
+        self._caches: dict[tuple[int, ...], CacheT] = {}
+
+    def __call__(self, text: Sequence[int]) -> tuple[float, dict[int, float]]:
+        """Return what is added to the score of a text where it ends, and for every token where it goes on."""
+        read = (self._begin, *text)
+        if len(read) > self._longest:
+            return 0.0, {}
+        known = next((count for count in range(len(read) - 1, 0, -1) if read[:count] in self._caches), 0)
+        cache = deepcopy(self._caches[read[:known]]) if known else self._start()
+        opinion = self._step(torch.tensor([read[known:]]), cache)[0].float().log_softmax(dim=-1)
+        self._caches[read] = cache
+        if len(self._caches) > KEPT_TEXTS:
+            del self._caches[next(iter(self._caches))]
+        gains = (self._weight * opinion).tolist()
+        return 0.0 if self._end is None else gains[self._end], dict(enumerate(gains))
 
 
 class Hotwords:

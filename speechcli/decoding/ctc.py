@@ -26,26 +26,30 @@ def as_path(tokens: Sequence[int], blank: int) -> list[int]:
 class _Prefix:
     """A text so far, as a node of the tree of all texts: equal texts are the same object."""
 
-    __slots__ = ("_bonus", "_gains", "children", "gain", "parent", "token")
+    __slots__ = ("_bonuses", "_gains", "children", "gain", "parent", "token")
 
     def __init__(
-        self, bonus: Bonus | None = None, parent: "_Prefix | None" = None, token: int | None = None, gain: float = 0.0
+        self, bonuses: Sequence[Bonus], parent: "_Prefix | None" = None, token: int | None = None, gain: float = 0.0
     ) -> None:
         self.parent, self.token = parent, token
         self.children: dict[int, _Prefix] = {}
-        self._bonus = bonus
+        self._bonuses = bonuses
         self._gains: tuple[float, dict[int, float]] | None = None
         self.gain = gain
 
     def child(self, token: int) -> "_Prefix":
         if token not in self.children:
             other, gains = self.gains()
-            self.children[token] = _Prefix(self._bonus, self, token, self.gain + gains.get(token, other))
+            self.children[token] = _Prefix(self._bonuses, self, token, self.gain + gains.get(token, other))
         return self.children[token]
 
     def gains(self) -> tuple[float, dict[int, float]]:
         if self._gains is None:
-            self._gains = (0.0, {}) if self._bonus is None else self._bonus(self.tokens())
+            text = self.tokens()
+            each = [bonus(text) for bonus in self._bonuses]
+            named = {token for _, gains in each for token in gains}
+            summed = {token: math.fsum(gains.get(token, other) for other, gains in each) for token in named}
+            self._gains = math.fsum(other for other, _ in each), summed
         return self._gains
 
     def tokens(self) -> tuple[int, ...]:
@@ -58,7 +62,7 @@ class _Prefix:
 
 
 def prefix_beam_search(
-    logprobs: Tensor, *, beams: int, blank: int, bonus: Bonus | None = None
+    logprobs: Tensor, *, beams: int, blank: int, bonuses: Sequence[Bonus] = ()
 ) -> list[tuple[tuple[int, ...], float]]:
     """Find likely texts, where the probability of a text is that of all its paths (Graves 2012, section 7.5.3).
 
@@ -66,13 +70,13 @@ def prefix_beam_search(
         logprobs: (frames, vocabulary) of one recording.
         beams: texts kept from frame to frame.
         blank: the token that means "nothing new".
-        bonus: another opinion on the texts.
+        bonuses: other opinions on the texts.
 
     Returns:
         at most `beams` texts and their log-probabilities, bonuses included, best first
     """
     # prefix -> log-probability of its paths that end in a blank, and of those that end in its last token
-    kept: dict[_Prefix, tuple[float, float]] = {_Prefix(bonus): (0.0, -math.inf)}
+    kept: dict[_Prefix, tuple[float, float]] = {_Prefix(bonuses): (0.0, -math.inf)}
     near = logprobs >= logprobs.amax(dim=-1, keepdim=True) - MARGIN
     near[:, blank] = True
     for frame, looked_at in zip(logprobs.float(), near, strict=True):

@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from speechcli.decoding.advice import Hotwords, LanguageModel
+from speechcli.decoding.advice import Hotwords, LanguageModel, LanguageModelGains
+from speechcli.decoding.ctc import prefix_beam_search
 from speechcli.decoding.ctc_prefix import CtcPrefixScores
 from speechcli.decoding.generate import generate
 from speechcli.decoding.options import GenerationOptions
@@ -46,6 +47,12 @@ def model_score(step, text):
         total += step(torch.tensor([[read]]), cache).log_softmax(-1)[0, token].item()
         read = token
     return total
+
+
+def end_score(step, text):
+    """The log-probability of the end after a text."""
+    cache = Ids(1)
+    return step(torch.tensor([[START, *text]]), cache).log_softmax(-1)[0, END].item()
 
 
 def ctc_scores(table, weight=0.5):
@@ -112,6 +119,36 @@ def test_a_language_model_adds_its_weighted_score(beams):
         return
     texts = [text for count in range(3) for text in itertools.product((0, 1, 2, 4), repeat=count)]
     assert found[0].tokens[:-1] == max(texts, key=score)
+
+
+@pytest.mark.parametrize(("seed", "end", "kept"), [(0, END, 64), (1, None, 64), (2, END, 2)])
+def test_a_language_model_adds_its_weighted_score_to_what_a_ctc_head_says(seed, end, kept, monkeypatch):
+    monkeypatch.setattr("speechcli.decoding.advice.KEPT_TEXTS", kept)
+    opinion, table = table_model(seed), logprobs(4, VOCABULARY, seed)
+    gains = LanguageModelGains(opinion, lambda: Ids(1), weight=0.6, begin=START, end=end, longest=10)
+
+    def score(text):
+        return model_score(opinion, text) - (0.0 if end else end_score(opinion, text))
+
+    expected = {text: math.log(p) + 0.6 * score(text) for text, p in brute_force(table).items()}
+    found = prefix_beam_search(table, beams=5000, blank=BLANK, bonuses=[gains])
+    assert dict(found) == pytest.approx(expected, abs=1e-4)
+    assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
+
+
+def test_a_language_model_says_nothing_of_texts_that_it_cannot_read():
+    gains = LanguageModelGains(table_model(0), lambda: Ids(1), weight=0.6, begin=START, end=END, longest=3)
+    assert len(gains((2, 4))[1]) == VOCABULARY and gains((2, 4, 2)) == (0.0, {})
+
+
+def test_opinions_on_a_text_are_added_up():
+    table, hotwords = logprobs(4, VOCABULARY, 3), Hotwords([(0, 2)], boost=0.7)
+    gains = LanguageModelGains(table_model(3), lambda: Ids(1), weight=0.6, begin=START, end=END, longest=10)
+    plain, steered, advised, both = (
+        dict(prefix_beam_search(table, beams=5000, blank=BLANK, bonuses=bonuses))
+        for bonuses in ((), (hotwords.gains,), (gains,), (hotwords.gains, gains))
+    )
+    assert both == pytest.approx({text: steered[text] + advised[text] - plain[text] for text in plain})
 
 
 def bonus(words, text, boost=1.0):

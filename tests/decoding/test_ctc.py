@@ -65,7 +65,7 @@ def test_hotwords_change_the_scores_of_texts_and_so_their_order(seed):
     assert (bonus((0, 2)), bonus((2, 0)), bonus((0,))) == pytest.approx((1.4, 0.0, 0.0))
     table = logprobs(4, 4, seed)
     expected = {text: score + bonus(text) for text, score in prefix_beam_search(table, beams=1000, blank=BLANK)}
-    found = prefix_beam_search(table, beams=1000, blank=BLANK, bonus=hotwords.gains)
+    found = prefix_beam_search(table, beams=1000, blank=BLANK, bonuses=[hotwords.gains])
     assert dict(found) == pytest.approx(expected)
     assert [score for _, score in found] == pytest.approx(sorted(expected.values(), reverse=True))
 

@@ -1,6 +1,7 @@
 """Checkpoints with a CTC head alone write what transformers writes."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from speechcli.audio.read import read_audio
+from speechcli.decoding.ctc import prefix_beam_search
 from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines.average import average
 from speechcli.pipelines.decoding_options import DecodingOptions
@@ -130,6 +132,45 @@ def test_hotwords_are_spelled_in_the_letters_of_the_vocabulary_and_steer_the_bea
         assert ([heard.text for (heard,) in steered] == plain) is same
     with pytest.raises(UsageError, match="`--hotwords` chooses among several texts"):
         recognizer(folder, strategy="greedy", hotwords=str(words))
+
+
+def test_a_language_model_of_transformers_is_weighed_in_letter_by_letter(tmp_path: Path) -> None:
+    folder = write_ctc(tmp_path / "model")
+    torch.manual_seed(5)
+    config = transformers.GPT2Config(
+        vocab_size=len(TOKENS), n_embd=8, n_layer=2, n_head=2, bos_token_id=1, eos_token_id=2
+    )
+    lm = transformers.GPT2LMHeadModel(config).eval()
+    with torch.no_grad():
+        for parameter in lm.parameters():
+            parameter.add_(torch.randn(parameter.shape) * 0.5)
+    lm.save_pretrained(tmp_path / "lm")
+
+    def gains(text: Sequence[int]) -> tuple[float, dict[int, float]]:
+        logprobs = (0.8 * lm(torch.tensor([[1, *text]])).logits[0, -1].log_softmax(dim=-1)).tolist()
+        return logprobs[2], dict(enumerate(logprobs))
+
+    plain, advised = (
+        recognizer(folder, beam_size=3),
+        recognizer(folder, beam_size=3, lm=str(tmp_path / "lm"), lm_weight=0.8),
+    )
+    model = transformers.AutoModelForCTC.from_pretrained(folder).eval()
+    features = transformers.AutoFeatureExtractor.from_pretrained(folder)
+    with torch.no_grad():
+        logits = model(**features(CLIPS[1].samples, sampling_rate=16_000, return_tensors="pt")).logits[0]
+        (best, _), *_ = prefix_beam_search(logits.log_softmax(dim=-1), beams=3, blank=0, bonuses=[gains])
+    (heard,) = advised.decode(CLIPS[1:2])[0]
+    assert heard.tokens == best != plain.decode(CLIPS[1:2])[0][0].tokens
+    with pytest.raises(UsageError, match="`--lm` chooses among several texts"):
+        recognizer(folder, strategy="greedy", lm=str(tmp_path / "lm"))
+
+
+def test_a_language_model_over_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    folder = write_ctc(tmp_path / "model")
+    config = transformers.GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=2)
+    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "lm")
+    with pytest.raises(UsageError, match="has 9 tokens, not 12"):
+        recognizer(folder, lm=str(tmp_path / "lm"))
 
 
 def test_word_times_do_not_change_the_text_and_lie_in_order_in_the_clip(tmp_path: Path) -> None:

@@ -8,22 +8,22 @@ from pathlib import Path
 from torch import Tensor
 
 from speechcli.checkpoints.ctc import CtcBundle, set_spoken
-from speechcli.decoding.advice import Hotwords
+from speechcli.decoding.advice import Hotwords, LanguageModelGains
 from speechcli.decoding.alignment import align
-from speechcli.decoding.ctc import as_path, collapse, prefix_beam_search
+from speechcli.decoding.ctc import Bonus, as_path, collapse, prefix_beam_search
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.options import SpeechOptions
+from speechcli.pipelines.options import ModelOptions, SpeechOptions
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.recognition.words import WordTimer, mean
-from speechcli.pipelines.search.advice import spellings
+from speechcli.pipelines.search.advice import language_model, spellings
 from speechcli.pipelines.search.options import DEFAULT_BEAMS, check_times
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.transcript import Alternative
 
 _OF_DECODERS = frozenset(item.name for item in fields(DecodingOptions)) - {
-    *("strategy", "beam_size", "num_return", "word_times", "timestamps", "lm_weight", "hotwords", "hotword_boost"),
-    *("max_segment", "vad", "batch_seconds", "batch_size"),
+    *("strategy", "beam_size", "num_return", "word_times", "timestamps", "lm", "lm_weight"),
+    *("hotwords", "hotword_boost", "max_segment", "vad", "batch_seconds", "batch_size"),
 }
 """What a CTC head alone cannot be told."""
 
@@ -47,13 +47,13 @@ class CtcRecognizer(Recognizer):
         self._model, self._tokenizer, self._blank = bundle.model, bundle.tokenizer, bundle.blank_id
         asked = options.decoding
         self._returned = asked.num_return or 1
-        words = () if asked.hotwords is None else spellings(self._tokenizer, Path(asked.hotwords))
-        self._searches = asked.strategy == "beam" or bool(words) or max(asked.beam_size or 1, self._returned) > 1
+        bonuses = _bonuses(bundle, asked, options.model)
+        self._searches = asked.strategy == "beam" or bool(bonuses) or max(asked.beam_size or 1, self._returned) > 1
         self._search = partial(
             prefix_beam_search,
             beams=asked.beam_size or max(DEFAULT_BEAMS, self._returned),
             blank=self._blank,
-            bonus=Hotwords(words, boost=asked.hotword_boost).gains if words else None,
+            bonuses=bonuses,
         )
         self._language = options.language
         self._timer = WordTimer(self._text, blank=self._blank, silent=set(), vocabulary=self._model.head.out_features)
@@ -96,6 +96,30 @@ class CtcRecognizer(Recognizer):
         return self._tokenizer.decode(as_path(tokens, self._blank), skip_special=False)
 
 
+def _bonuses(bundle: CtcBundle, asked: DecodingOptions, where: ModelOptions) -> list[Bonus]:
+    """Return the other opinions on texts that are asked for."""
+    bonuses: list[Bonus] = []
+    if asked.hotwords is not None:
+        words = spellings(bundle.tokenizer, Path(asked.hotwords))
+        bonuses.append(Hotwords(words, boost=asked.hotword_boost).gains)
+    if asked.lm is not None:
+        lm, begin = language_model(bundle, bundle.model.head.out_features, asked.lm, where)
+        nothing = next(lm.parameters()).new_zeros(1, 0, lm.width)
+        ends = (bundle.tokenizer.eos_id,)
+        begins = (begin, bundle.tokenizer.bos_id, bundle.blank_id)
+        bonuses.append(
+            LanguageModelGains(
+                lambda ids, cache: lm.step(ids.to(nothing.device), cache),
+                lambda: lm.start(nothing),
+                weight=asked.lm_weight,
+                begin=next(id_ for id_ in begins if id_ is not None and id_ < lm.vocabulary),
+                end=next((id_ for id_ in ends if id_ is not None and id_ < lm.vocabulary), None),
+                longest=lm.max_tokens,
+            )
+        )
+    return bonuses
+
+
 def _check(bundle: CtcBundle, options: SpeechOptions) -> None:
     if options.task == "translate":
         raise UsageError(
@@ -106,8 +130,9 @@ def _check(bundle: CtcBundle, options: SpeechOptions) -> None:
     check_times(asked, bundle.tokenizer, bundle.name)
     if asked.strategy == "sample":
         raise UsageError("`--strategy` must be greedy or beam for a model with a CTC head alone, but is sample.")
-    if asked.strategy == "greedy" and asked.hotwords is not None:
-        raise UsageError("`--hotwords` chooses among several texts, but --strategy greedy keeps one.")
+    for flag, advice in (("--hotwords", asked.hotwords), ("--lm", asked.lm)):
+        if asked.strategy == "greedy" and advice is not None:
+            raise UsageError(f"`{flag}` chooses among several texts, but --strategy greedy keeps one.")
     for item in fields(DecodingOptions):
         if item.name in _OF_DECODERS and getattr(asked, item.name) != item.default:
             flag = "--" + item.name.replace("_", "-")

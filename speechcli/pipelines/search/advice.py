@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from speechcli.checkpoints.bundle import Bundle
+from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.checkpoints.hub import resolve_model
 from speechcli.checkpoints.language_model import load_language_model
 from speechcli.decoding.advice import Advisor, Hotwords, LanguageModel
@@ -40,7 +41,7 @@ class Advice:
         self._lm: TextDecoder | None = None
         self._begin: int | None = None
         if asked.lm is not None:
-            self._lm, self._begin = _language_model(bundle, asked.lm, where)
+            self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, asked.lm, where)
         self._hotwords = () if asked.hotwords is None else spellings(bundle.tokenizer, Path(asked.hotwords))
 
     @property
@@ -122,11 +123,27 @@ def _check_head(bundle: Bundle) -> None:
         )
 
 
-def _language_model(bundle: Bundle, name: str, where: ModelOptions) -> tuple[TextDecoder, int | None]:
+def language_model(
+    bundle: Bundle | CtcBundle, needed: int, name: str, where: ModelOptions
+) -> tuple[TextDecoder, int | None]:
+    """Load a language model that advises another model.
+
+    Args:
+        bundle: the other model.
+        needed: tokens that it says.
+        name: a folder, or a name on the Hub.
+        where: how it is found.
+
+    Returns:
+        the language model, and the token that it begins with, where its configuration says it
+
+    Raises:
+        ModelError: it cannot be loaded.
+        UsageError: it has another vocabulary.
+    """
     folder = resolve_model(name, token=where.token, cache_dir=where.cache_dir, offline=where.offline)
     weight = next(bundle.model.parameters())
     lm, begin = load_language_model(folder, dtype=weight.dtype, device=weight.device)
-    needed = bundle.model.decoder.vocabulary
     if lm.vocabulary != needed:
         raise UsageError(
             f"`--lm {name}` must have the vocabulary of {bundle.name}, but has {lm.vocabulary} tokens, not {needed}."
