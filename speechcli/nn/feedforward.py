@@ -1,5 +1,7 @@
 """The position-wise network, and activations by Hugging Face's names."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,6 +33,23 @@ class SquaredReLU(nn.Module):
         return F.relu(x).square()
 
 
+class Laplace(nn.Module):
+    """The distribution function of a normal distribution, fitted to the square of ReLU (Ma et al. 2022, Mega)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, kept."""
+        mean, deviation = 0.707107, 0.282095
+        return 0.5 * (1 + torch.erf((x - mean) / (deviation * math.sqrt(2))))
+
+
+class SqrtSoftplus(nn.Module):
+    """The square root of softplus."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, kept."""
+        return F.softplus(x).sqrt()
+
+
 ACTIVATIONS: dict[str, nn.Module] = {
     "gelu": nn.GELU(),
     "gelu_10": ClippedGELU(),
@@ -41,6 +60,7 @@ ACTIVATIONS: dict[str, nn.Module] = {
     "gelu_python_tanh": nn.GELU("tanh"),
     "gelu_pytorch_tanh": nn.GELU("tanh"),
     "hardswish": nn.Hardswish(),
+    "laplace": Laplace(),
     "leaky_relu": nn.LeakyReLU(),
     "linear": nn.Identity(),
     "mish": nn.Mish(),
@@ -50,10 +70,11 @@ ACTIVATIONS: dict[str, nn.Module] = {
     "relu6": nn.ReLU6(),
     "sigmoid": nn.Sigmoid(),
     "silu": nn.SiLU(),
+    "sqrtsoftplus": SqrtSoftplus(),
     "swish": nn.SiLU(),
     "tanh": nn.Tanh(),
 }
-"""They hold no parameters, so one object serves every layer."""
+"""They hold no parameters, so one object serves every layer; those that learn some (prelu, xielu) are left out."""
 
 
 def activation(name: str) -> nn.Module:
