@@ -189,7 +189,7 @@ class SpeechEncoderDecoderModel(nn.Module):
         """Score every position of a batch of texts, as in training.
 
         Args:
-            inputs: (batch, samples) or (batch, frames, mels); also called `input_values` or `input_features`.
+            inputs: what the model's extractor gives; also called `input_values` or `input_features`.
             attention_mask: (batch, samples) or (batch, frames), one where the input is real.
             decoder_input_ids: (batch, tokens); None: the labels, moved right.
             decoder_attention_mask: (batch, tokens), one where a token is real.
@@ -275,7 +275,7 @@ class SpeechEncoderDecoderModel(nn.Module):
                 raise UsageError(
                     f"The model takes one of `inputs`, `input_values` and `input_features`, but got {len(given)}."
                 )
-            encoded = self.network.encode(given[0], lengths)
+            encoded = self.network.encode(given[0].mT if self._bundle.features.mels_first else given[0], lengths)
             return encoded.memory, encoded.mask
         memory = encoder_outputs if isinstance(encoder_outputs, Tensor) else encoder_outputs[0]
         if lengths is not None:

@@ -74,22 +74,24 @@ class AutoFeatureExtractor:
             raw_speech: (samples,), or several of them, or (batch, samples).
             sampling_rate: of the waveforms in Hz, to be compared with the model's; None: not compared.
             return_tensors: "pt" for torch, "np" or None for numpy.
-            padding: a batch of different lengths is always padded to the longest; nothing else is offered.
+            padding: a batch of different lengths is always padded, to the longest or, where the model reads windows
+                (Whisper), to a window, "max_length"; nothing else is offered.
 
         Returns:
-            `input_values` (batch, samples) or `input_features` (batch, frames, mels), and `attention_mask` where the
-            model was trained with one
+            `input_values` (batch, samples) or `input_features`, (batch, frames, mels) or for Whisper (batch, mels,
+            frames), and `attention_mask` where the model was trained with one
 
         Raises:
             UsageError: the sampling rate is not the model's, or the padding is of another kind.
         """
         if sampling_rate is not None and sampling_rate != self.sampling_rate:
             raise UsageError(f"`sampling_rate` must be the model's {self.sampling_rate} Hz, but is {sampling_rate}.")
-        if padding not in (True, False, "longest"):
-            raise UsageError(f"`padding` must be True, False or 'longest', but is {padding!r}.")
+        usual = "longest" if self.features.longest is None else "max_length"
+        if padding not in (True, False, usual):
+            raise UsageError(f"`padding` must be True, False or {usual!r}, but is {padding!r}.")
         values, lengths = self.features(_waveforms(raw_speech))
         name = "input_values" if values.ndim == 2 else "input_features"
-        batch = {name: values}
+        batch = {name: values.mT if self.features.mels_first else values}
         if lengths is not None:
             real = torch.arange(values.size(1)) < lengths[:, None]
             batch["attention_mask"] = real.long()

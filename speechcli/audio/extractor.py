@@ -44,6 +44,8 @@ class Extractor(ABC):
     """Hugging Face's name of the extractor with a tokenizer."""
     normalizes: ClassVar[str]
     """The field that says whether each utterance is normalised."""
+    mels_first: ClassVar[bool] = False
+    """Whether Hugging Face's extractor gives (batch, mels, frames) where this one gives (batch, frames, mels)."""
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -50,6 +50,7 @@ class LogMelFeatures(Extractor):
     kind: ClassVar[str] = "WhisperFeatureExtractor"
     processor: ClassVar[str] = "WhisperProcessor"
     normalizes: ClassVar[str] = "do_normalize"
+    mels_first: ClassVar[bool] = True
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> FeatureBatch:
         """Return values (batch, frames, feature_size), and lengths (batch,) if the decoder was trained with a mask."""

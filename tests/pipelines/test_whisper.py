@@ -88,18 +88,29 @@ def test_the_users_language_and_task_are_told_to_the_decoder(bundle: Bundle, ref
 @pytest.mark.parametrize(
     "told", [{"language": "de", "task": "translate"}, {"language": "<|en|>"}, {"task": "transcribe"}]
 )
-def test_in_python_generate_takes_the_language_and_the_task(
-    folder: Path, bundle: Bundle, reference: Any, told: dict[str, str]
-) -> None:
+def test_in_python_generate_takes_the_language_and_the_task(folder: Path, reference: Any, told: dict[str, str]) -> None:
     ours, banned = speechcli.SpeechEncoderDecoderModel.from_pretrained(folder), [*SUPPRESSED, *TIMESTAMPS]
-    rows = ours.generate(input_features=bundle.features(CLIPS).values, suppress_tokens=banned, **told).tolist()
+    rows = ours.generate(input_features=their_features(CLIPS), suppress_tokens=banned, **told).tolist()
     wanted = reference.generate(their_features(CLIPS), suppress_tokens=banned, **told).tolist()
     assert [[id_ for id_ in row[4:] if id_ != EOS] for row in rows] == [
         [id_ for id_ in row if id_ != EOS] for row in wanted
     ]
     assert {row[2] for row in rows} == {TRANSCRIBE if told.get("task") != "translate" else TRANSCRIBE - 1}
     with pytest.raises(UsageError, match="must be transcribe or translate, but is 'write'"):
-        ours.generate(input_features=bundle.features(CLIPS).values, task="write")
+        ours.generate(input_features=their_features(CLIPS), task="write")
+
+
+def test_in_python_the_extractor_and_the_model_speak_of_mels_and_frames_as_transformers_does(
+    folder: Path, reference: Any
+) -> None:
+    extractor = speechcli.AutoFeatureExtractor.from_pretrained(folder)
+    batch = extractor(CLIPS, sampling_rate=RATE, return_tensors="pt", padding="max_length")
+    torch.testing.assert_close(batch.input_features, their_features(CLIPS), atol=1e-5, rtol=0)
+    ids = torch.tensor([[START, GERMAN, TRANSCRIBE]] * len(CLIPS))
+    ours = speechcli.SpeechEncoderDecoderModel.from_pretrained(folder)(**batch, decoder_input_ids=ids).logits
+    torch.testing.assert_close(ours, reference(**batch, decoder_input_ids=ids).logits, atol=1e-4, rtol=0)
+    with pytest.raises(UsageError, match="`padding` must be True, False or 'max_length', but is 'longest'"):
+        extractor(CLIPS, padding="longest")
 
 
 def test_a_transcript_has_a_segment_for_each_phrase_that_has_times(bundle: Bundle, tmp_path: Path) -> None:
