@@ -25,7 +25,6 @@ from speechcli.families.composite import SpeechEncoderDecoderConfig, build, init
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.encoder import SpeechEncoder
 from speechcli.models.speech_encoder_decoder import sequence_loss
-from speechcli.nn.masks import padding_mask
 from speechcli.text.prompts import Task
 
 
@@ -282,7 +281,7 @@ class SpeechEncoderDecoderModel(nn.Module):
             lengths = self._memory_lengths(lengths, memory)
         if self.network.projection is not None:
             memory = self.network.projection(memory)
-        return memory, None if lengths is None else padding_mask(lengths, memory.size(1))
+        return memory, self.network.memory_mask(memory, lengths)
 
     def _memory_lengths(self, lengths: Tensor, memory: Tensor) -> Tensor:
         lengths = self.encoder.frontend.out_lengths(lengths)

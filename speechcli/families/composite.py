@@ -183,7 +183,7 @@ def build(config: SpeechEncoderDecoderConfig) -> SpeechEncoderDecoder:
         )
     needed = asked is None and (stated != decoder.width or encoder.width != decoder.width)
     projection = nn.Linear(encoder.width, decoder.width) if needed else None
-    model = SpeechEncoderDecoder(encoder, decoder, projection=projection)
+    model = SpeechEncoderDecoder(encoder, decoder, projection=projection, reads_padding=config.whole)
     tie(model, config.tied)
     return model
 

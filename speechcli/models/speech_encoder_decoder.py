@@ -75,6 +75,7 @@ class SpeechEncoderDecoder(nn.Module):
         ctc_head: frames to a vocabulary, for connectionist temporal classification (Graves et al. 2006) beside the
             decoder; Hugging Face's model has none.
         teacher_head: frames to the classes that a larger encoder sees in them (Hsu et al. 2021); only while training.
+        reads_padding: whether the decoder was trained on the frames behind a recording too.
     """
 
     def __init__(
@@ -85,12 +86,14 @@ class SpeechEncoderDecoder(nn.Module):
         projection: nn.Linear | None = None,
         ctc_head: nn.Linear | None = None,
         teacher_head: nn.Linear | None = None,
+        reads_padding: bool = False,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.projection = projection
         self.ctc_head = ctc_head
         self.teacher_head = teacher_head
+        self.reads_padding = reads_padding
 
     def forward(
         self, inputs: Tensor, lengths: Tensor | None, decoder_input_ids: Tensor, rows: Tensor | None = None
@@ -119,10 +122,13 @@ class SpeechEncoderDecoder(nn.Module):
         memory, memory_lengths = self.encoder.adapt(frames, frame_lengths)
         if self.projection is not None:
             memory = self.projection(memory)
-        mask = None if memory_lengths is None else padding_mask(memory_lengths, memory.size(1))
         if frame_lengths is None:
             frame_lengths = torch.full((frames.size(0),), frames.size(1), device=frames.device)
-        return Encoded(memory, mask, frames, frame_lengths)
+        return Encoded(memory, self.memory_mask(memory, memory_lengths), frames, frame_lengths)
+
+    def memory_mask(self, memory: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """Say which of memory (batch, frames, width) the decoder reads, (batch, frames); None: all of it."""
+        return None if lengths is None or self.reads_padding else padding_mask(lengths, memory.size(1))
 
     def start(self, encoded: Encoded) -> DecoderCache:
         """Prepare decoding: the memory is projected once for all steps, one row a recording."""

@@ -1,6 +1,7 @@
 """A whole Whisper, tiny and random, from recordings to texts and in training."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,22 @@ def test_in_python_the_extractor_and_the_model_speak_of_mels_and_frames_as_trans
     torch.testing.assert_close(ours, reference(**batch, decoder_input_ids=ids).logits, atol=1e-4, rtol=0)
     with pytest.raises(UsageError, match="`padding` must be True, False or 'max_length', but is 'longest'"):
         extractor(CLIPS, padding="longest")
+
+
+def test_the_silence_behind_a_recording_is_heard_even_where_the_extractor_counts_frames(
+    folder: Path, reference: Any, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    extractor = transformers.WhisperFeatureExtractor.from_pretrained(folder, return_attention_mask=True)
+    extractor.save_pretrained(tmp_path)
+    batch = extractor(CLIPS, sampling_rate=RATE, return_tensors="pt")
+    ids = torch.tensor([[START, GERMAN, TRANSCRIBE]] * len(CLIPS))
+    ours = speechcli.SpeechEncoderDecoderModel.from_pretrained(tmp_path)(**batch, decoder_input_ids=ids).logits
+    torch.testing.assert_close(ours, reference(**batch, decoder_input_ids=ids).logits, atol=1e-4, rtol=0)
+    told = DecodingOptions(generation_set=NO_TIMES.generation_set, max_new_tokens=8)
+    options, clips = TranscribeOptions(decoding=told, language="de"), [Clip(clip) for clip in CLIPS]
+    found = [AttentionRecognizer(load(place), options).decode(clips) for place in (tmp_path, folder)]
+    assert found[0] == found[1]
 
 
 def test_a_transcript_has_a_segment_for_each_phrase_that_has_times(bundle: Bundle, tmp_path: Path) -> None:
