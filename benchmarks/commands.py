@@ -1,7 +1,7 @@
 """Whole commands, timed from outside: help, the first words of a short file, a folder, memory over long audio.
 
     python benchmarks/commands.py                                    # medians of 5 runs each, in turns
-    python benchmarks/commands.py folder --clips 16 --repeats 0      # a few clips of the same lengths, one run each
+    python benchmarks/commands.py folder --clips 8 --repeats 0       # a few clips of the same lengths, one run each
     python benchmarks/commands.py memory                             # 10 minutes against 3 hours of audio
 
 What a command is compared with is printed beside it: a bare Typer program, `python -c "import torch"`, and for the
@@ -30,6 +30,8 @@ SPEECHCLI = [sys.executable, "-m", "speechcli"]
 SAMPLE_RATE = 16_000
 SHORTEST, LONGEST = 2.0, 12.0
 """Seconds of a clip in the folder."""
+CLIPS = 64
+"""Whose time is told, however many are measured."""
 
 BARE_TYPER = """
 import typer
@@ -57,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", choices=[*CASES, []])
     parser.add_argument("--repeats", type=int, default=5, help="after one that does not count; 0: that one counts")
-    parser.add_argument("--clips", type=int, default=64, help="in the folder, their lengths spread evenly")
+    parser.add_argument("--clips", type=int, default=CLIPS, help="in the folder, their lengths spread evenly")
     asked = parser.parse_args()
     for case in asked.cases or CASES:
         with tempfile.TemporaryDirectory() as folder:
@@ -85,25 +87,39 @@ def first_word(folder: Path, asked: argparse.Namespace) -> None:
 
 
 def whole_folder(folder: Path, asked: argparse.Namespace) -> None:
-    """Clips of 2 to 12 s with a model of the shapes of wav2vec2-base and BERT-base."""
-    clips, model = folder / "clips", folder / "model"
-    clips.mkdir()
-    noise = np.random.default_rng(0)
-    for number, seconds in enumerate(noise.permutation(np.linspace(SHORTEST, LONGEST, asked.clips))):
-        samples = noise.normal(0.0, 0.1, int(seconds * SAMPLE_RATE)).astype(np.float32)
-        soundfile.write(clips / f"{number:02d}.wav", samples, SAMPLE_RATE)
+    """Clips of 2 to 12 s with a model of the shapes of wav2vec2-base and BERT-base.
+
+    One clip as long as the mean of all is measured, too: it tells what starting costs, and so what any number would.
+    """
+    model = folder / "model"
     write_model(model)
-    theirs, ours = in_turns(
-        [
+    few = write_clips(folder / "one", [(SHORTEST + LONGEST) / 2])
+    many = write_clips(folder / "all", list(np.linspace(SHORTEST, LONGEST, asked.clips)))
+    commands = [
+        command
+        for clips in (few, many)
+        for command in (
             [sys.executable, "-c", LOOP, str(model), str(clips)],
             [*SPEECHCLI, "transcribe", str(clips), "--model", str(model), "-q"],
-        ],
-        asked.repeats,
-    )
+        )
+    ]
+    their_one, our_one, theirs, ours = in_turns(commands, asked.repeats)
     print(
-        f"{asked.clips} clips of {SHORTEST:.0f} to {LONGEST:.0f} s: speechcli {ours}, "
-        f"a loop over transformers' generate {theirs}: {theirs.over(ours)}"
+        f"{asked.clips} clips of {SHORTEST:.0f} to {LONGEST:.0f} s: speechcli {ours} (one: {our_one}), "
+        f"a loop over transformers' generate {theirs} (one: {their_one}): {theirs.over(ours)}"
     )
+    our_total, their_total = ours.grown(our_one, asked.clips, CLIPS), theirs.grown(their_one, asked.clips, CLIPS)
+    print(f"{CLIPS} clips by these: {our_total} and {their_total}: {their_total.over(our_total)}")
+
+
+def write_clips(folder: Path, lengths: list[float]) -> Path:
+    """Write noise of some seconds each."""
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    for number, seconds in enumerate(lengths):
+        samples = noise.normal(0.0, 0.1, int(seconds * SAMPLE_RATE)).astype(np.float32)
+        soundfile.write(folder / f"{number:02d}.wav", samples, SAMPLE_RATE)
+    return folder
 
 
 def memory(folder: Path, asked: argparse.Namespace) -> None:
@@ -139,6 +155,10 @@ class Spent(NamedTuple):
 
     def over(self, other: "Spent") -> str:
         return f"{self.elapsed / other.elapsed:.2f} times ({self.processor / other.processor:.2f})"
+
+    def grown(self, one: "Spent", items: int, wanted: int) -> "Spent":
+        """Return what many items would take, by what some and one took."""
+        return Spent(*(few + (wanted - 1) * (some - few) / (items - 1) for some, few in zip(self, one, strict=True)))
 
     def later(self, seconds: float) -> "Spent":
         return Spent(self.elapsed + seconds, self.processor + seconds)

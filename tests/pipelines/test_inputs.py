@@ -53,6 +53,28 @@ def test_linked_folders_are_searched_once_even_in_a_loop(here):
     assert places(find("linked")) == [("linked/2.FLAC", "2.FLAC"), ("linked/loop/a.wav", "loop/a.wav")]
 
 
+def test_a_pipe_in_a_folder_is_not_waited_for_and_a_link_to_nothing_is_a_failure_to_come(here):
+    os.mkfifo("in/pipe.wav")
+    os.symlink("nowhere", "in/dead.wav")
+    assert [name for name, _ in places(find("in"))] == ["in/a.wav", "in/b/2.FLAC", "in/dead.wav"]
+
+
+def test_a_folder_below_that_cannot_be_read_is_a_failure(here, monkeypatch):
+    scan = os.scandir
+
+    def refuse(folder):
+        if os.path.basename(folder) == "b":
+            raise PermissionError(13, "Permission denied", folder)
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = find("in")
+    assert [name for name, _ in places(found)] == ["in/a.wav"]
+    assert [failure.message for failure in found.failures] == ["The folder in/b cannot be read: Permission denied."]
+    with pytest.raises(InputError, match="The folder in/b cannot be read"):
+        find("in/b")
+
+
 def test_a_glob_is_expanded_and_its_tree_kept(here):
     assert places(find("in/**/*.wav")) == [("in/a.wav", "a.wav")]
     assert places(find("*/b/*.FLAC")) == [("in/b/2.FLAC", "in/b/2.FLAC")]

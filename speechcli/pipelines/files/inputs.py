@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -91,16 +91,24 @@ def _expand(text: str) -> Iterator[Source | Failure]:
 
 
 def _from_folder(folder: Path) -> Iterator[Source | Failure]:
-    paths = sorted(path for path in _walk(folder) if path.suffix.lower() in AUDIO_EXTENSIONS)
-    if not paths:
+    closed: list[OSError] = []
+    paths = sorted(path for path in _walk(folder, closed.append) if _is_recording(path))
+    for error in closed:
+        yield Failure(str(error.filename), f"The folder {error.filename} cannot be read: {error.strerror or error}.")
+    if not paths and not closed:
         yield Failure(str(folder), f"The folder {folder} holds no audio files.", _extensions_hint())
     yield from (Source(path, str(path), PurePath(path.relative_to(folder))) for path in paths)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield every file below a folder, hidden ones left out, linked folders once."""
+def _is_recording(path: Path) -> bool:
+    # A pipe would be waited for without end; a link to nothing is told as a failure.
+    return path.suffix.lower() in AUDIO_EXTENSIONS and (os.path.isfile(path) or not os.path.exists(path))
+
+
+def _walk(folder: Path, tell: Callable[[OSError], None]) -> Iterator[Path]:
+    """Yield every file below a folder, hidden ones left out, linked folders once; tell of folders that are closed."""
     seen: set[str] = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
+    for here, folders, files in os.walk(folder, onerror=tell, followlinks=True):
         real = os.path.realpath(here)
         if real in seen:
             folders.clear()
