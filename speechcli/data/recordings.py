@@ -109,6 +109,5 @@ def _asked(question: Callable[[AudioFile], Number], file: AudioFile) -> Number:
     try:
         return question(file)
     except (SpeechCliError, OSError) as error:
-        raise RowError(
-            f"the length of the recording must be readable, but: {error}", kind="unreadable-audio"
-        ) from error
+        why = str(error).removesuffix(".")
+        raise RowError(f"the length of the recording must be readable, but: {why}", kind="unreadable-audio") from error

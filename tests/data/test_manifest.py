@@ -163,7 +163,7 @@ def test_missing_seconds_are_read_from_the_recording(folder: Path, monkeypatch: 
     assert [utterance.seconds for utterance in manifest.utterances] == [4.25, 2.0]
     assert asked == ["a.flac", "c.flac"]
     (bad,) = manifest.bad_rows
-    told = "the length of the recording must be readable, but: `c.flac` is no sound."
+    told = "the length of the recording must be readable, but: `c.flac` is no sound"
     assert bad == BadRow("line 4", told, "unreadable-audio")
 
 
@@ -216,13 +216,16 @@ def test_files_need_not_exist_when_they_are_not_checked(tmp_path: Path) -> None:
         ("", "must hold at least one row"),
         ("path\ttext\n", "must hold at least one row"),
         ("speech\ttext\na.flac\tx\n", "must have a column of recordings .* but has speech, text"),
+        ("path\ttext\ttext\na.flac\tx\ty\n", "must have each column once, but has `text` twice"),
         (
             "path\tseconds\ttext\na.flac\t1\t\n",
             "at least one usable row, but 1 are bad and 0 are not wanted; line 2: the",
         ),
     ],
 )
-def test_a_manifest_without_a_usable_row_is_refused(text: str, message: str, folder: Path) -> None:
+def test_a_manifest_without_a_usable_row_or_with_a_column_twice_is_refused(
+    text: str, message: str, folder: Path
+) -> None:
     with pytest.raises(InputError, match=message):
         read_manifest(write(folder, text))
 

@@ -19,7 +19,7 @@ def read_table(path: Path) -> Table:
     """Read JSON lines (what begins with `{`), ``.csv`` (comma, quoted), else tab separated without quoting.
 
     Raises:
-        InputError: if the file cannot be read or is empty.
+        InputError: if the file cannot be read or is empty, or two columns of a table have one name.
     """
     text = read_text(path)
     as_json = path.suffix.lower() in (".jsonl", ".json") or text.lstrip().startswith("{")
@@ -27,9 +27,14 @@ def read_table(path: Path) -> Table:
     rows = list(_json_rows(text) if as_json else _table_rows(text, comma=comma))
     if not rows:
         raise InputError(f"The manifest `{path}` must hold at least one row, but has none.")
-    rows = _alike(rows) if as_json else rows
-    names = (name for row in rows for name in row.cells) if as_json else _header(text, comma=comma)
-    return Table(rows, list(dict.fromkeys(names)), path.parent)
+    if as_json:
+        rows = _alike(rows)
+        return Table(rows, list(dict.fromkeys(name for row in rows for name in row.cells)), path.parent)
+    names = _header(text, comma=comma)
+    doubled = next((name for name in names if name and names.count(name) > 1), None)
+    if doubled is not None:
+        raise InputError(f"The manifest `{path}` must have each column once, but has `{doubled}` twice.")
+    return Table(rows, names, path.parent)
 
 
 def _alike(rows: list[Row]) -> list[Row]:
