@@ -75,7 +75,7 @@ class DataSection:
     """Share of a manifest's rows with errors above which training does not begin; errors are those that `speechcli data
     check --no-listen` counts."""
     cache_audio: bool = False
-    """Keep the decoded training audio in memory (2 bytes a sample), so that it is decoded once."""
+    """Keep the decoded training audio in memory, so that it is decoded once: 2 bytes a sample, 4 where resampled."""
 
 
 @dataclass(frozen=True)
