@@ -10,6 +10,7 @@ import typer
 
 from speechcli.audio.raw import RAW_ENCODINGS
 from speechcli.pipelines.options import FORMATS, Shard
+from speechcli.training.limits import LARGEST_SEED, MOST_THREADS
 
 MODEL, INPUT, OUTPUT = "Model", "Input", "Output"
 
@@ -81,8 +82,10 @@ Quantize = Annotated[
     Literal["none", "int8"],
     flag(MODEL, "--quantize", help="int8: round the decoder's weights to 8 bits; faster on processors, less exact."),
 ]
-Threads = Annotated[int | None, flag(MODEL, "--threads", help="Processor threads.", metavar="N", min=1)]
-Seed = Annotated[int, flag(MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0)]
+Threads = Annotated[
+    int | None, flag(MODEL, "--threads", help="Processor threads.", metavar="N", min=1, max=MOST_THREADS)
+]
+Seed = Annotated[int, flag(MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0, max=LARGEST_SEED)]
 
 Inputs = Annotated[
     list[str] | None,

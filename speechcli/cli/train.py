@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from speechcli.cli import options as o
+from speechcli.training.limits import LARGEST_SEED
 
 TRAINING = "Training"
 
@@ -52,7 +53,9 @@ MaybeDtype = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"] | None,
     o.flag(o.MODEL, "--dtype", help="Numbers of the matrix products."),
 ]
-MaybeSeed = Annotated[int | None, o.flag(o.MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0)]
+MaybeSeed = Annotated[
+    int | None, o.flag(o.MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0, max=LARGEST_SEED)
+]
 
 
 def train(

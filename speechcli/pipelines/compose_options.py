@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from speechcli.errors import UsageError
+from speechcli.pipelines.files.outputs import refuse_file
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,12 @@ def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def refuse_model(folder: Path, *, overwrite: bool) -> None:
-    """Check that no model is in the folder already.
+    """Check that a model can go to a folder, and that none is there already.
 
     Raises:
-        UsageError: there is one.
+        OutputError: it is a file.
+        UsageError: there is a model.
     """
+    refuse_file(folder)
     if (folder / "config.json").exists() and not overwrite:
         raise UsageError(f"{folder} already holds a model.", hint="Give --overwrite, or another folder with -o.")

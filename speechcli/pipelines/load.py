@@ -10,7 +10,9 @@ from speechcli.checkpoints.folder import read_config
 from speechcli.checkpoints.hub import resolve_model
 from speechcli.errors import UsageError
 from speechcli.models.quantize import quantize_decoder
+from speechcli.pipelines.decoding_options import check
 from speechcli.pipelines.options import ModelOptions
+from speechcli.training.limits import MOST_THREADS
 from speechcli.training.precision import DTYPES, native_bfloat16
 
 LARGE_BYTES = 100_000_000
@@ -65,11 +67,10 @@ def prepare(options: ModelOptions, folder: Path) -> tuple[torch.device, torch.dt
     """Choose device and numbers for the model in a folder, and set torch's number of threads.
 
     Raises:
-        UsageError: the device is not there, or there are fewer than 1 threads.
+        UsageError: the device is not there, or the threads are not from 1 to 1024.
     """
     if options.threads is not None:
-        if options.threads < 1:
-            raise UsageError(f"`--threads` must be at least 1, but is {options.threads}.")
+        check(1 <= options.threads <= MOST_THREADS, "--threads", f"from 1 to {MOST_THREADS}", options.threads)
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
     return device, choose_dtype(options.dtype, device, folder)

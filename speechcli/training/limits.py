@@ -21,6 +21,11 @@ ABOVE_0 = Limit("above 0", lambda value: 0 < value < math.inf)
 SHARE = Limit("in [0, 1]", lambda value: 0 <= value <= 1)
 PART = Limit("in [0, 1)", lambda value: 0 <= value < 1)
 FINITE = Limit("a finite number", math.isfinite)
+MOST_THREADS = 1024
+"""Of a processor; asked for many more, torch ends the whole process."""
+LARGEST_SEED = 2**32 - 1
+THREADS = Limit(f"from 0 to {MOST_THREADS}", lambda value: 0 <= value <= MOST_THREADS)
+SEED = Limit(f"from 0 to {LARGEST_SEED}", lambda value: 0 <= value <= LARGEST_SEED)
 
 LIMITS = {
     FROM_1: (
@@ -41,6 +46,8 @@ LIMITS = {
         "objective.label_smoothing", "optimizer.betas", "run.ema_decay",
     ),
     FINITE: ("augment.gain_db", "augment.noise_snr"),
+    THREADS: ("run.threads",),
+    SEED: ("run.seed",),
 }  # fmt: skip
 
 RANGES = ("augment.speed", "augment.gain_db", "augment.noise_snr")

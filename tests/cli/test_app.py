@@ -104,6 +104,12 @@ def test_closed_standard_streams_are_told_or_borne(monkeypatch, tmp_path, capsys
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("flag", ["--threads", "--seed"])
+def test_a_number_that_torch_does_not_survive_is_a_usage_error(capsys, flag):
+    assert main(["transcribe", "a.wav", flag, "99999999999999999999"]) == 2
+    assert f"'{flag}'" in capsys.readouterr().err
+
+
 def test_full_disk_behind_standard_output_is_an_output_error(monkeypatch, capsys):
     class Full:
         def write(self, data):
@@ -154,6 +160,28 @@ def folder(tmp_path_factory):
         write_tone(root / name, seconds)
     (root / "in" / "bad.wav").write_bytes(b"no sound at all")
     return root
+
+
+def test_closed_standard_input_is_a_failure_of_that_input_alone(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["transcribe", "in/a.wav", "-m", "model"]) == 0
+    assert main(["transcribe", "-", "in/a.wav", "-m", "model"]) == 5
+    told = capsys.readouterr()
+    assert told.out.splitlines()[1].startswith("in/a.wav\t")
+    assert told.err.startswith("error: -: Standard input is closed.\nhint: Pipe a recording into it, or name a file.\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["transcribe", "in/a.wav", "-m", "model"], ["average", "model"], ["init", "--encoder", "x", "--decoder", "y"]],
+)
+def test_a_file_where_the_output_folder_should_be_is_told_before_any_work(folder, monkeypatch, capsys, command):
+    monkeypatch.chdir(folder)
+    before = (folder / "in" / "a.wav").read_bytes()
+    assert main([*command, "-o", "in/a.wav", "--overwrite"]) == 8
+    assert capsys.readouterr().err == "error: Outputs go to a folder, but in/a.wav is a file.\nhint: -o DIR\n"
+    assert (folder / "in" / "a.wav").read_bytes() == before
 
 
 def test_a_whole_job_from_end_to_end(folder, monkeypatch, capsysbinary):

@@ -42,6 +42,13 @@ def test_numbers_are_those_asked_for(tmp_path):
     assert choose_dtype("bfloat16", torch.device("cpu"), tmp_path) == torch.bfloat16
 
 
+@pytest.mark.parametrize("threads", [0, 100_000_000])
+def test_so_many_threads_as_torch_survives(tmp_path, threads):
+    folder = save_model(tmp_path / "model")
+    with pytest.raises(UsageError, match=f"`--threads` must be from 1 to 1024, but is {threads}"):
+        load_bundle(ModelOptions(str(folder), threads=threads))
+
+
 def test_rounded_weights_are_for_decoders_on_processors(tmp_path, monkeypatch):
     options = ModelOptions(model=str(save_model(tmp_path / "model")), quantize="int8")
     bundle = load_bundle(options)

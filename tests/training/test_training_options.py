@@ -56,6 +56,8 @@ def test_an_unknown_section_of_a_recipe_names_the_nearest(tmp_path):
         ("optimizer.betas=[0.9, 1.0]", "must be in \\[0, 1\\), but is 1"),
         ("run.max_steps=-1", "must be at least 0, but is -1"),
         ("run.beam_size=0", "must be at least 1, but is 0"),
+        ("run.threads=100000000", "must be from 0 to 1024, but is 100000000"),
+        ("run.seed=4294967296", "must be from 0 to 4294967295, but is 4294967296"),
         ("data.weights=[0.0]", "not all 0"),
         ("augment.speed=[1.1, 0.9]", "must go from low to high, but is 1.1 to 0.9"),
         ("augment.noise_probability=1.5", "must be in \\[0, 1\\], but is 1.5"),
@@ -71,7 +73,7 @@ def test_every_number_has_a_limit_that_its_default_keeps():
     numbers = {key for limit, keys in LIMITS.items() for key in keys}
     values = {f"{part}.{key}": value for part, keys in TrainOptions().to_dict().items() for key, value in keys.items()}
     assert numbers <= values.keys()
-    for key in ("optimizer.weight_decay", "model.freeze_encoder_steps", "run.threads", "data.min_seconds"):
+    for key in ("optimizer.weight_decay", "model.freeze_encoder_steps", "data.min_seconds"):
         with pytest.raises(UsageError, match=f"`{key}` must be at least 0"):
             check_numbers(values | {key: -1})
 

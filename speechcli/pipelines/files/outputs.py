@@ -78,16 +78,25 @@ def refuse_overwriting(outputs: Iterable[Output]) -> None:
         )
 
 
+def refuse_file(folder: Path) -> None:
+    """Check that what should be a folder is no file.
+
+    Raises:
+        OutputError: it is one.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise OutputError(f"Outputs go to a folder, but {folder} is a file.", hint="-o DIR")
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents, and make sure that files can be written there.
 
     Raises:
         OutputError: it cannot be created or written.
     """
+    refuse_file(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise OutputError(f"Outputs go to a folder, but {folder} is a file.", hint="-o DIR") from error
     except OSError as error:
         raise output_error(folder, error) from error
     if not os.access(folder, os.W_OK | os.X_OK):
