@@ -4,6 +4,7 @@ import json
 import math
 import struct
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,5 +107,6 @@ def _is_plain(value: object) -> bool:
 
 
 def _is_lfs(path: Path) -> bool:
-    with path.open("rb") as file:
+    with suppress(OSError), path.open("rb") as file:
         return file.read(23) == b"version https://git-lfs"
+    return False

@@ -301,6 +301,18 @@ def test_a_truncated_pickle_is_refused(tmp_path: Path, keep: int) -> None:
         read_weights(tmp_path)
 
 
+UNREADABLE = Path("/proc/self/mem")
+
+
+@pytest.mark.skipif(not UNREADABLE.exists(), reason="Linux has a file that opens but cannot be read.")
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "flax_model.msgpack"])
+def test_a_file_that_opens_but_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to(UNREADABLE)
+    with pytest.raises(ModelError, match=name) as caught:
+        read_weights(tmp_path)
+    assert "\n" not in caught.value.message
+
+
 @pytest.mark.parametrize("weight_map", [[], "x", {"a": 1}, {"a": ["model.safetensors"]}, None])
 def test_an_index_of_the_wrong_kind_is_refused(tmp_path: Path, weight_map: object) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
