@@ -20,7 +20,10 @@ from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
+from speechcli.pipelines.recognition.words import spell
+from speechcli.pipelines.search.options import decoder_prompts
 from tests.parity.reference import quiet
+from tests.parity.whisper import token_times
 
 FOLDERS = [Path(name) for name in os.environ.get("SPEECHCLI_WHISPER", "").split(":") if name]
 RATE = 16_000
@@ -86,6 +89,27 @@ def test_translations_are_theirs(models: tuple[Bundle, Any]) -> None:
         pytest.skip("This Whisper only writes English.")
     options = TranslateOptions(targets=("en",), decoding=DecodingOptions(max_new_tokens=60))
     assert our_tokens(models[0], options) == their_tokens(models, num_beams=1, task="translate")
+
+
+def test_words_begin_where_the_attention_of_theirs_says(models: tuple[Bundle, Any]) -> None:
+    bundle, theirs = models
+    assert bundle.tokenizer is not None
+    theirs.set_attn_implementation("eager")
+    # the heads that ours takes where the files name none, as the first files did not
+    layers = range(theirs.config.decoder_layers // 2, theirs.config.decoder_layers)
+    heads = [[layer, head] for layer in layers for head in range(theirs.config.decoder_attention_heads)]
+    clips = sounds()[:3]
+    options = TranscribeOptions(decoding=DecodingOptions(word_times=True, max_new_tokens=60))
+    recognizer = AttentionRecognizer(bundle, options)
+    prompts = decoder_prompts(bundle.tokenizer, bundle.generation)
+    for sound, (result,) in zip(clips, recognizer.decode([Clip(sound) for sound in clips]), strict=True):
+        prompt = prompts.of("transcribe", spoken=result.language, target=None).ids
+        tokens = [token for token in result.tokens if token not in bundle.generation.eos_ids]
+        features = bundle.features([sound]).values.mT
+        edges = token_times(theirs, features, list(prompt), tokens, heads, len(sound) // 160)
+        wanted = [edges[word.places[0]] for word in spell(bundle.tokenizer.decode, tokens)]
+        assert [word.start for word in result.words or ()] == pytest.approx(wanted, abs=0.021)
+        assert wanted == sorted(wanted) and len(wanted) > 0
 
 
 def test_features_are_theirs(models: tuple[Bundle, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
+from transformers.generation import GenerateEncoderDecoderOutput
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 118,
@@ -74,3 +75,24 @@ def make_whisper(folder: Path, *, seed: int = 0, **changes: Any) -> WhisperRefer
     labels = torch.randint(0, 60, (3, 7))
     labels[1, 4:] = labels[2, 2:] = -100
     return WhisperReference(model, folder, torch.randn(3, 2 * config.max_source_positions, config.num_mel_bins), labels)
+
+
+def token_times(
+    model: Any, features: Tensor, prompt: list[int], tokens: list[int], heads: list[list[int]], frames: int
+) -> list[float]:
+    """When theirs says that each token begins, in seconds, and when the last one ends, by where some heads look.
+
+    Args:
+        model: of theirs, with attention of the kind "eager".
+        features: (1, mels, window).
+        prompt: what the text begins with.
+        tokens: of the text.
+        heads: pairs of layer and head.
+        frames: of the window that are the recording.
+    """
+    ids = torch.tensor([[*prompt, *tokens]])
+    with torch.no_grad():
+        seen = model(features, decoder_input_ids=ids, output_attentions=True).cross_attentions
+    found = GenerateEncoderDecoderOutput(sequences=ids, cross_attentions=(seen,))
+    times = model._extract_token_timestamps(found, heads, num_frames=[frames], num_input_ids=len(prompt) - 1)
+    return times[0, len(prompt) - 1 : -1].tolist()

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from transformers.generation import GenerateEncoderDecoderOutput
 from transformers.models.whisper.generation_whisper import _dynamic_time_warping
 
 from speechcli.checkpoints.bundle import Bundle, load
@@ -21,7 +20,7 @@ from speechcli.pipelines.recognition.word_times import make_timer
 from speechcli.pipelines.search.write import Request
 from speechcli.text.prompts import Prompt
 from tests.parity.reference import quiet
-from tests.parity.whisper import ENGLISH, EOS, START, TIMESTAMPS, TRANSCRIBE, make_whisper
+from tests.parity.whisper import ENGLISH, EOS, START, TIMESTAMPS, TRANSCRIBE, make_whisper, token_times
 from tests.text.vocabularies import write_whisper
 
 RATE = 16_000
@@ -52,19 +51,6 @@ def reference(folder: Path) -> Any:
     return transformers.WhisperForConditionalGeneration.from_pretrained(folder, attn_implementation="eager").eval()
 
 
-def their_times(reference: Any, samples: np.ndarray, prompt: list[int], tokens: list[int]) -> list[float]:
-    extractor = transformers.WhisperFeatureExtractor(feature_size=8, chunk_length=1)
-    features = extractor([samples], sampling_rate=RATE, return_tensors="pt")["input_features"]
-    ids = torch.tensor([[*prompt, *tokens]])
-    with torch.no_grad():
-        seen = reference(features, decoder_input_ids=ids, output_attentions=True).cross_attentions
-    found = GenerateEncoderDecoderOutput(sequences=ids, cross_attentions=(seen,))
-    frames = [len(samples) // 160]
-    return reference._extract_token_timestamps(found, HEADS, num_frames=frames, num_input_ids=len(prompt) - 1)[
-        0, len(prompt) - 1 : -1
-    ].tolist()
-
-
 @pytest.mark.parametrize("seconds", [1.0, 0.72, 0.34])
 @pytest.mark.parametrize("times", [False, True])
 def test_words_begin_and_end_where_transformers_says(
@@ -80,7 +66,9 @@ def test_words_begin_and_end_where_transformers_says(
     request = Request(1, Prompt(tuple(prompt), None, "en"), seconds)
     words = timer(encoded, request, [*said, EOS], [-0.1] * (len(said) + 1), spaced=False)
     assert words is not None and len(words) == len(tokens)
-    edges = their_times(reference, samples, [*prompt, TIMESTAMPS[0]] if times else prompt, said[1:] if times else said)
+    told, rest = ([*prompt, TIMESTAMPS[0]], said[1:]) if times else (prompt, said)
+    features = transformers.WhisperFeatureExtractor(feature_size=8, chunk_length=1)(samples, sampling_rate=RATE)
+    edges = token_times(reference, torch.tensor(features["input_features"]), told, rest, HEADS, len(samples) // 160)
     assert [word.start for word in words] == pytest.approx(edges[: len(tokens)], abs=1e-6)
     assert [word.end for word in words] == pytest.approx(edges[1 : len(tokens) + 1], abs=1e-6)
 
