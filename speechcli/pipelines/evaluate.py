@@ -115,11 +115,12 @@ def evaluate(
 
     Raises:
         ModelError: if the model cannot be loaded.
-        UsageError: if an option is not possible with this model.
+        UsageError: if an option is not possible with this model, or the hypotheses would replace a manifest.
         InputError: if a manifest cannot be used.
         AllInputsFailed: if no recording could be read.
         OutputError: if the hypotheses cannot be written.
     """
+    _check_place(options)
     bundle = load_bundle(options.model, options.language)
     utterances, bad_rows = _read(options, "transcribe" if isinstance(bundle, CtcBundle) else options.task)
     batches = ScoringOptions(
@@ -143,6 +144,14 @@ def evaluate(
         write_pairs(scored.pairs, options.hypotheses)
     scores = tuple(score_pairs(scored.pairs, uncased=options.uncased))
     return EvaluateReport(options.model.shown, scores, scored.losses, scored.seconds, bad_rows, scored.failures)
+
+
+def _check_place(options: EvaluateOptions) -> None:
+    place = options.hypotheses
+    if place is not None and place.is_dir():
+        raise UsageError(f"`--hypotheses` must be a file, but {place} is a folder.")
+    if place is not None and any(place.resolve() == manifest.resolve() for manifest in options.manifests):
+        raise UsageError(f"`--hypotheses` must be a file of its own, but {place} is the manifest.")
 
 
 def _heard_only(options: EvaluateOptions, bundle: CtcBundle) -> TranscribeOptions:

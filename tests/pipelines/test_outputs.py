@@ -76,6 +76,16 @@ def test_a_file_is_written_whole(tmp_path):
     assert os.listdir(tmp_path / "a") == ["x.txt"]
 
 
+def test_a_pipe_or_a_device_is_written_into_and_stays_what_it_is(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(tmp_path / "pipe", b"text")
+    assert os.read(reader, 10) == b"text" and (tmp_path / "pipe").is_fifo()
+    os.close(reader)
+    with pytest.raises(OutputError, match="Is a directory"):
+        write_atomically(tmp_path, b"text")
+
+
 def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "x.txt"
     path.write_bytes(b"old")

@@ -51,6 +51,14 @@ def test_nothing_readable_is_an_error(places, tmp_path):
         evaluate(options((places[0], manifest)))
 
 
+def test_hypotheses_never_replace_the_manifest_and_need_a_file(places, tmp_path):
+    before = places[1].read_bytes()
+    for place, told in ((places[1], "is the manifest"), (tmp_path, "is a folder")):
+        with pytest.raises(UsageError, match=told):
+            evaluate(options(places, hypotheses=place))
+    assert places[1].read_bytes() == before
+
+
 def test_an_evaluation_needs_a_manifest():
     with pytest.raises(UsageError, match="needs a manifest"):
         EvaluateOptions()

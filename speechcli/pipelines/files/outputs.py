@@ -104,7 +104,7 @@ def make_folder(folder: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, even if the power fails.
+    """Write a file so that it is there whole or not at all, even if the power fails; write into a device or a pipe.
 
     Raises:
         OutputError: the disk is full, or the file cannot be written. Nothing is left behind.
@@ -112,6 +112,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     # A name of its own length: the final name plus a suffix could be longer than the file system allows.
     partial = path.parent / f".{os.getpid()}.partial"
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(data)
