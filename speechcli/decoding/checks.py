@@ -1,5 +1,6 @@
 """The rules that generation options obey, each told as a sentence when broken."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,9 @@ from speechcli.errors import UsageError
 
 if TYPE_CHECKING:
     from speechcli.decoding.options import GenerationOptions
+
+LEAST_TEMPERATURE = 1e-6
+"""When sampling: logits divided by much less are no finite numbers."""
 
 
 def check_options(options: "GenerationOptions") -> None:
@@ -21,8 +25,11 @@ def check_options(options: "GenerationOptions") -> None:
         value = getattr(options, name)
         if not (value is None and defaults[name] is None) and not allowed(value):
             raise UsageError(f"`{name}` must be {rule}, but is {value!r}.")
-    if options.do_sample and options.temperature == 0:
-        raise UsageError("`temperature` must be above 0 when sampling, but is 0.", hint="Use do_sample=False instead.")
+    if options.do_sample and options.temperature < LEAST_TEMPERATURE:
+        raise UsageError(
+            f"`temperature` must be at least {LEAST_TEMPERATURE:g} when sampling, but is {options.temperature:g}.",
+            hint="Use do_sample=False instead.",
+        )
     _check_returned(options)
     _check_forced(options)
 
@@ -111,9 +118,9 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "do_sample": _BOOL,
     "num_beams": _POSITIVE,
     "num_return_sequences": _POSITIVE,
-    "length_penalty": (_number, "a number"),
+    "length_penalty": (lambda value: _number(value) and abs(value) <= 50, "a number from -50 to 50"),
     "early_stopping": (lambda value: isinstance(value, bool) or value == "never", 'true, false or "never"'),
-    "temperature": (lambda value: _number(value) and value >= 0, "a number of at least 0"),
+    "temperature": (lambda value: _number(value) and 0 <= value < math.inf, "a number of at least 0"),
     "top_k": _NOT_NEGATIVE,
     "top_p": _SHARE,
     "min_p": _SHARE,

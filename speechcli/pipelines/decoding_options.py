@@ -8,6 +8,8 @@ from speechcli.errors import UsageError
 
 MOST_TEXTS = 1000
 """Kept side by side: more only cost memory and time."""
+MOST_WEIGHT = 1000
+"""Of another opinion, which is then the only one."""
 
 
 def finite(value: float | None) -> bool:
@@ -114,8 +116,10 @@ class DecodingOptions:
             check(fits, "--min-new-tokens", f"at most --max-new-tokens, {self.max_new_tokens}", self.min_new_tokens)
         check_used(self, "lm", "lm_weight")
         check_used(self, "hotwords", "hotword_boost")
-        check(math.isfinite(self.lm_weight), "--lm-weight", "a number", self.lm_weight)
-        check(math.isfinite(self.hotword_boost), "--hotword-boost", "a number", self.hotword_boost)
+        for name in ("lm_weight", "hotword_boost"):
+            value = getattr(self, name)
+            fits = abs(value) <= MOST_WEIGHT
+            check(fits, f"--{name.replace('_', '-')}", f"from -{MOST_WEIGHT} to {MOST_WEIGHT}", value)
         check(finite(self.max_segment) and self.max_segment >= 1, "--max-segment", "at least 1", self.max_segment)
         check(self.batch_seconds is None or self.batch_seconds > 0, "--batch-seconds", "above 0", self.batch_seconds)
 

@@ -22,8 +22,10 @@ BROKEN: list[tuple[str, Any]] = [
     ("num_return_sequences", "2"),
     ("length_penalty", "long"),
     ("length_penalty", float("nan")),
+    ("length_penalty", 1e308),
     ("early_stopping", "always"),
     ("temperature", -0.5),
+    ("temperature", float("inf")),
     ("top_k", -1),
     ("top_p", 1.5),
     ("min_p", -0.1),
@@ -73,8 +75,10 @@ def test_more_results_than_beams_are_refused() -> None:
 
 def test_a_temperature_of_zero_is_refused_only_when_sampling() -> None:
     assert GenerationOptions(temperature=0.0).temperature == 0
-    with pytest.raises(UsageError, match="above 0 when sampling"):
+    with pytest.raises(UsageError, match="at least 1e-06 when sampling, but is 0"):
         GenerationOptions(temperature=0.0, do_sample=True)
+    with pytest.raises(UsageError, match="but is 1e-300"):
+        GenerationOptions(temperature=1e-300, do_sample=True)
 
 
 def test_a_forced_token_that_is_suppressed_is_refused() -> None:

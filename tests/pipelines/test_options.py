@@ -39,6 +39,11 @@ from speechcli.pipelines.options import (
         (lambda: InputOptions(rate=8_000), "`--rate` belongs to --raw"),
         (lambda: InputOptions(channels=2), "`--channels` belongs to --raw"),
         (lambda: DecodingOptions(lm_weight=0.5), "`--lm-weight` belongs to --lm,"),
+        (lambda: DecodingOptions(lm="l", lm_weight=1e308), "`--lm-weight` must be from -1000 to 1000"),
+        (
+            lambda: DecodingOptions(hotwords="w", hotword_boost=float("nan")),
+            "`--hotword-boost` must be from -1000 to 1000",
+        ),
         (lambda: DecodingOptions(hotword_boost=3.0), "`--hotword-boost` belongs to --hotwords"),
         (lambda: DecodingOptions(max_new_tokens=3, min_new_tokens=4), "--min-new-tokens` must be at most"),
         (lambda: OutputOptions(formats=("txt", "json")), "one format"),

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from speechcli.errors import UsageError
 from speechcli.pipelines.search.write import Request, write_texts
 from speechcli.text.prompts import Prompt
 
@@ -38,6 +39,11 @@ def test_a_prompt_decides_the_first_token_also_against_the_model(bundle):
         bundle.model, encoded, [Request(0, Prompt((2,)), 0.5), Request(0, Prompt((2,), 21), 0.5)], options
     )
     assert free.tokens[0] != 23 and forced.tokens[0] == 21
+
+
+def test_a_prompt_beyond_the_vocabulary_is_refused(bundle):
+    with pytest.raises(UsageError, match="below the vocabulary's size 24, but begins with 99999"):
+        write_texts(bundle.model, encode(bundle, 0.5), [Request(0, Prompt((99999,)), 0.5)], bundle.generation)
 
 
 def test_what_the_decoder_reads_first_counts_for_its_positions(bundle):

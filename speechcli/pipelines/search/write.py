@@ -8,6 +8,7 @@ import torch
 from speechcli.decoding.generate import generate
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.decoding.options import GenerationOptions
+from speechcli.errors import UsageError
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
 from speechcli.pipelines.search.advice import Advice
 from speechcli.pipelines.search.options import with_limit
@@ -51,7 +52,11 @@ def write_texts(
 
     Returns:
         For each request its hypotheses, best first.
+
+    Raises:
+        UsageError: a prompt has a token that the decoder does not have.
     """
+    _check_prompts(requests, model.decoder.vocabulary)
     groups: dict[tuple[bool, int, GenerationOptions], list[int]] = {}
     positions = model.decoder.max_tokens if advice is None else advice.max_tokens
     for place, (_, prompt, seconds, spoken) in enumerate(requests):
@@ -65,6 +70,15 @@ def write_texts(
         found = generate(model.step, model.start(part), ids, obeyed, generator=generator, advisors=advisors)
         results.update(zip(places, found, strict=True))
     return [results[place] for place in range(len(requests))]
+
+
+def _check_prompts(requests: Sequence[Request], vocabulary: int) -> None:
+    largest = max((token for request in requests for token in request.prompt.ids), default=0)
+    if largest >= vocabulary:
+        raise UsageError(
+            f"A text must begin with tokens below the vocabulary's size {vocabulary}, but begins with {largest}.",
+            hint="Is `decoder_start_token_id`, or the vocabulary, that of another model?",
+        )
 
 
 def obeying(options: GenerationOptions, prompt: Prompt) -> GenerationOptions:
