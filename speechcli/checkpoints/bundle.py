@@ -86,7 +86,7 @@ def load(
     base = lora_base(folder)
     additions, folder = (None, folder) if base is None else (folder, base)
     values = files.read_config(folder)
-    try:
+    with files.told_of(folder):
         config = SpeechEncoderDecoderConfig.from_dict(values)
         with without_numbers():
             model = build(config)
@@ -96,9 +96,6 @@ def load(
             theirs = with_lora(theirs, additions)
         tensors, _ = to_ours(config.keys, theirs, expected, tied=config.tied)
         check_numbers(model.state_dict(), tensors)
-    except ModelError as error:
-        sentence = error.message if str(folder) in error.message else f"{folder} cannot be loaded. {error.message}"
-        raise ModelError(sentence, hint=error.hint) from error
     untie_if_different(config, tensors)
     memory = torch.float32 if dtype is None else dtype
     fill(model, tensors, dtype=memory, tied=config.tied)

@@ -59,7 +59,7 @@ def load_ctc(
         ModelError: a file is missing, corrupt or not supported, or the weights do not fit.
     """
     values = files.read_config(folder)
-    try:
+    with files.told_of(folder):
         config = family_config(values, SPEECH_ENCODERS, role="speech encoder")
         family = SPEECH_ENCODERS[config.model_type]
         theirs = files.read_weights(folder)
@@ -72,9 +72,6 @@ def load_ctc(
         tensors, _ = to_ours(rules, theirs, expected)
         check_numbers(model.state_dict(), tensors)
         tokenizer = Tokenizer.load(folder)
-    except ModelError as error:
-        sentence = error.message if str(folder) in error.message else f"{folder} cannot be loaded. {error.message}"
-        raise ModelError(sentence, hint=error.hint) from error
     fill(model, tensors, dtype=dtype)
     blank = values.get("pad_token_id") if tokenizer.pad_id is None else tokenizer.pad_id
     return CtcBundle(

@@ -65,6 +65,17 @@ def read_optional_json(path: Path) -> dict[str, Any] | None:
     return read_json(path) if path.exists() else None
 
 
+@contextmanager
+def told_of(folder: Path) -> Iterator[None]:
+    """Name the folder in a ModelError of the body that does not name it yet."""
+    try:
+        yield
+    except ModelError as error:
+        if str(folder) in error.message:
+            raise
+        raise ModelError(f"{folder} cannot be loaded. {error.message}", hint=error.hint) from error
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """Read config.json of a model folder.
 
