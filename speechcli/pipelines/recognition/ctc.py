@@ -105,15 +105,14 @@ def _bonuses(bundle: CtcBundle, asked: DecodingOptions, where: ModelOptions) -> 
     if asked.lm is not None:
         lm, begin = language_model(bundle, bundle.model.head.out_features, asked.lm, where)
         nothing = next(lm.parameters()).new_zeros(1, 0, lm.width)
-        ends = (bundle.tokenizer.eos_id,)
-        begins = (begin, bundle.tokenizer.bos_id, bundle.blank_id)
+        begins, end = (begin, bundle.tokenizer.bos_id, bundle.blank_id), bundle.tokenizer.eos_id
         bonuses.append(
             LanguageModelGains(
                 lambda ids, cache: lm.step(ids.to(nothing.device), cache),
                 lambda: lm.start(nothing),
                 weight=asked.lm_weight,
                 begin=next(id_ for id_ in begins if id_ is not None and id_ < lm.vocabulary),
-                end=next((id_ for id_ in ends if id_ is not None and id_ < lm.vocabulary), None),
+                end=end if end is not None and end < lm.vocabulary else None,
                 longest=lm.max_tokens,
             )
         )
