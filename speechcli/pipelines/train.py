@@ -11,8 +11,9 @@ from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.checkpoints.hub import upload
 from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
-from speechcli.errors import OutputError, UsageError
+from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.files.outputs import make_folder
 from speechcli.pipelines.options import ModelOptions
 from speechcli.pipelines.scoring import Scored, ScoringOptions, decode_utterances, make_collate
 from speechcli.pipelines.search.advice import Advice
@@ -155,10 +156,7 @@ def _run_folder(output: Path, *, resume: bool) -> Path:
         raise UsageError(
             f"{output} already holds a run.", hint="add --resume to go on with it, or give another folder with -o"
         )
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror or error}.") from error
+    make_folder(output)
     return output
 
 

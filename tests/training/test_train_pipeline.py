@@ -7,7 +7,7 @@ from tiny_speech import save_tiny_model, save_tones
 
 import speechcli
 from speechcli.checkpoints.bundle import load
-from speechcli.errors import Stopped, UsageError
+from speechcli.errors import OutputError, Stopped, UsageError
 from speechcli.pipelines.train import train
 from speechcli.training.events import Evaluated, Saved, Started, Warned
 from speechcli.training.merge import merge_options
@@ -153,6 +153,13 @@ def test_a_refused_change_leaves_the_run_as_it_was(places, tmp_path):
     with pytest.raises(UsageError, match="began with"):
         train(other, tmp_path / "run", resume=True, report=lambda event: None)
     assert (tmp_path / "run" / "last" / "README.md").read_text() == before
+
+
+def test_a_file_where_the_run_should_be_is_told_before_any_work(places, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(OutputError, match="is a file"):
+        train(options(places, run__max_steps=1), tmp_path / "run", report=lambda event: None)
+    assert (tmp_path / "run").read_text() == "mine"
 
 
 def test_a_folder_with_a_run_is_not_overwritten(places, tmp_path):
