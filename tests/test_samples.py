@@ -33,10 +33,10 @@ def test_most_words_of_the_samples_are_right(heard: dict[str, dict[str, object]]
     assert jiwer.wer(said, found) < 0.3
 
 
-@pytest.mark.parametrize("path", ["en-one-digit.flac", "en-say-your-name.mp3", "it-reach-an-operator.wav"])
+@pytest.mark.parametrize("path", ["en-one-digit.flac", "it-reach-an-operator.wav"])
 def test_the_words_of_a_sample_are_those_that_are_said(heard: dict[str, dict[str, object]], path: str) -> None:
     (row,) = (row for row in ROWS if row["path"] == path)
-    assert normalize(str(heard[path]["text"]), row["language"]) == normalize(row["text"], row["language"])
+    assert heard[path]["text"] == row["text"]
 
 
 def test_a_sample_is_translated_into_several_languages(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from speechcli.data.collate import read_waveform
+from speechcli.data.collate import Waveform, read_waveform
 from speechcli.data.manifest import Utterance
 from speechcli.errors import SpeechCliError
 
 INT16_STEPS = 32768.0
-Waveform = NDArray[np.float32]
 Kept = NDArray[np.int16] | Waveform
 
 

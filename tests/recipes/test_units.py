@@ -4,7 +4,8 @@ from shutil import which
 import numpy as np
 import pytest
 
-from speechcli.recipes.embedded_data.phones import HOP, PAUSE, RATE, Array, Phone, align, cepstra, phones
+from speechcli.recipes.embedded_data.phones import HOP, PAUSE, Array, Phone, align, cepstra, phones
+from speechcli.recipes.embedded_data.speech import RATE
 from speechcli.recipes.embedded_data.units import Voice, _traits
 
 LENGTH = 16 * HOP
@@ -32,7 +33,7 @@ TEXTS = ("ae io", "oi ea ai", "eo ia", "aoei", "ie oa eioa")
 
 def test_phones_are_found_where_they_are_said() -> None:
     sounds = [sound_of(text) for text in TEXTS]
-    found = align([cepstra(sound) for sound in sounds], [[word(letters) for letters in text.split()] for text in TEXTS])
+    found = align(cepstra(sounds), [[word(letters) for letters in text.split()] for text in TEXTS])
     for text, places, sound in zip(TEXTS, found, sounds, strict=True):
         assert "".join(place.phone.name for place in places) == "_" + "_".join(text.split()) + "_"
         assert all(left.end == right.start for left, right in pairwise(places))
@@ -42,7 +43,7 @@ def test_phones_are_found_where_they_are_said() -> None:
 
 
 def test_a_recording_shorter_than_its_text_has_no_places() -> None:
-    sounds = [cepstra(sound_of(text)) for text in (*TEXTS, "a")]
+    sounds = cepstra([sound_of(text) for text in (*TEXTS, "a")])
     texts = [[word(letters) for letters in text.split()] for text in (*TEXTS, "aeio" * 20)]
     assert align(sounds, texts)[-1] == []
 

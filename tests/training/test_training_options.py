@@ -56,6 +56,7 @@ def test_an_unknown_section_of_a_recipe_names_the_nearest(tmp_path):
         ("optimizer.betas=[0.9, 1.0]", "must be in \\[0, 1\\), but is 1"),
         ("run.max_steps=-1", "must be at least 0, but is -1"),
         ("run.beam_size=0", "must be at least 1, but is 0"),
+        ("run.threads=-1", "must be from 0 to 1024, but is -1"),
         ("run.threads=100000000", "must be from 0 to 1024, but is 100000000"),
         ("run.seed=4294967296", "must be from 0 to 4294967295, but is 4294967296"),
         ("data.weights=[0.0]", "not all 0"),

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speechcli.errors import SpeechCliError
+from speechcli.recipes.embedded_data.arguments import make_parser
 from speechcli.recipes.embedded_data.catalogues import CATALOGUES
 from speechcli.recipes.embedded_data.manifest import (
     LANGUAGES,
@@ -44,13 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m speechcli.recipes.embedded_data", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--catalogues", type=Path, help="folder of unpacked packages with translations (catalogues.py)")
+    parser = make_parser("speechcli.recipes.embedded_data", __doc__, "--data", "--out", "--catalogues")
     parser.add_argument("--share", type=float, default=1.0, help="part of the synthetic hours to make; 0 for none")
     parser.add_argument("--processes", type=int, default=2, help="synthesisers that run at once")
     parser.add_argument("--seed", type=int, default=0)

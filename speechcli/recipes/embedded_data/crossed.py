@@ -11,7 +11,6 @@ was said together by somebody, so what arises sounds like the voice and reads al
 catalogues whose words were all said are put together from runs as long as can be found; they have translations.
 """
 
-import argparse
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 import torch
 
@@ -28,6 +26,7 @@ from speechcli.audio.read import read_audio
 from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.errors import ModelError
 from speechcli.pipelines.recognition.words import WordTimer
+from speechcli.recipes.embedded_data.arguments import make_parser
 from speechcli.recipes.embedded_data.catalogues import read_catalogues
 from speechcli.recipes.embedded_data.manifest import (
     LANGUAGES,
@@ -38,15 +37,15 @@ from speechcli.recipes.embedded_data.manifest import (
     write_rows,
 )
 from speechcli.recipes.embedded_data.real import real_rows
+from speechcli.recipes.embedded_data.speech import RATE, faded
+from speechcli.recipes.embedded_data.voices import Samples
 
-RATE = 16_000
 MINUTES = 60.0
 """Of crossed prompts, each language."""
 LONGEST = 14
 """Words of a sentence."""
 SEARCH, FADE = int(0.06 * RATE), int(0.008 * RATE)
 """How far from its estimated end a word may be cut, and how long the two sides overlap."""
-Samples = npt.NDArray[np.float32]
 
 
 class Cut(NamedTuple):
@@ -81,13 +80,11 @@ class Voice:
     def said(self, runs: Sequence[tuple[int, int, int]]) -> Samples:
         """Joins runs, each fading into the next."""
         joined = np.zeros(0, np.float32)
-        ramp = np.linspace(0, 1, FADE, dtype=np.float32)
         for prompt, first, end in runs:
             words = self.prompts[prompt]
             piece = self.samples[prompt][words[first].start : words[end - 1].end]
             if min(len(joined), len(piece)) > FADE:
-                seam = joined[-FADE:] * (1 - ramp) + piece[:FADE] * ramp
-                joined = np.concatenate([joined[:-FADE], seam, piece[FADE:]])
+                joined = faded(joined, piece, FADE)
             else:
                 joined = np.concatenate([joined, piece])
         return joined
@@ -95,14 +92,9 @@ class Voice:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Makes the recordings."""
-    parser = argparse.ArgumentParser(
-        prog="python -m speechcli.recipes.embedded_data.crossed", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--model", type=Path, required=True, help="folder of a model with a CTC head")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--catalogues", type=Path, help="folder of unpacked packages with translations (catalogues.py)")
+    parser = make_parser(
+        "speechcli.recipes.embedded_data.crossed", __doc__, "--model", "--data", "--out", "--catalogues"
+    )
     options = parser.parse_args(arguments)
     held_out = held_out_texts(held_out_manifests(options.data))
     bundle, rows = load(options.model), real_rows(options.data, "asterisk", "train")

@@ -1,13 +1,12 @@
 """Single digits out of AN4: many more voices for the ten words that fsdd has of five.
 
-    python -m speechcli.recipes.embedded_data.isolated --model run7/last --data RECORDINGS --out data
+    python -m speechcli.recipes.embedded_data.isolated --model run16/last --data RECORDINGS --out data
 
 In: the folder of the recordings, and a model whose CTC head finds where words end. Out, below --out:
 ``train/isolated_digits.tsv`` and the audio, cut close to the word and at 8 kHz, as fsdd is. The texts are the ten words
 of fsdd, which its training and its test recordings share.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,10 +14,13 @@ import numpy as np
 import soundfile
 import soxr
 
-from speechcli.checkpoints.bundle import load
-from speechcli.recipes.embedded_data.crossed import RATE, Samples, cut
-from speechcli.recipes.embedded_data.manifest import DIGITS, LANGUAGES, Row, write_rows
-from speechcli.recipes.embedded_data.real import real_rows
+from speechcli.checkpoints.bundle import Bundle, load
+from speechcli.recipes.embedded_data.arguments import make_parser
+from speechcli.recipes.embedded_data.crossed import cut
+from speechcli.recipes.embedded_data.manifest import DIGITS, Row, write_rows
+from speechcli.recipes.embedded_data.real import real_rows, with_digits
+from speechcli.recipes.embedded_data.speech import RATE
+from speechcli.recipes.embedded_data.voices import Samples
 
 NARROW = 8_000
 SHORTEST = int(0.12 * NARROW)
@@ -27,48 +29,41 @@ FRAME = NARROW // 100
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Makes the recordings."""
-    parser = argparse.ArgumentParser(
-        prog="python -m speechcli.recipes.embedded_data.isolated", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--model", type=Path, required=True, help="folder of a model with a CTC head")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--split", default="train", choices=("train", "dev"), help="recordings to cut; dev to measure")
+    parser = make_parser("speechcli.recipes.embedded_data.isolated", __doc__, "--model", "--data", "--out")
     options = parser.parse_args(arguments)
-    rows = real_rows(options.data, "an4", options.split)
-    folder = options.out.resolve() / "audio" / "isolated" / options.split
+    folder = options.out.resolve() / "audio" / "isolated"
     folder.mkdir(parents=True, exist_ok=True)
-    made = list(digits(rows, options.model, folder))
-    write_rows(options.out / options.split / "isolated_digits.tsv", made)
+    made = digits(real_rows(options.data, "an4", "train"), load(options.model), folder)
+    write_rows(options.out / "train" / "isolated_digits.tsv", made)
 
 
-def digits(rows: Sequence[Row], model: Path, folder: Path) -> Iterator[Row]:
+def digits(rows: Sequence[Row], bundle: Bundle, folder: Path) -> Iterator[Row]:
     """Cuts the digits out of recordings.
 
     Args:
         rows: recordings of AN4.
-        model: folder of a model with a CTC head.
+        bundle: a model with a CTC head.
         folder: where the audio goes.
 
     Yields:
         a row for each recording written
     """
-    bundle = load(model)
     for row in rows:
-        voice = cut([row], bundle)
-        for words, samples in zip(voice.prompts, voice.samples, strict=True):
-            for number, word in enumerate(words):
-                if word.text not in DIGITS["en"]:
-                    continue
-                said = trimmed(soxr.resample(samples[word.start : word.end], RATE, NARROW))
-                if len(said) < SHORTEST:
-                    continue
-                path = folder / f"{Path(row.path).stem}-{number}.flac"
-                soundfile.write(path, said.clip(-1, 1), NARROW, subtype="PCM_16")
-                digit = DIGITS["en"].index(word.text)
-                texts = {language: DIGITS[language][digit] for language in LANGUAGES}
-                yield Row(f"isolated/{path.stem}", path, len(said) / NARROW, row.speaker, "en", texts)
+        for number, (word, samples) in enumerate(_words(row, bundle)):
+            if word not in DIGITS["en"]:
+                continue
+            said = trimmed(soxr.resample(samples, RATE, NARROW))
+            if len(said) < SHORTEST:
+                continue
+            path = folder / f"{row.path.stem}-{number}.flac"
+            soundfile.write(path, said.clip(-1, 1), NARROW, subtype="PCM_16")
+            yield with_digits(Row(f"isolated/{path.stem}", path, len(said) / NARROW, row.speaker, "en", {"en": word}))
+
+
+def _words(row: Row, bundle: Bundle) -> Iterator[tuple[str, Samples]]:
+    voice = cut([row], bundle)
+    for words, samples in zip(voice.prompts, voice.samples, strict=True):
+        yield from ((word.text, samples[word.start : word.end]) for word in words)
 
 
 def trimmed(samples: Samples) -> Samples:
@@ -77,7 +72,7 @@ def trimmed(samples: Samples) -> Samples:
     if not len(frames):
         return samples
     power = np.square(frames).mean(1)
-    loud = np.flatnonzero(power > power.max() * 1e-3)
+    loud = np.flatnonzero(power >= power.max() * 1e-3)
     return samples[loud[0] * FRAME : (loud[-1] + 1) * FRAME]
 
 

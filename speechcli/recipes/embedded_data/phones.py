@@ -14,8 +14,10 @@ import numpy.typing as npt
 import torch
 import torchaudio
 
-RATE, HOP = 16_000, 128
-"""Samples a second, and from one frame to the next."""
+from speechcli.recipes.embedded_data.speech import RATE
+
+HOP = 128
+"""Samples from one frame to the next."""
 STATES = 3
 """Of a phone; a pause has one."""
 ROUNDS = 14
@@ -79,8 +81,24 @@ def _word(written: str) -> list[Phone]:
     return [Phone(*each, number == 0, number == last) for number, each in enumerate(spoken)]
 
 
-def cepstra(samples: Array) -> Array:
-    """Returns 13 mel cepstra with their changes (frames, 26), of a recording at 16 kHz."""
+def cepstra(sounds: Sequence[Array]) -> list[Array]:
+    """Listens to recordings of one voice.
+
+    Args:
+        sounds: (samples,) at 16 kHz, each.
+
+    Returns:
+        13 mel cepstra with their changes (frames, 26) of each, with mean 0 and deviation 1 over all of them.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # the faint noise that is added against silence without any
+        frames = [_cepstra(sound) for sound in sounds]
+    everything = np.concatenate(frames)
+    mean, deviation = everything.mean(0), everything.std(0)
+    return [(frame - mean) / deviation for frame in frames]
+
+
+def _cepstra(samples: Array) -> Array:
     wave = torch.from_numpy(samples * np.float32(32768))[None]
     plain = torchaudio.compliance.kaldi.mfcc(
         wave, sample_frequency=RATE, frame_shift=1000 * HOP / RATE, num_ceps=13, snip_edges=False, dither=1.0
@@ -93,16 +111,13 @@ def align(sounds: Sequence[Array], texts: Sequence[list[list[Phone]]]) -> list[l
     """Finds the phones of recordings of one voice.
 
     Args:
-        sounds: cepstra (frames, cepstra) of each recording.
+        sounds: what `cepstra` returned.
         texts: the words of each.
 
     Returns:
         The places of each recording, in order and without gaps, pauses included; empty for a recording that is shorter
         than its text.
     """
-    everything = np.concatenate(sounds)
-    mean, deviation = everything.mean(0), everything.std(0)
-    sounds = [(sound - mean) / deviation for sound in sounds]
     chains = [_chain(words) for words in texts]
     names = {name: number for number, name in enumerate(sorted({state for chain in chains for state, _, _ in chain}))}
     numbers = [np.array([names[state] for state, _, _ in chain]) for chain in chains]

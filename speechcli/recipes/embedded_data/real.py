@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from speechcli.recipes.embedded_data.manifest import DIGITS, LANGUAGES, Row, normalise, read_rows
+from speechcli.recipes.embedded_data.voices import Samples
 
 SETS = ("asterisk", "fsdd", "an4", "arabic_commands")
 PROMPT_MINUTES = {"en": 12.0, "es": 7.0, "fr": 7.0, "it": 7.0, "ru": 7.0}
 DIGIT_MINUTES = 25.0
 SPELLING_MINUTES = 15.0
-Samples = npt.NDArray[np.float32]
 
 
 def real_rows(data: Path, name: str, split: str) -> list[Row]:
@@ -34,10 +33,11 @@ def real_rows(data: Path, name: str, split: str) -> list[Row]:
         The rows; digits of fsdd carry their translation into every language.
     """
     rows = read_rows(data / name / f"{split}.tsv")
-    return [_with_digits(row) for row in rows] if name == "fsdd" else rows
+    return [with_digits(row) for row in rows] if name == "fsdd" else rows
 
 
-def _with_digits(row: Row) -> Row:
+def with_digits(row: Row) -> Row:
+    """The row of an English digit, with its translation into every language."""
     digit = DIGITS["en"].index(row.transcript)
     texts = {language: DIGITS[language][digit] for language in LANGUAGES}
     return Row(row.id, row.path, row.seconds, row.speaker, row.language, texts)

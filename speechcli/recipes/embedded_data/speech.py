@@ -120,6 +120,13 @@ def _speak_line(line: Line) -> Row:
     return Row(line.id, path, len(samples) / RATE, speaker, line.language, dict(line.texts))
 
 
+def faded(left: Samples, right: Samples, overlap: int) -> Samples:
+    """Joins two recordings, of which the last samples of one fade into the first of the other."""
+    ramp = np.linspace(0, 1, overlap, dtype=np.float32)
+    seam = left[-overlap:] * (1 - ramp) + right[:overlap] * ramp
+    return np.concatenate([left[:-overlap], seam, right[overlap:]])
+
+
 def _finish(samples: Samples, choice: random.Random) -> Samples:
     """Trims silence, puts a little faint noise around and below the speech, and sets a level."""
     loud = np.flatnonzero(np.abs(samples) > 0.01 * np.abs(samples).max())

@@ -7,7 +7,6 @@ a second. Frames of all recordings fall into classes by k-means, as in HuBERT (H
 has in all its frames is taken off first, a set and language at a time.
 """
 
-import argparse
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from speechcli.audio.read import read_audio
 from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.errors import ModelError
 from speechcli.nn.frontend import WindowFrontend
+from speechcli.recipes.embedded_data.arguments import make_parser
 from speechcli.recipes.embedded_data.manifest import Row, read_rows
 
 CLASSES = 256
@@ -35,13 +35,9 @@ SPARE_SECONDS = 1
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Makes the classes."""
-    parser = argparse.ArgumentParser(
-        prog="python -m speechcli.recipes.embedded_data.teacher", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = make_parser("speechcli.recipes.embedded_data.teacher", __doc__, "--out")
     parser.add_argument("manifests", type=Path, nargs="+")
     parser.add_argument("--whisper", type=Path, required=True, help="folder of the Whisper model")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
     bundle = load(options.whisper)

@@ -10,7 +10,6 @@ word fit, and which join without a jump in the spectrum; phones that were said o
 known words and phrases come out whole.
 """
 
-import argparse
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import numpy.typing as npt
 import soundfile
 
 from speechcli.audio.read import read_audio
+from speechcli.recipes.embedded_data.arguments import make_parser
 from speechcli.recipes.embedded_data.manifest import (
     LANGUAGES,
     Row,
@@ -29,10 +29,10 @@ from speechcli.recipes.embedded_data.manifest import (
     held_out_texts,
     write_rows,
 )
-from speechcli.recipes.embedded_data.phones import HOP, PAUSE, RATE, Array, Numbers, Phone, align, cepstra, phones
+from speechcli.recipes.embedded_data.phones import HOP, PAUSE, Array, Numbers, Phone, align, cepstra, phones
 from speechcli.recipes.embedded_data.real import real_rows
 from speechcli.recipes.embedded_data.sentences import choose
-from speechcli.recipes.embedded_data.speech import Line, plan
+from speechcli.recipes.embedded_data.speech import RATE, Line, faded, plan
 
 HOURS = 2.5
 """Of speech, each language."""
@@ -73,13 +73,11 @@ class Voice:
     def of(cls, rows: Sequence[Row], language: str) -> "Voice":
         """Cuts recordings into phones."""
         sounds = [read_audio(row.path, sample_rate=RATE).samples for row in rows]
-        frames = [cepstra(sound) for sound in sounds]
-        everything = np.concatenate(frames)
-        mean, deviation = everything.mean(0), everything.std(0)
+        frames = cepstra(sounds)
         aligned = align(frames, [phones(row.transcript, language) for row in rows])
         spans, traits, unfit, begins, ends = [], [], [], [], []
         for number, (frame, found) in enumerate(zip(frames, aligned, strict=True)):
-            frame = np.pad((frame - mean) / deviation, ((1, 1), (0, 0)), "edge")
+            frame = np.pad(frame, ((1, 1), (0, 0)), "edge")
             traits += _traits([place.phone for place in found])
             for phone, start, end in found:
                 spans.append((number, start * HOP, end * HOP))
@@ -153,16 +151,14 @@ def _join(joined: Array, recording: Array, start: int, end: int) -> Array:
     start = max(start - FADE // 2, 0)
     if len(joined) < FADE:
         return recording[start:end]
-    tail = joined[-FADE:]
     window = recording[start : start + LAG + FADE]
     if len(window) > FADE:
         energy = np.sqrt(np.convolve(np.square(window), np.ones(FADE), "valid")) + 1e-4
-        start += int((np.correlate(window, tail, "valid") / energy).argmax())
+        start += int((np.correlate(window, joined[-FADE:], "valid") / energy).argmax())
     piece = recording[start : end + FADE // 2]
     if len(piece) < FADE:
         return joined
-    ramp = np.linspace(0, 1, FADE, dtype=np.float32)
-    return np.concatenate([joined[:-FADE], tail * (1 - ramp) + piece[:FADE] * ramp, piece[FADE:]])
+    return faded(joined, piece, FADE)
 
 
 def speak(voice: Voice, line: Line) -> Row | None:
@@ -182,13 +178,7 @@ def speak(voice: Voice, line: Line) -> Row | None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Makes the recordings."""
-    parser = argparse.ArgumentParser(
-        prog="python -m speechcli.recipes.embedded_data.units", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
-    parser.add_argument("--catalogues", type=Path, help="folder of unpacked packages with translations (catalogues.py)")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser = make_parser("speechcli.recipes.embedded_data.units", __doc__, "--data", "--catalogues", "--out")
     parser.add_argument("--hours", type=float, default=HOURS, help="of speech, each language")
     parser.add_argument("--language", action="append", choices=LANGUAGES, help="only these")
     options = parser.parse_args(arguments)
