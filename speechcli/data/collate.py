@@ -7,11 +7,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from speechcli.data.manifest import Target, Utterance
 from speechcli.data.teacher import read_teacher
+from speechcli.data.waveform import Waveform, read_waveform
 from speechcli.errors import InputError, SpeechCliError, UsageError
 from speechcli.models.speech_encoder_decoder import IGNORED_LABEL, shift_right
 from speechcli.text.characters import Characters
@@ -19,7 +19,6 @@ from speechcli.text.languages import resolve_language
 from speechcli.text.prompts import Prompts
 from speechcli.text.tokenizer import Tokenizer
 
-Waveform = NDArray[np.float32]
 Augment = Callable[[Waveform, np.random.Generator], Waveform]
 Read = Callable[[Utterance], Waveform]
 
@@ -37,6 +36,15 @@ class Features(Protocol):
 
     def __call__(self, waveforms: Sequence[Waveform], /) -> tuple[Tensor, Tensor | None]:
         """Return values (batch, samples) or (batch, frames, mels), and lengths (batch,) or None."""
+
+
+class _Text(NamedTuple):
+    """A text as the decoder says it."""
+
+    given: list[int]
+    """Tags that it begins with."""
+    tokens: list[int]
+    """The rest; the end token is the last."""
 
 
 class Failed(NamedTuple):
@@ -123,6 +131,9 @@ class Collate:
     """At most so many texts per recording, chosen at random; None for all."""
     max_tokens: int | None = None
     """Longer labels are reported and left out; None for no limit."""
+    replaced_share: float = 0.0
+    """About this share of the tokens that the decoder reads is replaced by other tokens of the batch's texts; what it
+    has to say stays as it is. Noise from the unigram distribution (Xie et al. 2017)."""
     read: Read | None = None
     """Reads an utterance at the model's sampling rate; None reads its file."""
 
@@ -149,42 +160,43 @@ class Collate:
         kept: list[Utterance] = []
         failed: list[Failed] = []
         waveforms: list[Waveform] = []
-        labels: list[list[int]] = []
+        texts: list[_Text] = []
         rows: list[int] = []
         for utterance in utterances:
             generator = self._generator(utterance)
-            sequences = self._labels(utterance, generator, failed)
-            if not sequences and utterance.targets:
+            chosen = self._texts(utterance, generator, failed)
+            if not chosen and utterance.targets:
                 continue
             try:
                 waveform = self._waveform(utterance, generator)
             except (SpeechCliError, OSError) as error:
                 failed.append(Failed(utterance, str(error)))
                 continue
-            rows += [len(kept)] * len(sequences)
-            labels += sequences
+            rows += [len(kept)] * len(chosen)
+            texts += chosen
             waveforms.append(waveform)
             kept.append(utterance)
-        return self._batch(kept, failed, waveforms, labels, rows)
+        return self._batch(kept, failed, waveforms, texts, rows)
 
     def _batch(
         self,
         kept: list[Utterance],
         failed: list[Failed],
         waveforms: list[Waveform],
-        labels: list[list[int]],
+        texts: list[_Text],
         rows: list[int],
     ) -> Batch:
         inputs, lengths = self.features(waveforms) if waveforms else (torch.zeros(0, 0), None)
-        padded = pad_rows(labels, IGNORED_LABEL)
+        labels = pad_rows([text.given + text.tokens for text in texts], IGNORED_LABEL)
+        read = pad_rows([text.given + text.tokens for text in self._replaced(texts, kept)], IGNORED_LABEL)
         samples = [len(waveform) for waveform in waveforms]
         rate = self.features.sampling_rate
         return Batch(
             inputs=inputs,
             lengths=lengths,
             rows=torch.tensor(rows, dtype=torch.long),
-            decoder_input_ids=shift_right(padded, start_id=self.prompts.start, pad_id=self._pad_id()),
-            labels=padded,
+            decoder_input_ids=shift_right(read, start_id=self.prompts.start, pad_id=self._pad_id()),
+            labels=labels,
             ctc_labels=pad_rows([self._ctc_labels(u) for u in kept], IGNORED_LABEL) if self.ctc else None,
             teacher=read_teacher(kept) if self.teacher else None,
             seconds=sum(samples) / rate,
@@ -212,18 +224,32 @@ class Collate:
     def _read(self, utterance: Utterance) -> Waveform:
         return read_waveform(utterance, self.features.sampling_rate) if self.read is None else self.read(utterance)
 
-    def _labels(self, utterance: Utterance, generator: np.random.Generator, failed: list[Failed]) -> list[list[int]]:
-        """Return the labels of the chosen targets; those that are too long are reported."""
-        labels: list[list[int]] = []
+    def _texts(self, utterance: Utterance, generator: np.random.Generator, failed: list[Failed]) -> list[_Text]:
+        """Return the chosen targets; those that are too long are reported."""
+        texts: list[_Text] = []
         for target in self._chosen(utterance.targets, generator):
-            begin = self.prompts.between(utterance.language, target.language).given
-            ids = [*begin, *self.tokenizer.encode(target.text), self.tokenizer.end_id]
-            if self.max_tokens is not None and len(ids) > self.max_tokens:
-                reason = f"A text must have at most {self.max_tokens} tokens, but has {len(ids)}: {target.text[:60]!r}."
+            given = list(self.prompts.between(utterance.language, target.language).given)
+            text = _Text(given, [*self.tokenizer.encode(target.text), self.tokenizer.end_id])
+            length = len(text.given) + len(text.tokens)
+            if self.max_tokens is not None and length > self.max_tokens:
+                reason = f"A text must have at most {self.max_tokens} tokens, but has {length}: {target.text[:60]!r}."
                 failed.append(Failed(utterance, reason))
             else:
-                labels.append(ids)
-        return labels
+                texts.append(text)
+        return texts
+
+    def _replaced(self, texts: list[_Text], kept: list[Utterance]) -> list[_Text]:
+        """Return the texts as the decoder reads them: with noise if there is to be any."""
+        if not self.replaced_share or not texts:
+            return texts
+        generator = self._generator(kept[0])
+        everything = np.array([token for text in texts for token in text.tokens[:-1]])
+        noisy = []
+        for text in texts:
+            hit = generator.random(len(text.tokens)) < self.replaced_share
+            others = generator.choice(everything, len(text.tokens)) if len(everything) else text.tokens
+            noisy.append(_Text(text.given, np.where(hit, others, text.tokens).tolist()))
+        return noisy
 
     def _chosen(self, targets: tuple[Target, ...], generator: np.random.Generator) -> list[Target]:
         if self.max_targets is None or len(targets) <= self.max_targets:
@@ -250,29 +276,6 @@ class Collate:
         if self.pad_id is not None:
             return self.pad_id
         return self.tokenizer.end_id if self.tokenizer.pad_id is None else self.tokenizer.pad_id
-
-
-def read_waveform(utterance: Utterance, sampling_rate: int) -> Waveform:
-    """Read the samples of an utterance.
-
-    Args:
-        utterance: a file or a stretch of one.
-        sampling_rate: in Hz; the audio is resampled to it.
-
-    Returns:
-        Samples (samples,), channels mixed.
-
-    Raises:
-        InputError: if the file cannot be read, is damaged, or is empty.
-    """
-    from speechcli.audio.read import read_audio
-
-    audio = read_audio(utterance.audio, sample_rate=sampling_rate, start=utterance.start, end=utterance.end)
-    if audio.truncated:
-        raise InputError(f"`{utterance.audio}` must be complete, because its text is, but it ends early.")
-    if not len(audio.samples):
-        raise InputError(f"`{utterance.audio}` must have sound, but is empty.")
-    return audio.samples
 
 
 def pad_rows(rows: Sequence[Sequence[int]], value: int) -> Tensor:

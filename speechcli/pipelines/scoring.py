@@ -10,9 +10,10 @@ import torch
 
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.data.batching import DurationBatches
-from speechcli.data.collate import Batch, Collate, Read, Waveform, read_waveform
+from speechcli.data.collate import Batch, Collate, Read
 from speechcli.data.loading import load_epoch
 from speechcli.data.manifest import Utterance
+from speechcli.data.waveform import Waveform, read_waveform
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError, SpeechCliError

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from speechcli.data.collate import Waveform, read_waveform
 from speechcli.data.manifest import Utterance
+from speechcli.data.waveform import Waveform, read_waveform
 from speechcli.errors import SpeechCliError
 
 INT16_STEPS = 32768.0

@@ -11,12 +11,14 @@ import torch
 from tokenizers import models, pre_tokenizers
 from torch import Tensor
 
-from speechcli.audio import read
+from speechcli.audio.read import Audio
+from speechcli.data import waveform
 from speechcli.data.batching import DurationBatches
-from speechcli.data.collate import Collate, Waveform, read_waveform
+from speechcli.data.collate import Collate
 from speechcli.data.loading import load_epoch
 from speechcli.data.manifest import Target, Utterance
 from speechcli.data.neighbours import join
+from speechcli.data.waveform import Waveform, read_waveform
 from speechcli.errors import InputError, UsageError
 from speechcli.text.prompts import Prompts
 from speechcli.text.tokenizer import Tokenizer
@@ -85,6 +87,30 @@ def test_a_batch_holds_exactly_these_numbers(tokenizer: Tokenizer) -> None:
     assert batch.ctc_labels.tolist() == [[DE, JA], [-100, -100]]
     assert (batch.seconds, batch.padded_seconds) == (0.5, pytest.approx(0.6))
     assert (batch.utterances, batch.failed, len(batch)) == (TWO, [], 2)
+
+
+def test_the_decoder_may_read_other_tokens_than_it_has_to_say(tokenizer: Tokenizer) -> None:
+    many = [utterance(f"{i}", 0.2, de="ja ja ja ja", en="yes no no yes") for i in range(200)]
+    clean, noisy = (collate(tokenizer, replaced_share=share)(many) for share in (0.0, 0.25))
+    assert torch.equal(noisy.labels, clean.labels)
+    changed = noisy.decoder_input_ids != clean.decoder_input_ids
+    assert not changed[:, :2].any()  # the start and the tag are given
+    # a quarter is drawn anew; of these, a half (ja) or three quarters (yes, no) come out as something else
+    assert changed[:, 2:].float().mean().item() == pytest.approx(0.25 * (0.5 + 0.75) / 2, abs=0.02)
+    assert set(noisy.decoder_input_ids[:, 2:].unique().tolist()) == {YES, NO, JA}
+
+
+def test_tokens_are_replaced_by_chance_but_alike_each_time(tokenizer: Tokenizer) -> None:
+    made = collate(tokenizer, replaced_share=0.9)
+    many = [utterance(f"{i}", 0.2, de="ja ja ja ja", en="yes no no yes") for i in range(20)]
+    first, again, later = made(many), made(many), replace(made, epoch=1)(many)
+    assert torch.equal(first.decoder_input_ids, again.decoder_input_ids)
+    assert not torch.equal(first.decoder_input_ids, later.decoder_input_ids)
+
+
+def test_texts_without_words_have_nothing_to_be_replaced(tokenizer: Tokenizer) -> None:
+    batch = collate(tokenizer, replaced_share=0.9)([utterance("a", 0.2, en="")])
+    assert batch.decoder_input_ids.tolist() == [[START, EN]]
 
 
 def test_without_a_ctc_head_there_are_no_ctc_labels(tokenizer: Tokenizer) -> None:
@@ -212,11 +238,11 @@ def test_limits_are_checked(name: str, tokenizer: Tokenizer) -> None:
 def test_the_stretch_of_an_utterance_is_read_at_the_models_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
 
-    def read_audio(source: Path, **options: Any) -> read.Audio:
+    def read_audio(source: Path, **options: Any) -> Audio:
         asked.update(options, source=source)
-        return read.Audio(np.ones(3, np.float32), 10, 0.3, False)
+        return Audio(np.ones(3, np.float32), 10, 0.3, False)
 
-    monkeypatch.setattr(read, "read_audio", read_audio)
+    monkeypatch.setattr(waveform, "read_audio", read_audio)
     samples = read_waveform(replace(TWO[0], start=1.0, end=1.3), 10)
     assert samples.tolist() == [1, 1, 1]
     assert asked == {"source": Path("a.wav"), "sample_rate": 10, "start": 1.0, "end": 1.3}
@@ -228,8 +254,8 @@ def test_the_stretch_of_an_utterance_is_read_at_the_models_rate(monkeypatch: pyt
 def test_an_empty_or_damaged_recording_is_refused(
     samples: int, truncated: bool, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    audio = read.Audio(np.ones(samples, np.float32), 10, samples / 10, truncated)
-    monkeypatch.setattr(read, "read_audio", lambda source, **options: audio)
+    audio = Audio(np.ones(samples, np.float32), 10, samples / 10, truncated)
+    monkeypatch.setattr(waveform, "read_audio", lambda source, **options: audio)
     with pytest.raises(InputError, match=message):
         read_waveform(TWO[0], 10)
 

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from speechcli.audio.inside import FileSlice, TableCell
-from speechcli.data.collate import read_waveform
 from speechcli.data.manifest import Manifest, ManifestOptions, Target, Utterance, read_manifest
+from speechcli.data.waveform import read_waveform
 from speechcli.errors import InputError
 
 RATE = 8_000

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speechcli.data.collate import read_waveform
 from speechcli.data.manifest import Utterance
+from speechcli.data.waveform import read_waveform
 from speechcli.errors import InputError
 from speechcli.training.audio_cache import fill_cache
 
