@@ -1,11 +1,13 @@
 """The command `speechcli`: its commands, and the one place where errors become sentences and exit codes."""
 
 import os
+import re
 import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from types import FrameType
 from typing import Annotated
 
@@ -23,7 +25,7 @@ from speechcli.cli.train import train
 from speechcli.cli.transcribe import transcribe
 from speechcli.cli.translate import translate
 from speechcli.cli.warm_start import warm_start
-from speechcli.errors import OutOfMemory, SpeechCliError
+from speechcli.errors import OutOfMemory, SpeechCliError, UsageError
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -80,16 +82,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.bear_closed_stderr()
     # torch asks the system for large pages then: a long recording's tensors take half the time to fill.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with _sigterm_raises():
-            code = app(
-                args=None if arguments is None else list(arguments), prog_name="speechcli", standalone_mode=False
-            )
+            _refuse_empty(given)
+            code = app(args=given, prog_name="speechcli", standalone_mode=False)
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BaseException as error:  # every way out of the program ends here
         return _told(error)
     return code if isinstance(code, int) else 0
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse empty text, which as a path is the current folder."""
+    for before, argument in pairwise(["speechcli", *arguments]):
+        if re.fullmatch("(--[a-z-]+=)?", argument):
+            raise UsageError(
+                f"What comes after `{argument or before}` must not be empty.",
+                hint="Is a variable of the shell not set?",
+            )
 
 
 def _told(error: BaseException) -> int:

@@ -58,9 +58,9 @@ def average(
             raise UsageError(f"`--{name}` must be at least 1, but is {value}.")
     if last is not None and best is not None:
         raise UsageError("Checkpoints are chosen by `--last` or by `--best`, but both were given.")
-    refuse_model(output, overwrite=overwrite)
     folders = [folder for source in sources for folder in _models(source, best)]
     folders = folders if last is None else folders[-last:]
+    refuse_model(output, folders, overwrite=overwrite)
     if not folders:
         raise InputError("An average needs at least one checkpoint, but there is none.")
     if is_ctc(files.read_config(folders[-1])):

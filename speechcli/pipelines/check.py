@@ -9,7 +9,7 @@ from speechcli.data.listening import listen_to
 from speechcli.data.manifest import Manifest, ManifestOptions, read_manifest
 from speechcli.data.write import manifest_bytes
 from speechcli.errors import InputError, UsageError
-from speechcli.pipelines.files.outputs import write_atomically
+from speechcli.pipelines.files.outputs import refuse_replacing, write_atomically
 from speechcli.pipelines.options import ModelOptions
 from speechcli.text.languages import resolve_language
 
@@ -49,10 +49,12 @@ def check(options: CheckOptions, *, progress: Callable[[int, int], None] = lambd
         InputError: if a manifest cannot be read, or no row is without an error.
         ModelError: if the model has no tokenizer.
         OutputError: if the output cannot be written.
-        UsageError: if the output is there already, or its name says no kind of manifest.
+        UsageError: if the output is there already or an input, or its name says no kind of manifest.
     """
     if options.output is not None and options.output.suffix.lower() not in MANIFEST_SUFFIXES:
         raise UsageError(f"`--output` must end in {', '.join(MANIFEST_SUFFIXES)}, but is {options.output}.")
+    if options.output is not None:
+        refuse_replacing([options.output], (*options.manifests, *options.against))
     if options.output is not None and options.output.exists() and not options.overwrite:
         raise UsageError(f"{options.output} is there already.", hint="Add --overwrite, or name another file with -o.")
     unknown_language, unknown_characters = _spelling(options.model)

@@ -1,13 +1,13 @@
 """What `init` and `warm-start` are told, and what they share."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from speechcli.errors import UsageError
-from speechcli.pipelines.files.outputs import refuse_file
+from speechcli.pipelines.files.outputs import refuse_file, refuse_replacing
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,14 @@ def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
     return changes
 
 
-def refuse_model(folder: Path, *, overwrite: bool) -> None:
+def refuse_model(folder: Path, sources: Iterable[str | Path], *, overwrite: bool) -> None:
     """Check that a model can go to a folder, and that none is there already.
 
     Raises:
         OutputError: it is a file.
-        UsageError: there is a model.
+        UsageError: there is a model, or the new one is made from it.
     """
     refuse_file(folder)
+    refuse_replacing([folder / "config.json"], (Path(source).expanduser() for source in sources))
     if (folder / "config.json").exists() and not overwrite:
         raise UsageError(f"{folder} already holds a model.", hint="Give --overwrite, or another folder with -o.")

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from speechcli.audio.inside import outer_file
 from speechcli.checkpoints.bundle import Bundle, set_language
 from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.data.manifest import ManifestOptions, Utterance, read_manifest
-from speechcli.errors import AllInputsFailed, InputError, OutputError, UsageError
+from speechcli.errors import AllInputsFailed, InputError, UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.files.outputs import refuse_replacing, write_atomically
 from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.options import ModelOptions, TranscribeOptions
 from speechcli.pipelines.recognition.ctc import CtcRecognizer
@@ -25,6 +27,7 @@ from speechcli.pipelines.search.advice import Advice
 from speechcli.pipelines.search.options import effective_options
 from speechcli.training.metrics import GroupScore, Pair, score_pairs
 from speechcli.training.objective import Objective
+from speechcli.writers import encode
 
 DEFAULT_BATCH_SECONDS = 120.0
 
@@ -115,14 +118,16 @@ def evaluate(
 
     Raises:
         ModelError: if the model cannot be loaded.
-        UsageError: if an option is not possible with this model, or the hypotheses would replace a manifest.
+        UsageError: if an option is not possible with this model, or the hypotheses would replace an input.
         InputError: if a manifest cannot be used.
         AllInputsFailed: if no recording could be read.
         OutputError: if the hypotheses cannot be written.
     """
-    _check_place(options)
+    named = (options.model.model, options.decoding.lm, options.decoding.hotwords)
+    _check_place(options.hypotheses, [*options.manifests, *(Path(name) for name in named if name is not None)])
     bundle = load_bundle(options.model, options.language)
     utterances, bad_rows = _read(options, "transcribe" if isinstance(bundle, CtcBundle) else options.task)
+    _check_place(options.hypotheses, [outer_file(utterance.audio) for utterance in utterances])
     batches = ScoringOptions(
         max_seconds=options.decoding.batch_seconds or DEFAULT_BATCH_SECONDS,
         max_items=options.decoding.batch_size,
@@ -146,12 +151,11 @@ def evaluate(
     return EvaluateReport(options.model.shown, scores, scored.losses, scored.seconds, bad_rows, scored.failures)
 
 
-def _check_place(options: EvaluateOptions) -> None:
-    place = options.hypotheses
-    if place is not None and place.is_dir():
-        raise UsageError(f"`--hypotheses` must be a file, but {place} is a folder.")
-    if place is not None and any(place.resolve() == manifest.resolve() for manifest in options.manifests):
-        raise UsageError(f"`--hypotheses` must be a file of its own, but {place} is the manifest.")
+def _check_place(place: Path | None, inputs: Sequence[Path]) -> None:
+    if place is not None:
+        if place.is_dir():
+            raise UsageError(f"`--hypotheses` must be a file, but {place} is a folder.")
+        refuse_replacing([place], inputs)
 
 
 def _heard_only(options: EvaluateOptions, bundle: CtcBundle) -> TranscribeOptions:
@@ -207,11 +211,7 @@ def write_pairs(pairs: Sequence[Pair], path: Path) -> None:
         )
         for pair in sorted(pairs, key=lambda pair: (pair.id, pair.language or ""))
     ]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join([*lines, ""]), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    write_atomically(path, encode("\n".join([*lines, ""])))
 
 
 def _read(options: EvaluateOptions, task: str) -> tuple[list[Utterance], tuple[str, ...]]:

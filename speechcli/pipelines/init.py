@@ -17,7 +17,7 @@ def init(options: ComposeOptions) -> ComposeReport:
         OutputError: the folder cannot be written.
         UsageError: a changed key does not exist, or the folder holds a model.
     """
-    refuse_model(options.output_dir, overwrite=options.overwrite)
+    refuse_model(options.output_dir, (options.encoder, options.decoder), overwrite=options.overwrite)
     bundle = compose.init(
         _source(options.encoder, options),
         _source(options.decoder, options),

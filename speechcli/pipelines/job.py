@@ -5,11 +5,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from speechcli import __version__
+from speechcli.audio.inside import AudioFile, outer_file
 from speechcli.errors import UsageError
 from speechcli.pipelines.files.inputs import Inputs, Source, find_inputs
 from speechcli.pipelines.files.journal import FailureList, Journal, journal_path
 from speechcli.pipelines.files.lock import locked
-from speechcli.pipelines.files.outputs import Output, make_folder, plan_outputs, refuse_overwriting, write_atomically
+from speechcli.pipelines.files.outputs import (
+    Output,
+    make_folder,
+    plan_outputs,
+    refuse_overwriting,
+    refuse_replacing,
+    write_atomically,
+)
 from speechcli.pipelines.files.stream import Sink, Stream
 from speechcli.pipelines.options import ModelOptions, OutputOptions, SpeechOptions, check_shown
 from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Report, Warned, in_order, silent
@@ -92,15 +100,20 @@ def _to_folder(
 ) -> JobReport:
     # All outputs are named, whichever part is done here: each part calls them the same.
     plan = plan_outputs(inputs.sources, folder, outputs.formats, options.targets)
-    part = outputs.shard.of(list(zip(inputs.sources, plan, strict=True)))
-    missing = outputs.shard.of(inputs.failures)
     make_folder(folder)
 
     def tell() -> None:
         report(Warned("Stopping after this batch; a second signal stops at once."))
 
     with locked(journal_path(folder, outputs.shard)), StopSignals(tell) as signals:
-        return _FolderJob(options, outputs, folder, report).run(part, missing, open_model, lambda: signals.received)
+        return _FolderJob(options, outputs, folder, report).run(plan, inputs, open_model, lambda: signals.received)
+
+
+def _read_files(options: SpeechOptions, inputs: Inputs) -> Iterator[Path]:
+    yield from (outer_file(source.path) for source in inputs.sources if isinstance(source.path, AudioFile))
+    yield from (Path(text[1:]) for text in options.inputs.inputs if text.startswith("@"))
+    named = (options.inputs.manifest, options.decoding.hotwords, options.decoding.lm, options.model.model)
+    yield from (Path(name) for name in named if name is not None)
 
 
 class _FolderJob:
@@ -115,16 +128,20 @@ class _FolderJob:
         self._writers = make_writers(outputs.shape)
 
     def run(
-        self, part: Sequence[Work], missing: Sequence[Failure], open_model: Open, stop: Callable[[], bool]
+        self, plan: Sequence[tuple[Output, ...]], inputs: Inputs, open_model: Open, stop: Callable[[], bool]
     ) -> JobReport:
         """Do what is not done yet, until told to stop."""
+        shard = self._outputs.shard
+        part = shard.of(list(zip(inputs.sources, plan, strict=True)))
         work = [each for each in part if not (self._outputs.resume and self._journal.done(*each))]
+        foreign = self._foreign(work)
+        refuse_replacing((output.path for output in foreign), _read_files(self._options, inputs))
         if not self._outputs.overwrite:
-            refuse_overwriting(self._foreign(work))
+            refuse_overwriting(foreign)
         result = JobReport(skipped=len(part) - len(work), left=len(work))
         sources = [source for source, _ in work]
         heard = open_model(self._options, self._report).listen(sources, stop) if sources else iter(())
-        for outcome in _all_outcomes(missing, heard):
+        for outcome in _all_outcomes(shard.of(inputs.failures), heard):
             self._take(outcome, work)
             result.count(outcome)
             result.left -= outcome.index >= 0

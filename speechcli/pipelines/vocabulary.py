@@ -6,7 +6,7 @@ from pathlib import Path
 
 from speechcli.data.manifest import ManifestOptions, read_manifest
 from speechcli.errors import InputError, UsageError
-from speechcli.pipelines.files.outputs import write_atomically
+from speechcli.pipelines.files.outputs import refuse_replacing, write_atomically
 from speechcli.text.languages import language_code
 from speechcli.text.learn import learn_vocabulary
 from speechcli.text.tokenizer import Tokenizer
@@ -47,7 +47,7 @@ def make_vocabulary(options: VocabularyOptions) -> VocabularyReport:
     Raises:
         InputError: a manifest cannot be read, or has no wanted text.
         OutputError: the folder cannot be written.
-        UsageError: the size is too small, a language has no tag, or the folder holds a tokenizer.
+        UsageError: the size is too small, a language has no tag, or the folder holds a tokenizer or a manifest.
     """
     if (options.output_dir / "tokenizer.json").exists() and not options.overwrite:
         raise UsageError(
@@ -65,6 +65,7 @@ def make_vocabulary(options: VocabularyOptions) -> VocabularyReport:
     files = learn_vocabulary(
         (text for _, text in texts), options.size, languages=languages, lowercase=options.lowercase
     )
+    refuse_replacing((options.output_dir / name for name in files), options.manifests)
     for name, content in files.items():
         write_atomically(options.output_dir / name, content)
     learned = Tokenizer.load(options.output_dir)

@@ -15,7 +15,7 @@ def warm_start(options: ComposeOptions) -> ComposeReport:
         UsageError: a changed key does not exist, the folder holds a model, or the encoder has no adapters for the
             spoken language.
     """
-    refuse_model(options.output_dir, overwrite=options.overwrite)
+    refuse_model(options.output_dir, (options.encoder, options.decoder), overwrite=options.overwrite)
     bundle, fresh = compose.warm_start(
         find(options.encoder, options, spoken=options.spoken),
         find(options.decoder, options),

@@ -189,4 +189,6 @@ def _convert_plain(value: Any, kind: type, key: str) -> Any:
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
         raise UsageError(f"`{key}` must be {names[kind]}, but is {value!r}.")
+    if value == "":
+        raise UsageError(f"`{key}` must not be empty.", hint="Is a variable of the shell not set?")
     return value

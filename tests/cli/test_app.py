@@ -147,6 +147,31 @@ def test_exit_code_says_how_many_failed(monkeypatch, capsys, report, code):
     assert bool(capsys.readouterr().err) == bool(code)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["transcribe", "a.wav", "-o", ""],
+        ["transcribe", "a.wav", "--output-dir="],
+        ["transcribe", "a.wav", ""],
+        ["translate", "a.wav", "--manifest", "", "-o", "out"],
+        ["init", "--encoder", "bert", "--decoder", "bert", "-o", ""],
+        ["train", "--train", "", "-o", "run"],
+        ["average", "run", "-o", ""],
+        ["report", "", "-o", "page.html"],
+        ["data", "check", "a.tsv", "-o", ""],
+        ["data", "vocabulary", "a.tsv", "--size", "9", "-o", ""],
+        ["evaluate", "a.tsv", "--hypotheses", ""],
+        ["info", ""],
+    ],
+)
+def test_an_empty_name_is_not_the_current_folder(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = next(command[i - 1] for i, text in enumerate(command) if not text) if "" in command else "--output-dir="
+    assert main(command) == 2
+    told = f"error: What comes after `{place}` must not be empty.\nhint: Is a variable of the shell not set?\n"
+    assert capsys.readouterr().err == told
+
+
 def test_version_is_shown(capsys):
     assert main(["--version"]) == main(["-V"]) == 0
     assert capsys.readouterr().out.startswith("speechcli 0.")

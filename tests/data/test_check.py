@@ -199,12 +199,17 @@ def test_the_command_prints_all_findings_as_json(spoilt: Path, capfd: pytest.Cap
     assert (finding["kind"], finding["where"], finding["id"]) == ("all-caps", "line 5", "train3")
 
 
-def test_an_output_that_is_there_is_kept(spoilt: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_is_there_is_kept_and_an_input_always(spoilt: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = spoilt.read_bytes()
-    assert main(["data", "check", str(spoilt), "-o", str(spoilt), "--no-listen", "-q"]) == 2
-    assert "is there already" in capfd.readouterr().err
+    there = spoilt.with_name("there.tsv")
+    there.write_text("precious")
+    command = ["data", "check", str(spoilt), "--no-listen", "-q", "-o"]
+    assert main([*command, str(there)]) == 2
+    assert "is there already" in capfd.readouterr().err and there.read_text() == "precious"
+    assert main([*command, str(there), "--overwrite"]) == 0
+    assert main([*command, str(spoilt), "--overwrite"]) == 2
+    assert f"An input is never replaced, but {spoilt} is one." in capfd.readouterr().err
     assert spoilt.read_bytes() == before
-    assert main(["data", "check", str(spoilt), "-o", str(spoilt), "--no-listen", "-q", "--overwrite"]) == 0
 
 
 def test_the_output_ends_as_a_kind_of_manifest(spoilt: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,9 @@ def test_a_model_that_is_there_is_not_overwritten_unasked(tiny, tmp_path):
         with pytest.raises(UsageError, match="already holds a model"):
             pipeline(options)
     init(ComposeOptions(tiny, tiny, tmp_path / "new", overwrite=True))
+    for encoder, decoder in ((tmp_path / "new", tiny), (tiny, tmp_path / "new" / "config.json")):
+        with pytest.raises(UsageError, match="An input is never replaced"):
+            init(ComposeOptions(str(encoder), str(decoder), tmp_path / "new", overwrite=True))
 
 
 def test_changes_of_a_configuration_are_toml():

@@ -146,8 +146,3 @@ def test_web_addresses_are_recordings_named_by_the_last_part_of_their_path(tmp_p
         first, second = find_inputs(InputOptions(inputs=inputs)).sources
         assert (first.path, first.name) == (Url(address), "https://example.org/a/talk.mp3?key=1")
         assert (first.place, second.place) == (PurePath("talk.mp3"), PurePath("b.wav"))
-
-
-def test_an_empty_name_is_not_the_current_folder(here):
-    with pytest.raises(UsageError, match="empty name"):
-        find("x.wav", "")

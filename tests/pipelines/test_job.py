@@ -288,6 +288,22 @@ def test_foreign_files_are_kept(work, tmp_path, ears):
     assert (tmp_path / "out" / "a.txt").read_text() == "precious" and ears.opened == 0
 
 
+@pytest.mark.parametrize("named", ["@in/list.txt", "in/notes.txt"])
+def test_an_input_is_not_overwritten_even_when_told(work, tmp_path, ears, named):
+    path = tmp_path / named.removeprefix("@")
+    path.write_text("in/list.wav\n")
+    (path.parent / f"{path.stem}.wav").write_text("five")
+    with pytest.raises(UsageError, match=f"An input is never replaced, but .*{path.name} is one"):
+        work(named, str(path.with_suffix(".wav")), out="in", overwrite=True)
+    assert path.read_text() == "in/list.wav\n" and ears.opened == 0
+
+
+def test_outputs_may_stand_beside_the_recordings_and_be_made_again(work, tmp_path):
+    for more in ({}, {"resume": False}, {"overwrite": True, "formats": ("txt", "json")}):
+        report, _ = work("in", out="in", **more)
+        assert (report.done, (tmp_path / "in" / "a.txt").read_text()) == (3, "one\n")
+
+
 def test_no_resume_does_everything_again(work, ears):
     work("in", out="out")
     assert work("in", out="out", resume=False)[0].done == 3

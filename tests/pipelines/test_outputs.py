@@ -7,7 +7,13 @@ import pytest
 from speechcli.errors import OutputError, UsageError
 from speechcli.pipelines.files import outputs
 from speechcli.pipelines.files.inputs import Source
-from speechcli.pipelines.files.outputs import make_folder, plan_outputs, refuse_overwriting, write_atomically
+from speechcli.pipelines.files.outputs import (
+    make_folder,
+    plan_outputs,
+    refuse_overwriting,
+    refuse_replacing,
+    write_atomically,
+)
 
 
 def plan(*places, formats=("txt",), targets=()):
@@ -68,6 +74,27 @@ def test_nothing_is_overwritten_unasked(tmp_path):
         refuse_overwriting(files)
     assert "--overwrite" in caught.value.hint
     refuse_overwriting(files[1:])
+
+
+@pytest.mark.parametrize("alias", ["same", "hard link", "symbolic link", "inside a folder"])
+def test_an_input_is_never_replaced_under_whatever_name(tmp_path, alias):
+    read = tmp_path / "in" / "list.txt"
+    read.parent.mkdir()
+    read.write_text("mine")
+    path = read if alias in ("same", "inside a folder") else tmp_path / "other.txt"
+    if alias == "hard link":
+        path.hardlink_to(read)
+    if alias == "symbolic link":
+        path.symlink_to(read)
+    with pytest.raises(UsageError, match=r"^An input is never replaced, but .*(list|other)\.txt is one\.$"):
+        refuse_replacing([tmp_path / "new.txt", path], [read.parent if "inside" in alias else read])
+    read.with_name("more.txt").write_text("another file beside the input")
+    refuse_replacing([tmp_path / "in" / "more.txt", tmp_path / "in"], [read, tmp_path / "gone", Path("owner/name")])
+
+
+def test_what_is_called_like_a_recording_is_never_written(tmp_path):
+    with pytest.raises(UsageError, match=r"called like one"):
+        refuse_replacing([tmp_path / "not-there-yet.WAV"], [])
 
 
 def test_a_file_is_written_whole(tmp_path):

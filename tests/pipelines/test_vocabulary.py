@@ -47,6 +47,13 @@ def test_a_tokenizer_that_is_there_is_not_overwritten_unasked(manifest, tmp_path
     assert main([*arguments, "--overwrite"]) == 0
 
 
+def test_texts_are_not_replaced_by_their_tokenizer(tmp_path):
+    texts = tmp_path / "tokenizer.json"
+    texts.write_text('{"audio": "a.wav", "duration": 1.0, "src_lang": "en", "text": "two"}\n')
+    with pytest.raises(UsageError, match="An input is never replaced"):
+        make_vocabulary(VocabularyOptions((texts,), tmp_path, 30, overwrite=True))
+
+
 @pytest.mark.parametrize("languages", [["--language", "en"], []])
 def test_what_it_says_to_do_next_makes_a_model(manifest, tmp_path, capsys, languages):
     made = str(tmp_path / "made")

@@ -6,6 +6,7 @@ import torch
 from tiny_speech import save_tiny_model, save_tones
 
 from speechcli.checkpoints.bundle import load, save
+from speechcli.data.manifest import read_manifest
 from speechcli.errors import AllInputsFailed, UsageError
 from speechcli.pipelines.average import average
 from speechcli.pipelines.decoding_options import DecodingOptions
@@ -51,12 +52,23 @@ def test_nothing_readable_is_an_error(places, tmp_path):
         evaluate(options((places[0], manifest)))
 
 
-def test_hypotheses_never_replace_the_manifest_and_need_a_file(places, tmp_path):
-    before = places[1].read_bytes()
-    for place, told in ((places[1], "is the manifest"), (tmp_path, "is a folder")):
+def test_hypotheses_never_replace_what_is_read_and_need_a_file(places, tmp_path):
+    sound = next(utterance.audio for utterance in read_manifest(places[1]).utterances)
+    (tmp_path / "sound").write_bytes(sound.read_bytes())
+    manifest = tmp_path / "one.tsv"
+    manifest.write_text("audio\tseconds\tsrc_lang\ttext\nsound\t1\ten\tlow\n")
+    config = places[0] / "config.json"
+    for place, told in (
+        (manifest, "one.tsv is one"),
+        (tmp_path / "sound", "sound is one"),
+        (config, "config.json is one"),
+        (tmp_path / "new.flac", "called like one"),
+        (tmp_path, "is a folder"),
+    ):
+        before = place.read_bytes() if place.is_file() else None
         with pytest.raises(UsageError, match=told):
-            evaluate(options(places, hypotheses=place))
-    assert places[1].read_bytes() == before
+            evaluate(options((places[0], manifest), hypotheses=place))
+        assert before is None or place.read_bytes() == before
 
 
 def test_an_evaluation_needs_a_manifest():
@@ -78,6 +90,8 @@ def test_averaged_models_have_the_mean_of_the_weights(places, tmp_path):
     with pytest.raises(UsageError, match="already holds a model"):
         average([tmp_path / "a"], tmp_path / "newest")
     average([tmp_path / "a"], tmp_path / "newest", overwrite=True)
+    with pytest.raises(UsageError, match="An input is never replaced"):
+        average([tmp_path / "a", tmp_path / "b"], tmp_path / "b", overwrite=True)
     assert all((parameter == 1.0).all() for parameter in load(tmp_path / "newest").model.parameters())
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from speechcli.checkpoints.bundle import load
 from speechcli.cli.app import app
 from speechcli.data.manifest import ManifestOptions, read_manifest
-from speechcli.errors import InputError
+from speechcli.errors import InputError, UsageError
 from speechcli.pipelines.report.attention import look
 from speechcli.pipelines.report.charts import Series, line_chart, number, ticks
 from speechcli.pipelines.report.differences import marked
@@ -108,6 +108,13 @@ def test_the_command_says_where_the_page_is(run, tmp_path):
     assert result.exit_code == 0
     assert (tmp_path / "new" / "page.html").is_file()
     assert str(tmp_path / "new" / "page.html") in result.stderr
+
+
+def test_a_page_never_replaces_what_is_none(run):
+    before = (run / "log.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="must end in .html, but is .*log.jsonl"):
+        write_report(run, run / "log.jsonl")
+    assert (run / "log.jsonl").read_bytes() == before
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

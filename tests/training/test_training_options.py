@@ -63,6 +63,8 @@ def test_an_unknown_section_of_a_recipe_names_the_nearest(tmp_path):
         ("augment.speed=[1.1, 0.9]", "must go from low to high, but is 1.1 to 0.9"),
         ("augment.noise_probability=1.5", "must be in \\[0, 1\\], but is 1.5"),
         ("model.freeze={encoder=1}", "must be text"),
+        ("model.path=", "`model.path` must not be empty"),
+        ("data.train=['a.tsv', '']", "`data.train` must not be empty"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_came(assignment, complaint):

@@ -45,7 +45,7 @@ def find_inputs(options: InputOptions) -> Inputs:
     the fixed part of the glob, or to the folder that all entries of the list share.
 
     Raises:
-        UsageError: nothing is named at all, or an empty name, or standard input is named twice.
+        UsageError: nothing is named at all, or standard input is named twice.
         InputError: nothing of what is named is there, or a list or manifest cannot be read.
     """
     if not options.inputs and options.manifest is None:
@@ -53,8 +53,6 @@ def find_inputs(options: InputOptions) -> Inputs:
             "An input is missing.",
             hint="Name a file, a folder, a glob, a web address, @list.txt, - for standard input, or --manifest FILE.",
         )
-    if "" in options.inputs:  # Path("") would be the whole current folder
-        raise UsageError("An input has an empty name.", hint="Is a variable of the shell not set?")
     if options.inputs.count("-") > 1:
         raise UsageError("Standard input can be read once, but `-` is named twice.")
     sources: dict[Hashable, Source] = {}

@@ -78,6 +78,30 @@ def refuse_overwriting(outputs: Iterable[Output]) -> None:
         )
 
 
+def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Check that what is written replaces nothing that is read, under whatever name, and no recording at all.
+
+    Raises:
+        UsageError: a file is an input, or lies in one that is a folder, or is called like a recording.
+    """
+    there = {}
+    for path in outputs:
+        if path.suffix.lower() in AUDIO_EXTENSIONS:
+            raise UsageError(f"A recording is never replaced, but {path} is called like one.", hint="Choose another.")
+        if path.is_file():
+            there[_inode(path)] = path
+    for path in inputs if there else ():
+        inside = (output for output in there.values() if output.parent.resolve().is_relative_to(path.resolve()))
+        replaced = next(inside, None) if os.path.isdir(path) else os.path.exists(path) and there.get(_inode(path))
+        if replaced:
+            raise UsageError(f"An input is never replaced, but {replaced} is one.", hint="Choose another.")
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_dev, state.st_ino
+
+
 def refuse_file(folder: Path) -> None:
     """Check that what should be a folder is no file.
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from speechcli.checkpoints.bundle import load
 from speechcli.data.manifest import Utterance
-from speechcli.errors import InputError, OutputError, SpeechCliError
+from speechcli.errors import InputError, SpeechCliError, UsageError
+from speechcli.pipelines.files.outputs import write_atomically
 from speechcli.pipelines.report.attention import Looked, look
 from speechcli.pipelines.report.page import make_page
 from speechcli.pipelines.training_run.data import read_manifests
 from speechcli.pipelines.training_run.history import History, read_history
 from speechcli.training.merge import RUN_OPTIONS, merge_options
+from speechcli.writers import encode
 
 
 def write_report(run: Path, output: Path | None = None) -> Path:
@@ -26,18 +28,19 @@ def write_report(run: Path, output: Path | None = None) -> Path:
     Raises:
         InputError: if the folder holds no run.
         OutputError: if the file cannot be written.
+        UsageError: if the name of the file is not that of a page.
     """
+    path = run / "report.html" if output is None else output
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"`--output` must end in .html, but is {path}.")
     history = read_history(run)
     looked, missing = _looked(run, history)
-    path = run / "report.html" if output is None else output
     try:
         options = (run / RUN_OPTIONS).read_text(encoding="utf-8") if (run / RUN_OPTIONS).is_file() else ""
         template = files("speechcli.pipelines.report").joinpath("page.html").read_text(encoding="utf-8")
-        page = make_page(template, run.resolve().name, history, options, looked, missing)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise InputError(f"{run / RUN_OPTIONS} cannot be read: {error.strerror or error}.") from error
+    write_atomically(path, encode(make_page(template, run.resolve().name, history, options, looked, missing)))
     return path
 
 
