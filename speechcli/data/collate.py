@@ -38,15 +38,6 @@ class Features(Protocol):
         """Return values (batch, samples) or (batch, frames, mels), and lengths (batch,) or None."""
 
 
-class _Text(NamedTuple):
-    """A text as the decoder says it."""
-
-    given: list[int]
-    """Tags that it begins with."""
-    tokens: list[int]
-    """The rest; the end token is the last."""
-
-
 class Failed(NamedTuple):
     """An utterance, or one of its texts, that could not be used."""
 
@@ -131,9 +122,6 @@ class Collate:
     """At most so many texts per recording, chosen at random; None for all."""
     max_tokens: int | None = None
     """Longer labels are reported and left out; None for no limit."""
-    replaced_share: float = 0.0
-    """About this share of the tokens that the decoder reads is replaced by other tokens of the batch's texts; what it
-    has to say stays as it is. Noise from the unigram distribution (Xie et al. 2017)."""
     read: Read | None = None
     """Reads an utterance at the model's sampling rate; None reads its file."""
 
@@ -160,43 +148,42 @@ class Collate:
         kept: list[Utterance] = []
         failed: list[Failed] = []
         waveforms: list[Waveform] = []
-        texts: list[_Text] = []
+        labels: list[list[int]] = []
         rows: list[int] = []
         for utterance in utterances:
             generator = self._generator(utterance)
-            chosen = self._texts(utterance, generator, failed)
-            if not chosen and utterance.targets:
+            sequences = self._labels(utterance, generator, failed)
+            if not sequences and utterance.targets:
                 continue
             try:
                 waveform = self._waveform(utterance, generator)
             except (SpeechCliError, OSError) as error:
                 failed.append(Failed(utterance, str(error)))
                 continue
-            rows += [len(kept)] * len(chosen)
-            texts += chosen
+            rows += [len(kept)] * len(sequences)
+            labels += sequences
             waveforms.append(waveform)
             kept.append(utterance)
-        return self._batch(kept, failed, waveforms, texts, rows)
+        return self._batch(kept, failed, waveforms, labels, rows)
 
     def _batch(
         self,
         kept: list[Utterance],
         failed: list[Failed],
         waveforms: list[Waveform],
-        texts: list[_Text],
+        labels: list[list[int]],
         rows: list[int],
     ) -> Batch:
         inputs, lengths = self.features(waveforms) if waveforms else (torch.zeros(0, 0), None)
-        labels = pad_rows([text.given + text.tokens for text in texts], IGNORED_LABEL)
-        read = pad_rows([text.given + text.tokens for text in self._replaced(texts, kept)], IGNORED_LABEL)
+        padded = pad_rows(labels, IGNORED_LABEL)
         samples = [len(waveform) for waveform in waveforms]
         rate = self.features.sampling_rate
         return Batch(
             inputs=inputs,
             lengths=lengths,
             rows=torch.tensor(rows, dtype=torch.long),
-            decoder_input_ids=shift_right(read, start_id=self.prompts.start, pad_id=self._pad_id()),
-            labels=labels,
+            decoder_input_ids=shift_right(padded, start_id=self.prompts.start, pad_id=self._pad_id()),
+            labels=padded,
             ctc_labels=pad_rows([self._ctc_labels(u) for u in kept], IGNORED_LABEL) if self.ctc else None,
             teacher=read_teacher(kept) if self.teacher else None,
             seconds=sum(samples) / rate,
@@ -224,32 +211,18 @@ class Collate:
     def _read(self, utterance: Utterance) -> Waveform:
         return read_waveform(utterance, self.features.sampling_rate) if self.read is None else self.read(utterance)
 
-    def _texts(self, utterance: Utterance, generator: np.random.Generator, failed: list[Failed]) -> list[_Text]:
-        """Return the chosen targets; those that are too long are reported."""
-        texts: list[_Text] = []
+    def _labels(self, utterance: Utterance, generator: np.random.Generator, failed: list[Failed]) -> list[list[int]]:
+        """Return the labels of the chosen targets; those that are too long are reported."""
+        labels: list[list[int]] = []
         for target in self._chosen(utterance.targets, generator):
-            given = list(self.prompts.between(utterance.language, target.language).given)
-            text = _Text(given, [*self.tokenizer.encode(target.text), self.tokenizer.end_id])
-            length = len(text.given) + len(text.tokens)
-            if self.max_tokens is not None and length > self.max_tokens:
-                reason = f"A text must have at most {self.max_tokens} tokens, but has {length}: {target.text[:60]!r}."
+            begin = self.prompts.between(utterance.language, target.language).given
+            ids = [*begin, *self.tokenizer.encode(target.text), self.tokenizer.end_id]
+            if self.max_tokens is not None and len(ids) > self.max_tokens:
+                reason = f"A text must have at most {self.max_tokens} tokens, but has {len(ids)}: {target.text[:60]!r}."
                 failed.append(Failed(utterance, reason))
             else:
-                texts.append(text)
-        return texts
-
-    def _replaced(self, texts: list[_Text], kept: list[Utterance]) -> list[_Text]:
-        """Return the texts as the decoder reads them: with noise if there is to be any."""
-        if not self.replaced_share or not texts:
-            return texts
-        generator = self._generator(kept[0])
-        everything = np.array([token for text in texts for token in text.tokens[:-1]])
-        noisy = []
-        for text in texts:
-            hit = generator.random(len(text.tokens)) < self.replaced_share
-            others = generator.choice(everything, len(text.tokens)) if len(everything) else text.tokens
-            noisy.append(_Text(text.given, np.where(hit, others, text.tokens).tolist()))
-        return noisy
+                labels.append(ids)
+        return labels
 
     def _chosen(self, targets: tuple[Target, ...], generator: np.random.Generator) -> list[Target]:
         if self.max_targets is None or len(targets) <= self.max_targets:

@@ -43,7 +43,7 @@ LIMITS = {
     ),
     PART: (
         "model.lora_dropout", "augment.mask_time_probability", "augment.mask_channel_probability",
-        "augment.replace_token_probability", "objective.label_smoothing", "optimizer.betas", "run.ema_decay",
+        "objective.label_smoothing", "optimizer.betas", "run.ema_decay",
     ),
     FINITE: ("augment.gain_db", "augment.noise_snr"),
     THREADS: ("run.threads",),

@@ -121,9 +121,6 @@ class AugmentSection:
     """SpecAugment: about this share of the encoder's channels is hidden; unset: the model's."""
     mask_channel_width: int | None = None
     """SpecAugment: channels hidden together; unset: the model's."""
-    replace_token_probability: float = 0.0
-    """About this share of the tokens before the one to be said is replaced by others (Xie et al. 2017), so that the
-    decoder listens instead of going on with texts that it knows by heart."""
 
 
 @dataclass(frozen=True)

@@ -89,30 +89,6 @@ def test_a_batch_holds_exactly_these_numbers(tokenizer: Tokenizer) -> None:
     assert (batch.utterances, batch.failed, len(batch)) == (TWO, [], 2)
 
 
-def test_the_decoder_may_read_other_tokens_than_it_has_to_say(tokenizer: Tokenizer) -> None:
-    many = [utterance(f"{i}", 0.2, de="ja ja ja ja", en="yes no no yes") for i in range(200)]
-    clean, noisy = (collate(tokenizer, replaced_share=share)(many) for share in (0.0, 0.25))
-    assert torch.equal(noisy.labels, clean.labels)
-    changed = noisy.decoder_input_ids != clean.decoder_input_ids
-    assert not changed[:, :2].any()  # the start and the tag are given
-    # a quarter is drawn anew; of these, a half (ja) or three quarters (yes, no) come out as something else
-    assert changed[:, 2:].float().mean().item() == pytest.approx(0.25 * (0.5 + 0.75) / 2, abs=0.02)
-    assert set(noisy.decoder_input_ids[:, 2:].unique().tolist()) == {YES, NO, JA}
-
-
-def test_tokens_are_replaced_by_chance_but_alike_each_time(tokenizer: Tokenizer) -> None:
-    made = collate(tokenizer, replaced_share=0.9)
-    many = [utterance(f"{i}", 0.2, de="ja ja ja ja", en="yes no no yes") for i in range(20)]
-    first, again, later = made(many), made(many), replace(made, epoch=1)(many)
-    assert torch.equal(first.decoder_input_ids, again.decoder_input_ids)
-    assert not torch.equal(first.decoder_input_ids, later.decoder_input_ids)
-
-
-def test_texts_without_words_have_nothing_to_be_replaced(tokenizer: Tokenizer) -> None:
-    batch = collate(tokenizer, replaced_share=0.9)([utterance("a", 0.2, en="")])
-    assert batch.decoder_input_ids.tolist() == [[START, EN]]
-
-
 def test_without_a_ctc_head_there_are_no_ctc_labels(tokenizer: Tokenizer) -> None:
     assert collate(tokenizer)(TWO).ctc_labels is None
 

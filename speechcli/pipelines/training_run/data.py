@@ -156,7 +156,6 @@ def make_feed(
         augment=_augment(options.augment, rate),
         seed=options.run.seed,
         max_targets=options.data.targets_per_utterance or None,
-        replaced_share=options.augment.replace_token_probability,
         read=fill_cache(utterances, rate) if options.data.cache_audio else None,
     )
     return Feed(plan, training, workers=options.batch.workers)
