@@ -1,9 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from speechcli.errors import InputError
-from speechcli.recipes.embedded_data.catalogues import clean_text
+from speechcli.recipes.embedded_data.catalogues import clean_text, read_catalogues
 from speechcli.recipes.embedded_data.manifest import LANGUAGES, Row, held_out_texts, normalise, read_rows, write_rows
 from speechcli.recipes.embedded_data.numbers import date, words
 from speechcli.recipes.embedded_data.phrases import closed_classes
@@ -65,6 +66,40 @@ def test_a_missing_manifest_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["Sign in with {name}", "One", "Open the URL", "a <b>bold</b> word", "Знак or sign"])
 def test_what_cannot_be_read_aloud_is_left_out(text: str) -> None:
     assert clean_text(text, "en") is None
+
+
+XML = '<resources><string name="a">{}</string><string name="b">100%</string></resources>'
+JSON = json.dumps({"call": {"a": "{}", "b": "<b>bold</b> words"}})
+
+
+@pytest.mark.parametrize(
+    ("english", "french", "content"),
+    [
+        ("res/values/strings.xml", "res/values-fr/strings.xml", XML),
+        ("lang/main.json", "lang/main-fr.json", JSON),
+        ("lang/en.json", "lang/fr_FR.json", JSON),
+        ("i18n/en.i18n.json", "i18n/fr.i18n.json", JSON),
+        ("locale/en/call.json", "locale/fr/call.json", JSON),
+        (f"config/en-{'0' * 32}.json", f"config/fr-{'a' * 32}.json", JSON),
+        ("l10n/app_en.arb", "l10n/app_fr.arb", JSON),
+        ("resources.properties", "resources_fr.properties", "# Calls\ncall.a = {}\ncall.b = {{0}} calls\n"),
+    ],
+)
+def test_a_sentence_of_a_catalogue_meets_its_translation(
+    tmp_path: Path, english: str, french: str, content: str
+) -> None:
+    for name, text in ((english, "Call ended early"), (french, "Appel terminé"), ("package.json", "Never said by it")):
+        path = tmp_path / "jitsi" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text((JSON if name == "package.json" else content).replace("{}", text), encoding="utf-8")
+    assert list(read_catalogues(tmp_path)) == [("jitsi", {"en": "Call ended early", "fr": "Appel terminé"})]
+
+
+def test_an_escaped_property_is_read_as_it_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "jitsi").mkdir()
+    (tmp_path / "jitsi" / "texts_en.properties").write_text("hold=Please hold the line\n", encoding="utf-8")
+    (tmp_path / "jitsi" / "texts_fr.properties").write_text("hold=Restez \\u00e0 l''\\u00e9coute\n", encoding="utf-8")
+    assert list(read_catalogues(tmp_path)) == [("jitsi", {"en": "Please hold the line", "fr": "Restez à l'écoute"})]
 
 
 def test_every_closed_class_speaks_all_languages_but_spelling() -> None:

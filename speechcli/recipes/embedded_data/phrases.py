@@ -31,10 +31,10 @@ def closed_classes(seed: int = 0) -> Iterator[tuple[str, Texts]]:
     for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
         table.setdefault(row.pop("kind"), []).append(row)
     classes: tuple[tuple[str, int, Callable[[dict[str, list[Texts]], random.Random], Texts]], ...] = (
-        ("menu", 260, _menu),
-        ("statement", 220, _statement),
-        ("amount", 70, _amount),
-        ("digits", 130, _digits),
+        ("menu", 700, _menu),
+        ("statement", 450, _statement),
+        ("amount", 200, _amount),
+        ("digits", 260, _digits),
         ("number", 130, _number),
         ("date", 70, _date),
         ("time", 50, _time),

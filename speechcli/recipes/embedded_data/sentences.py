@@ -11,8 +11,10 @@ from speechcli.recipes.embedded_data.catalogues import read_catalogues
 from speechcli.recipes.embedded_data.manifest import LANGUAGES, Row, normalise
 from speechcli.recipes.embedded_data.phrases import Texts, closed_classes
 
-PARALLEL = 4500
-ENGLISH_MORE = 900
+PARALLEL, SOME_LANGUAGES = 12_000, 2500
+"""Sentences of the catalogues, those nearest to a telephone: in all languages, and in whatever languages there are."""
+WIDER, NEW = 2300, 0.12
+"""More of them for their new words: of each, on average, a word that was heard n times counting 1 / (1 + n)."""
 RECOMBINED = 160
 _TELEPHONY = re.compile(
     r"\b(call|caller|phone|telephone|dial|ring|hang|line|extension|operator|voice|mailbox|voicemail|message|greeting|tone|"
@@ -70,10 +72,17 @@ def choose(prompts: Iterable[Row], catalogues: Path | None, held_out: frozenset[
     for source, texts in (*_prompts(list(prompts), random.Random(seed)), *closed_classes(seed)):
         take(source, texts)
     ranked = _ranked(catalogues) if catalogues else []
-    for parallel, wanted in ((True, PARALLEL), (False, ENGLISH_MORE)):
-        for source, texts in ranked:
-            if wanted and (not parallel or len(texts) == len(LANGUAGES)):
-                wanted -= take(source, texts if parallel else {"en": texts["en"], **texts})
+    whole = [(source, texts) for source, texts in ranked if len(texts) == len(LANGUAGES)]
+    for candidates, wanted in ((whole, PARALLEL), (ranked, SOME_LANGUAGES)):
+        for source, texts in candidates:
+            if wanted:
+                wanted -= take(source, texts)
+    known = Counter(word for _, texts in sentences.chosen for word in set(_words(texts["en"])))
+    wanted = WIDER
+    for source, texts in sorted(whole, key=lambda entry: _newness(entry[1], known), reverse=True):
+        if wanted and _newness(texts, known) > NEW and take(source, texts):
+            wanted -= 1
+            known.update(set(_words(texts["en"])))
     return sentences
 
 
@@ -96,7 +105,7 @@ def _longest(texts: Texts) -> int:
 def _ranked(folder: Path) -> list[tuple[str, Texts]]:
     """Catalogue sentences, those nearest to a telephone first."""
     found = list(read_catalogues(folder))
-    counts = Counter(word for _, texts in found for word in set(_words(texts["en"])))
+    counts = Counter(word for _, texts in found for word in set(re.findall(r"\b[a-z']+\b", texts["en"])))
 
     def score(entry: tuple[str, Texts]) -> float:
         words = _words(entry[1]["en"])
@@ -105,6 +114,11 @@ def _ranked(folder: Path) -> list[tuple[str, Texts]]:
         return (near - 2.0 * rare) / len(words) + (0.6 if entry[0].startswith("android") else 0.0)
 
     return sorted(found, key=score, reverse=True)
+
+
+def _newness(texts: Texts, known: Counter[str]) -> float:
+    words = _words(texts["en"])
+    return sum(1 / (1 + known[word]) for word in set(words)) / len(words)
 
 
 def _words(text: str) -> list[str]:

@@ -34,7 +34,7 @@ from speechcli.recipes.embedded_data.real import real_rows
 from speechcli.recipes.embedded_data.sentences import choose
 from speechcli.recipes.embedded_data.speech import RATE, Line, faded, plan
 
-HOURS = 2.5
+HOURS = 7.0
 """Of speech, each language."""
 CANDIDATES = 100
 """Of one phone, that are compared."""
