@@ -31,8 +31,8 @@ def closed_classes(seed: int = 0) -> Iterator[tuple[str, Texts]]:
     for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
         table.setdefault(row.pop("kind"), []).append(row)
     classes: tuple[tuple[str, int, Callable[[dict[str, list[Texts]], random.Random], Texts]], ...] = (
-        ("menu", 700, _menu),
-        ("statement", 450, _statement),
+        ("menu", 900, _menu),
+        ("statement", 500, _statement),
         ("amount", 200, _amount),
         ("digits", 260, _digits),
         ("number", 130, _number),
@@ -56,16 +56,44 @@ def _menu(table: dict[str, list[Texts]], choice: random.Random) -> Texts:
 
 
 _STATEMENTS = {
-    "en": ("{noun} has been {state}", "{noun} is now {state}", "{noun} has not been {state}"),
-    "es": ("{noun} ha sido {state}", "{noun} ahora está {state}", "{noun} no ha sido {state}"),
-    "fr": ("{noun} a été {state}", "{noun} est maintenant {state}", "{noun} n'a pas été {state}"),
-    "it": ("{noun} è {been} {state}", "{noun} ora è {state}", "{noun} non è {been} {state}"),
-    "ru": ("{noun} {state}", "{noun} теперь {state}", "{noun} не {state}"),
+    "en": (
+        "{noun} has been {state}",
+        "{noun} is now {state}",
+        "{noun} has not been {state}",
+        "{noun} does not exist",
+        "here is {noun}",
+    ),
+    "es": (
+        "{noun} ha sido {state}",
+        "{noun} ahora está {state}",
+        "{noun} no ha sido {state}",
+        "{noun} no existe",
+        "aquí está {noun}",
+    ),
+    "fr": (
+        "{noun} a été {state}",
+        "{noun} est maintenant {state}",
+        "{noun} n'a pas été {state}",
+        "{noun} n'existe pas",
+        "voici {noun}",
+    ),
+    "it": (
+        "{noun} è {been} {state}",
+        "{noun} ora è {state}",
+        "{noun} non è {been} {state}",
+        "{noun} non esiste",
+        "ecco {noun}",
+    ),
+    "ru": ("{noun} {state}", "{noun} теперь {state}", "{noun} не {state}", "{noun} не существует", "вот {noun}"),
 }
 
 
 def _statement(table: dict[str, list[Texts]], choice: random.Random) -> Texts:
-    noun, state, pattern = choice.choice(table["noun"]), choice.choice(table["state"]), choice.choice((0, 0, 1, 2))
+    noun, state, pattern = (
+        choice.choice(table["noun"]),
+        choice.choice(table["state"]),
+        choice.choice((0, 0, 0, 1, 2, 3, 4)),
+    )
     whole_sentence = choice.random() < 0.6
     texts = {"en": _STATEMENTS["en"][pattern].format(noun=noun["en"], state=state["en"])}
     for language in LANGUAGES[1:]:
