@@ -3,6 +3,9 @@
 The command line catches `SpeechCliError` in one place (`speechcli.cli.app`) and prints ``error: …`` and ``hint: …``.
 """
 
+import errno
+import os
+
 
 class SpeechCliError(Exception):
     """An error that is told to the user as one sentence.
@@ -17,7 +20,8 @@ class SpeechCliError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        few_handles = any(os.strerror(number) in message for number in (errno.EMFILE, errno.ENFILE))
+        self.hint = "Allow more open files: `ulimit -n 1024`." if few_handles else hint
 
 
 class UsageError(SpeechCliError):

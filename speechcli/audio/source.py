@@ -60,8 +60,12 @@ def open_bytes(source: AudioFile | Url | BinaryIO, name: str, stack: ExitStack) 
 
 def _spooled(stream: BinaryIO, name: str, stack: ExitStack) -> tuple[BinaryIO, int]:
     # On disk, for hours of sound through a pipe should not cost memory.
-    file = stack.enter_context(tempfile.TemporaryFile())
-    shutil.copyfileobj(stream, file)
+    try:
+        file = stack.enter_context(tempfile.TemporaryFile())
+        shutil.copyfileobj(stream, file)
+    except OSError as error:
+        hint = "It is copied to a temporary file first; TMPDIR names the folder."
+        raise InputError(f"`{name}` cannot be read: {error.strerror or error}.", hint=hint) from error
     size = _not_empty(file.tell(), name)
     file.seek(0)
     return cast(BinaryIO, file), size

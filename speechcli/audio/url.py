@@ -70,8 +70,8 @@ class Url:
             InputError: it cannot be fetched.
         """
         with contextlib.ExitStack() as stack:
-            file = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))
             try:
+                file = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))
                 opener = urllib.request.build_opener(_PublicRedirects(resolve))
                 with opener.open(self._request(), timeout=TIMEOUT_SECONDS) as response:
                     self._copy(response, file, max_bytes, max_seconds)

@@ -66,10 +66,13 @@ def after_colon(error: Exception) -> str:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    path.open("rb").close()  # says the truth, where the library says that there is no such file
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, RuntimeError, ValueError) as error:
+    except RuntimeError as error:  # torch cannot map it
+        raise ModelError(f"{path} cannot be read: {after_colon(error)}.") from error
+    except (SafetensorError, ValueError) as error:
         raise ModelError(
             f"{path} is not a whole safetensors file: {after_colon(error)}.", hint="Download the model again."
         ) from error

@@ -1,5 +1,6 @@
 """One epoch of batches, read by worker processes ahead of the training step."""
 
+import math
 import signal
 from collections.abc import Generator, Sequence
 from typing import Protocol, TypeVar
@@ -8,6 +9,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from speechcli.data.batching import DurationBatches
 from speechcli.data.manifest import Utterance
+from speechcli.errors import UsageError
+
+try:
+    import resource
+except ImportError:  # Windows passes tensors on without them
+    resource = None  # type: ignore[assignment]
+
+# Each tensor of two batches on their way, and what connects the worker.
+HANDLES_OF_WORKER = 32
 
 Item = TypeVar("Item", covariant=True)
 
@@ -42,7 +52,11 @@ def load_epoch(
         collate: makes the batches; its epoch is set.
         workers: processes that read ahead; 0 reads in this process.
         pin_memory: whether to put tensors into page-locked memory, for faster copies to a GPU.
+
+    Raises:
+        UsageError: the system allows fewer open files than the workers need: they would wait for ever.
     """
+    _check_handles(workers)
     collate.epoch = batches.epoch
     loaded = iter(
         DataLoader(
@@ -61,6 +75,16 @@ def load_epoch(
         end_workers = getattr(loaded, "_shutdown_workers", None)
         if end_workers is not None:
             end_workers()
+
+
+def _check_handles(workers: int) -> None:
+    allowed = math.inf if workers == 0 or resource is None else resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    needed = HANDLES_OF_WORKER * (1 + workers)
+    if 0 <= allowed < needed:
+        raise UsageError(
+            f"Reading ahead (workers: {workers}) needs {needed} open files, but the system allows {allowed}.",
+            hint=f"Allow them with `ulimit -n {needed}`, or read without: --workers 0, in training batch.workers=0.",
+        )
 
 
 def _outlive_signals(worker: int) -> None:
