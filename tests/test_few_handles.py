@@ -107,4 +107,4 @@ def test_what_nobody_foresaw_is_told_too(monkeypatch: pytest.MonkeyPatch, capsys
 
     monkeypatch.setattr(deliver, "run_job", run_job)
     assert main(["transcribe", "a.wav"]) == 1
-    assert capsys.readouterr().err == f"error: /a/module cannot be opened: Too many open files.\nhint: {HINT}\n"
+    assert capsys.readouterr().err == f"error: /a/module cannot be used: Too many open files.\nhint: {HINT}\n"

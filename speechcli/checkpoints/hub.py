@@ -1,6 +1,7 @@
 """A model's name to a folder on this machine. The only file that imports huggingface_hub, and only when it must."""
 
 import errno
+import os
 import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -71,7 +72,7 @@ def resolve_model(
     if not name:  # Path("") would be the current folder
         raise UsageError("A model has an empty name.", hint="Is a variable of the shell not set?")
     path = Path(name).expanduser()
-    if path.exists():
+    if os.path.exists(path):  # also of a name that is too long for one
         if revision is not None:
             raise UsageError(f"--revision names a version on the Hugging Face Hub, but {name} is a folder here.")
         if path.is_file():

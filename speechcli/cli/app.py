@@ -1,6 +1,5 @@
 """The command `speechcli`: its commands, and the one place where errors become sentences and exit codes."""
 
-import errno
 import os
 import re
 import signal
@@ -146,8 +145,8 @@ def _explained(error: BaseException) -> SpeechCliError:
             hint="Install torch and torchaudio again, both from the same index; "
             "without a GPU, both from PyTorch's CPU wheel index.",
         )
-    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return SpeechCliError(f"{error.filename or 'A file'} cannot be opened: {error.strerror}.")
+    if isinstance(error, OSError) and error.strerror:
+        return SpeechCliError(f"{error.filename or 'A file'} cannot be used: {error.strerror}.")
     sentence = text.strip().splitlines()[0] if text.strip() else "no message"
     return SpeechCliError(
         f"{type(error).__name__}: {sentence}",

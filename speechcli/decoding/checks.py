@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from speechcli.decoding.options import GenerationOptions
 
 LEAST_TEMPERATURE = 1e-6
+MOST_TEMPERATURE = 1e6  # where every token is as likely as any other
 """When sampling: logits divided by much less are no finite numbers."""
 
 
@@ -25,9 +26,10 @@ def check_options(options: "GenerationOptions") -> None:
         value = getattr(options, name)
         if not (value is None and defaults[name] is None) and not allowed(value):
             raise UsageError(f"`{name}` must be {rule}, but is {value!r}.")
-    if options.do_sample and options.temperature < LEAST_TEMPERATURE:
+    if options.do_sample and not LEAST_TEMPERATURE <= options.temperature <= MOST_TEMPERATURE:
+        limits = f"from {LEAST_TEMPERATURE:g} to {MOST_TEMPERATURE:g}"
         raise UsageError(
-            f"`temperature` must be at least {LEAST_TEMPERATURE:g} when sampling, but is {options.temperature:g}.",
+            f"`temperature` must be {limits} when sampling, but is {options.temperature:g}.",
             hint="Use do_sample=False instead.",
         )
     _check_returned(options)

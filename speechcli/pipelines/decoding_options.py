@@ -8,6 +8,8 @@ from speechcli.errors import UsageError
 
 MOST_TEXTS = 1000
 """Kept side by side: more only cost memory and time."""
+MOST_SECONDS = 86_400
+"""Decoded in one go: a day."""
 MOST_WEIGHT = 1000
 """Of another opinion, which is then the only one."""
 
@@ -120,7 +122,8 @@ class DecodingOptions:
             value = getattr(self, name)
             fits = abs(value) <= MOST_WEIGHT
             check(fits, f"--{name.replace('_', '-')}", f"from -{MOST_WEIGHT} to {MOST_WEIGHT}", value)
-        check(finite(self.max_segment) and self.max_segment >= 1, "--max-segment", "at least 1", self.max_segment)
+        fits = 1 <= self.max_segment <= MOST_SECONDS
+        check(fits, "--max-segment", f"from 1 to {MOST_SECONDS} seconds", self.max_segment)
         check(self.batch_seconds is None or self.batch_seconds > 0, "--batch-seconds", "above 0", self.batch_seconds)
 
     @property

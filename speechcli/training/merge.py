@@ -4,6 +4,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -78,9 +79,13 @@ def write_options(merged: Merged, path: Path) -> None:
             comment = "" if source is None else f"  # {' '.join(source.split())}"
             lines.append(f"# {key} is unset" if value is None else f"{key} = {_toml(value)}{comment}")
         lines.append("")
+    partial = path.with_name(f".{path.name}.partial")  # half of it would look like a run
     try:
-        path.write_text("\n".join(lines), encoding="utf-8")
+        partial.write_text("\n".join(lines), encoding="utf-8")
+        partial.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 

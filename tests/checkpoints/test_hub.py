@@ -214,6 +214,11 @@ def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch):
         resolve_model("")
 
 
+def test_a_name_too_long_for_any_file_is_no_fault_of_ours():
+    with pytest.raises(ModelError):
+        resolve_model("long" * 2000, offline=True)
+
+
 def test_the_embedded_model_has_no_revisions():
     with pytest.raises(UsageError, match="no model there"):
         resolve_model(None, revision="main")

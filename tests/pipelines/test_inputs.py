@@ -25,6 +25,11 @@ def find(*names, **options):
     return find_inputs(InputOptions(inputs=names, **options))
 
 
+def test_a_name_too_long_for_any_file_is_a_missing_one(here):
+    found = find("x.wav", "long" * 2000)
+    assert len(found.sources) == 1 and found.failures[0].message.startswith("There is no file longlong")
+
+
 def places(found):
     return [(source.name, str(source.place)) for source in found.sources]
 

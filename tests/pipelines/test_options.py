@@ -28,6 +28,7 @@ from speechcli.pipelines.options import (
         (lambda: DecodingOptions(num_return=9, beam_size=3), "`--num-return` must be at most --beam-size, 3, but is 9"),
         (lambda: DecodingOptions(batch_seconds=0.0), "--batch-seconds"),
         (lambda: DecodingOptions(max_segment=float("inf")), "--max-segment"),
+        (lambda: DecodingOptions(max_segment=1e308), "`--max-segment` must be from 1 to 86400 seconds, but is 1e"),
         (lambda: DecodingOptions(beam_size=0), "--beam-size"),
         (lambda: InputOptions(raw="s17le"), "raw encoding must be one of"),
         (lambda: InputOptions(raw="f32be", rate=100), "rate of raw audio"),

@@ -1,6 +1,6 @@
 import pytest
 
-from speechcli.errors import UsageError
+from speechcli.errors import OutputError, UsageError
 from speechcli.training.limits import LIMITS, check_numbers
 from speechcli.training.merge import merge_options, write_options
 from speechcli.training.options import TrainOptions, shipped_recipes
@@ -105,3 +105,15 @@ def test_written_options_read_back_the_same(tmp_path):
     write_options(merged, tmp_path / "options.toml")
     assert merge_options(run=tmp_path).options == merged.options
     assert "1e-05  # --set optimizer.learning_rate=1e-5" in (tmp_path / "options.toml").read_text()
+
+
+def test_options_that_a_full_disk_cuts_short_are_not_taken_for_a_run(tmp_path):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # the largest file that may be written
+    try:
+        with pytest.raises(OutputError, match="File too large"):
+            write_options(merge_options("embedded"), tmp_path / "options.toml")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []

@@ -74,9 +74,9 @@ def _expand(text: str) -> Iterator[Source | Failure]:
     path = Path(text)
     if text == "-":
         yield Source(None, "-", PurePath("stdin"))
-    elif path.is_dir():
+    elif os.path.isdir(path):
         yield from _from_folder(path)
-    elif path.exists():  # a pipe or a device is as good as a file
+    elif os.path.exists(path):  # a pipe or a device is as good as a file
         yield Source(path, text, PurePath(path.name))
     elif _is_url(text):
         yield _from_url(text)
