@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from speechcli.decoding.advice import Advisor
 from speechcli.decoding.hypothesis import Hypothesis, to_hypotheses
 from speechcli.decoding.options import GenerationOptions
 from speechcli.decoding.processors import build_processors, process
+from speechcli.decoding.scorers import Scorer
 from speechcli.decoding.step import CacheT, Step, first_step
 
 FAR = -1e9
@@ -153,7 +153,7 @@ def beam_search(
     options: GenerationOptions,
     *,
     generator: torch.Generator | None = None,
-    advisors: Sequence[Advisor] = (),
+    scorers: Sequence[Scorer] = (),
 ) -> list[list[Hypothesis]]:
     """Keep the `num_beams` best texts of each utterance side by side.
 
@@ -163,7 +163,7 @@ def beam_search(
         prompt: (batch, tokens) ids.
         options: the options.
         generator: for drawing continuations where the options ask to sample.
-        advisors: other opinions on the next token.
+        scorers: what else is added to the scores of the next token.
 
     Returns:
         For each utterance `num_return_sequences` hypotheses, best first.
@@ -172,11 +172,11 @@ def beam_search(
         UsageError: if the options do not fit the prompt or the vocabulary.
     """
     shape = (prompt.shape[0], options.num_beams)
-    ids, logits = first_step(step, cache, prompt, options.num_beams, advisors)
+    ids, logits = first_step(step, cache, prompt, options.num_beams, scorers)
     beams = BeamSearch(ids.view(*shape, -1), options, generator)
     vocabulary = logits.shape[-1]
     processors = build_processors(options, prompt_tokens=prompt.shape[1], vocabulary=vocabulary, device=logits.device)
-    processors = [*processors, *advisors]
+    processors = [*processors, *scorers]
     first_rows = torch.arange(shape[0], device=ids.device)[:, None] * options.num_beams
     while True:
         logprobs = logits.log_softmax(dim=-1)
@@ -188,6 +188,6 @@ def beam_search(
             return beams.hypotheses()
         rows = (origins + first_rows).flatten()
         cache.reorder(rows)
-        for advisor in advisors:
-            advisor.reorder(rows)
+        for scorer in scorers:
+            scorer.reorder(rows)
         logits = step(beams.running.ids[:, :, -1:].flatten(0, 1), cache).float()

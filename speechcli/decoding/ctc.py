@@ -70,7 +70,7 @@ def prefix_beam_search(
         logprobs: (frames, vocabulary) of one recording.
         beams: texts kept from frame to frame.
         blank: the token that means "nothing new".
-        bonuses: other opinions on the texts.
+        bonuses: what else is added to the scores of texts, such as a language model's.
 
     Returns:
         at most `beams` texts and their log-probabilities, bonuses included, best first

@@ -1,4 +1,4 @@
-"""What a CTC head says of a text that is being written: joint CTC and attention decoding."""
+"""Joint CTC and attention decoding: a CTC head scores the texts that the decoder is writing."""
 
 import math
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ NEVER = -1e5
 """Log-probability of what a CTC head cannot say; finite, because the difference of two of them must be a number."""
 
 
-class CtcPrefixScores:
-    """An `Advisor` that mixes in what a CTC head says (Watanabe et al. 2017, algorithm 2).
+class CtcPrefixScorer:
+    """A `Scorer` that mixes in what a CTC head says (Watanabe et al. 2017, algorithm 2).
 
     The head's score of a token is the logarithm of how much less likely the text becomes by it, where the likelihood
     of an unfinished text is that of all texts that begin so. The new scores are
@@ -47,8 +47,8 @@ class CtcPrefixScores:
         if 0 < self._read < ids.size(1):
             self._say(ids[:, -1])
         self._read = ids.size(1)
-        advice = self._texts() - self._begun[:, None]
-        return (1 - self._weight) * scores + self._weight * advice.to(scores.dtype)
+        ctc = self._texts() - self._begun[:, None]
+        return (1 - self._weight) * scores + self._weight * ctc.to(scores.dtype)
 
     def reorder(self, rows: Tensor) -> None:
         """Take the state of other rows."""

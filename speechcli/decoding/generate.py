@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from speechcli.decoding.advice import Advisor
 from speechcli.decoding.beam import beam_search
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.scorers import Scorer
 from speechcli.decoding.search import drawn, most_likely, search
 from speechcli.decoding.step import CacheT, Step
 
@@ -30,7 +30,7 @@ def generate(
     options: GenerationOptions,
     *,
     generator: torch.Generator | None = None,
-    advisors: Sequence[Advisor] = (),
+    scorers: Sequence[Scorer] = (),
 ) -> list[list[Hypothesis]]:
     """Search for the texts of a batch of utterances.
 
@@ -41,7 +41,7 @@ def generate(
         prompt: (batch, tokens) ids, all of one length: see `start_prompt`.
         options: the options.
         generator: for sampling, on the device of the logits; None is torch's global generator.
-        advisors: other opinions on the next token, each with `batch` rows; heard after everything else.
+        scorers: what else is added to the scores of the next token, after the processors; each has `batch` rows.
 
     Returns:
         For each utterance `num_return_sequences` hypotheses: best first from beam search, else in the order drawn.
@@ -51,6 +51,6 @@ def generate(
     """
     options.check_supported()
     if options.num_beams > 1:
-        return beam_search(step, cache, prompt, options, generator=generator, advisors=advisors)
+        return beam_search(step, cache, prompt, options, generator=generator, scorers=scorers)
     choose = drawn(generator) if options.do_sample else most_likely
-    return search(step, cache, prompt, options, choose=choose, advisors=advisors)
+    return search(step, cache, prompt, options, choose=choose, scorers=scorers)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from speechcli.decoding.advice import Advisor
 from speechcli.decoding.hypothesis import Hypothesis, to_hypotheses
 from speechcli.decoding.options import GenerationOptions
 from speechcli.decoding.processors import build_processors, process
+from speechcli.decoding.scorers import Scorer
 from speechcli.decoding.step import CacheT, Step, first_step
 
 Choose = Callable[[Tensor], Tensor]
@@ -36,7 +36,7 @@ def search(
     options: GenerationOptions,
     *,
     choose: Choose,
-    advisors: Sequence[Advisor] = (),
+    scorers: Sequence[Scorer] = (),
 ) -> list[list[Hypothesis]]:
     """Extend each row by one chosen token at a time, until all have ended.
 
@@ -46,7 +46,7 @@ def search(
         prompt: (batch, tokens) ids.
         options: `num_return_sequences` rows stand for each utterance.
         choose: takes the next token of each row.
-        advisors: other opinions on it.
+        scorers: what else is added to its scores.
 
     Returns:
         For each utterance its hypotheses, in the order drawn.
@@ -56,11 +56,11 @@ def search(
     """
     batch, prompt_tokens = prompt.shape
     longest = options.length_limits(prompt_tokens).longest
-    ids, logits = first_step(step, cache, prompt, options.num_return_sequences, advisors)
+    ids, logits = first_step(step, cache, prompt, options.num_return_sequences, scorers)
     processors = build_processors(
         options, prompt_tokens=prompt_tokens, vocabulary=logits.shape[-1], device=logits.device
     )
-    processors = [*processors, *advisors]
+    processors = [*processors, *scorers]
     ends = torch.tensor(options.eos_ids, dtype=torch.long, device=ids.device)
     ended = torch.zeros_like(ids[:, 0], dtype=torch.bool)
     lengths = torch.zeros_like(ids[:, 0])

@@ -11,7 +11,7 @@ MOST_TEXTS = 1000
 MOST_SECONDS = 86_400
 """Decoded in one go: a day."""
 MOST_WEIGHT = 1000
-"""Of another opinion, which is then the only one."""
+"""Of a scorer, which then drowns the model's own scores."""
 
 
 def finite(value: float | None) -> bool:

@@ -23,8 +23,8 @@ from speechcli.pipelines.scoring import (
     make_collate,
     transcribe_utterances,
 )
-from speechcli.pipelines.search.advice import Advice
 from speechcli.pipelines.search.options import effective_options
+from speechcli.pipelines.search.scorers import Scorers
 from speechcli.training.metrics import GroupScore, Pair, score_pairs
 from speechcli.training.objective import Objective
 from speechcli.writers import encode
@@ -186,7 +186,7 @@ def _decode(
         Objective(ctc_weight=0.5 if collate.ctc else 0.0, blank_id=blank or 0),
         effective_options(bundle.generation, options.decoding).with_(num_return_sequences=1),
         batches,
-        Advice(bundle, options.decoding, options.model),
+        Scorers(bundle, options.decoding, options.model),
         seed=options.model.seed,
         progress=tell,
     )

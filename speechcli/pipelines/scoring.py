@@ -19,8 +19,8 @@ from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError, SpeechCliError
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
 from speechcli.pipelines.recognition.recognizer import Clip, Recognizer
-from speechcli.pipelines.search.advice import Advice
 from speechcli.pipelines.search.options import decoder_prompts
+from speechcli.pipelines.search.scorers import Scorers
 from speechcli.pipelines.search.write import Request, write_texts
 from speechcli.text.prompts import prompts_for
 from speechcli.training.metrics import Pair
@@ -175,7 +175,7 @@ def decode_utterances(
     objective: Objective,
     generation: GenerationOptions,
     options: ScoringOptions,
-    advice: Advice,
+    scorers: Scorers,
     *,
     seed: int = 0,
     progress: Callable[[int], None] = lambda done: None,
@@ -189,7 +189,7 @@ def decode_utterances(
         objective: for the losses.
         generation: how to search.
         options: batches and numbers.
-        advice: other opinions on the texts.
+        scorers: what else is added to the scores of the texts.
         seed: of sampling.
         progress: told how many utterances are done.
     """
@@ -203,7 +203,7 @@ def decode_utterances(
         buckets=1,
         shuffle=False,
     )
-    search = partial(write_texts, generator=torch.Generator(weight.device).manual_seed(seed), advice=advice)
+    search = partial(write_texts, generator=torch.Generator(weight.device).manual_seed(seed), scorers=scorers)
     scored, done = Scored(), 0
     with closing(load_epoch(plan, collate, workers=options.workers)) as batches:
         for batch in batches:

@@ -16,7 +16,7 @@ from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.files.outputs import make_folder
 from speechcli.pipelines.options import ModelOptions
 from speechcli.pipelines.scoring import Scored, ScoringOptions, decode_utterances, make_collate
-from speechcli.pipelines.search.advice import Advice
+from speechcli.pipelines.search.scorers import Scorers
 from speechcli.pipelines.training_run.data import Share, make_feed, read_manifests, spread, tell_leaks
 from speechcli.pipelines.training_run.log import RunLog
 from speechcli.pipelines.training_run.model import (
@@ -183,7 +183,7 @@ def _validate(
         objective,
         generation,
         ScoringOptions(batch.max_seconds, batch.max_items, min(batch.workers, 1), run.dtype),
-        Advice(bundle, DecodingOptions(), ModelOptions()),
+        Scorers(bundle, DecodingOptions(), ModelOptions()),
     )
     scored = Scored.join(gather_object([heard or Scored()]))
     scores = score_pairs(scored.pairs)

@@ -4,9 +4,9 @@ import math
 import pytest
 import torch
 
-from speechcli.decoding.advice import Hotwords
 from speechcli.decoding.alignment import align
 from speechcli.decoding.ctc import as_path, collapse, prefix_beam_search
+from speechcli.decoding.scorers import Hotwords
 
 BLANK = 1
 
@@ -59,13 +59,13 @@ def test_hotwords_change_the_scores_of_texts_and_so_their_order(seed):
     hotwords = Hotwords([(0, 2), (2, 2, 0)], boost=0.7)
 
     def bonus(text):
-        told = [hotwords.gains(text[:place]) for place in range(len(text) + 1)]
+        told = [hotwords.bonus(text[:place]) for place in range(len(text) + 1)]
         return sum(gains.get(token, other) for token, (other, gains) in zip(text, told, strict=False)) + told[-1][0]
 
     assert (bonus((0, 2)), bonus((2, 0)), bonus((0,))) == pytest.approx((1.4, 0.0, 0.0))
     table = logprobs(4, 4, seed)
     expected = {text: score + bonus(text) for text, score in prefix_beam_search(table, beams=1000, blank=BLANK)}
-    found = prefix_beam_search(table, beams=1000, blank=BLANK, bonuses=[hotwords.gains])
+    found = prefix_beam_search(table, beams=1000, blank=BLANK, bonuses=[hotwords.bonus])
     assert dict(found) == pytest.approx(expected)
     assert [score for _, score in found] == pytest.approx(sorted(expected.values(), reverse=True))
 

@@ -23,7 +23,7 @@ from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.options import ModelOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognition.ctc import CtcRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
-from speechcli.pipelines.search.advice import spellings
+from speechcli.pipelines.search.scorers import read_hotwords
 
 TOKENS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEF'"]
 # An even number of filterbank frames: of an odd one, transformers also reads the padding that it stacks last.
@@ -125,7 +125,7 @@ def test_hotwords_are_spelled_in_the_letters_of_the_vocabulary_and_steer_the_bea
     words.write_text("bad\n")
     letters = [TOKENS.index(letter) for letter in "BAD"]
     tokenizer = load_bundle(ModelOptions(str(folder))).tokenizer
-    assert spellings(tokenizer, words) == (tuple(letters), (TOKENS.index("|"), *letters))
+    assert read_hotwords(tokenizer, words) == (tuple(letters), (TOKENS.index("|"), *letters))
     plain = [heard.text for (heard,) in recognizer(folder, strategy="beam").decode(CLIPS)]
     for boost, same in ((0.0, True), (40.0, False)):
         steered = recognizer(folder, hotwords=str(words), hotword_boost=boost).decode(CLIPS)
@@ -150,7 +150,7 @@ def test_a_language_model_of_transformers_is_weighed_in_letter_by_letter(tmp_pat
         logprobs = (0.8 * lm(torch.tensor([[1, *text]])).logits[0, -1].log_softmax(dim=-1)).tolist()
         return logprobs[2], dict(enumerate(logprobs))
 
-    plain, advised = (
+    plain, fused = (
         recognizer(folder, beam_size=3),
         recognizer(folder, beam_size=3, lm=str(tmp_path / "lm"), lm_weight=0.8),
     )
@@ -159,7 +159,7 @@ def test_a_language_model_of_transformers_is_weighed_in_letter_by_letter(tmp_pat
     with torch.no_grad():
         logits = model(**features(CLIPS[1].samples, sampling_rate=16_000, return_tensors="pt")).logits[0]
         (best, _), *_ = prefix_beam_search(logits.log_softmax(dim=-1), beams=3, blank=0, bonuses=[gains])
-    (heard,) = advised.decode(CLIPS[1:2])[0]
+    (heard,) = fused.decode(CLIPS[1:2])[0]
     assert heard.tokens == best != plain.decode(CLIPS[1:2])[0][0].tokens
     with pytest.raises(UsageError, match="`--lm` chooses among several texts"):
         recognizer(folder, strategy="greedy", lm=str(tmp_path / "lm"))

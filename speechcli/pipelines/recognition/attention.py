@@ -17,8 +17,8 @@ from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.recognition.suspicion import is_silence, is_suspect
 from speechcli.pipelines.recognition.word_times import Timer, make_timer
 from speechcli.pipelines.recognition.words import mean
-from speechcli.pipelines.search.advice import Advice
 from speechcli.pipelines.search.options import check_times, decoder_prompts, effective_options, other_searches
+from speechcli.pipelines.search.scorers import Scorers
 from speechcli.pipelines.search.write import Request, write_texts
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.text.prompts import Task
@@ -63,7 +63,7 @@ class AttentionRecognizer(Recognizer):
         self._tag_head = None if bundle.characters is not None else bundle.model.ctc_head
         if options.task == "translate" and options.decoding.ctc_weight:
             raise UsageError("`--ctc-weight` hears what is said, which a translation is not.", hint="Leave it out.")
-        self._advice = Advice(bundle, options.decoding, options.model)
+        self._scorers = Scorers(bundle, options.decoding, options.model)
         self._retries = options.decoding.retry_repeats
 
     def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
@@ -101,7 +101,7 @@ class AttentionRecognizer(Recognizer):
 
     def _search(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:
         """Search for the texts; where one repeats itself, take the first that does not of other ways to search."""
-        search = partial(write_texts, self._model, encoded, advice=self._advice)
+        search = partial(write_texts, self._model, encoded, scorers=self._scorers)
         texts = search(requests, self._options, generator=self._generator)
         for options in other_searches(self._options) if self._retries else ():
             for place in [place for place, found in enumerate(texts) if self._is_suspect(found)]:

@@ -8,16 +8,16 @@ from pathlib import Path
 from torch import Tensor
 
 from speechcli.checkpoints.ctc import CtcBundle, set_spoken
-from speechcli.decoding.advice import Hotwords, LanguageModelGains
 from speechcli.decoding.alignment import align
 from speechcli.decoding.ctc import Bonus, as_path, collapse, prefix_beam_search
+from speechcli.decoding.scorers import Hotwords, LanguageModelBonus
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import ModelOptions, SpeechOptions
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.recognition.words import WordTimer, mean
-from speechcli.pipelines.search.advice import language_model, spellings
 from speechcli.pipelines.search.options import DEFAULT_BEAMS, check_times
+from speechcli.pipelines.search.scorers import language_model, read_hotwords
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.transcript import Alternative
 
@@ -97,17 +97,17 @@ class CtcRecognizer(Recognizer):
 
 
 def _bonuses(bundle: CtcBundle, asked: DecodingOptions, where: ModelOptions) -> list[Bonus]:
-    """Return the other opinions on texts that are asked for."""
+    """Return what the user wants added to the scores of texts."""
     bonuses: list[Bonus] = []
     if asked.hotwords is not None:
-        words = spellings(bundle.tokenizer, Path(asked.hotwords))
-        bonuses.append(Hotwords(words, boost=asked.hotword_boost).gains)
+        words = read_hotwords(bundle.tokenizer, Path(asked.hotwords))
+        bonuses.append(Hotwords(words, boost=asked.hotword_boost).bonus)
     if asked.lm is not None:
         lm, begin = language_model(bundle, bundle.model.head.out_features, asked.lm, where)
         nothing = next(lm.parameters()).new_zeros(1, 0, lm.width)
         begins, end = (begin, bundle.tokenizer.bos_id, bundle.blank_id), bundle.tokenizer.eos_id
         bonuses.append(
-            LanguageModelGains(
+            LanguageModelBonus(
                 lambda ids, cache: lm.step(ids.to(nothing.device), cache),
                 lambda: lm.start(nothing),
                 weight=asked.lm_weight,
@@ -129,8 +129,8 @@ def _check(bundle: CtcBundle, options: SpeechOptions) -> None:
     check_times(asked, bundle.tokenizer, bundle.name)
     if asked.strategy == "sample":
         raise UsageError("`--strategy` must be greedy or beam for a model with a CTC head alone, but is sample.")
-    for flag, advice in (("--hotwords", asked.hotwords), ("--lm", asked.lm)):
-        if asked.strategy == "greedy" and advice is not None:
+    for flag, wanted in (("--hotwords", asked.hotwords), ("--lm", asked.lm)):
+        if asked.strategy == "greedy" and wanted is not None:
             raise UsageError(f"`{flag}` chooses among several texts, but --strategy greedy keeps one.")
     for item in fields(DecodingOptions):
         if item.name in _OF_DECODERS and getattr(asked, item.name) != item.default:

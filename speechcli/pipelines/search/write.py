@@ -10,8 +10,8 @@ from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import UsageError
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
-from speechcli.pipelines.search.advice import Advice
 from speechcli.pipelines.search.options import with_limit
+from speechcli.pipelines.search.scorers import Scorers
 from speechcli.text.prompts import Prompt
 
 
@@ -36,7 +36,7 @@ def write_texts(
     options: GenerationOptions,
     *,
     generator: torch.Generator | None = None,
-    advice: Advice | None = None,
+    scorers: Scorers | None = None,
 ) -> list[list[Hypothesis]]:
     """Write every text that is wanted of a batch of recordings, from one pass of the encoder.
 
@@ -48,7 +48,7 @@ def write_texts(
         requests: the texts.
         options: how to search; a prompt decides the first token, and whether there are times.
         generator: source of chance for sampling.
-        advice: other opinions on the texts.
+        scorers: what else is added to the scores of the texts.
 
     Returns:
         For each request its hypotheses, best first.
@@ -58,7 +58,7 @@ def write_texts(
     """
     _check_prompts(requests, model.decoder.vocabulary)
     groups: dict[tuple[bool, int, GenerationOptions], list[int]] = {}
-    positions = model.decoder.max_tokens if advice is None else advice.max_tokens
+    positions = model.decoder.max_tokens if scorers is None else scorers.max_tokens
     for place, (_, prompt, seconds, spoken) in enumerate(requests):
         limited = with_limit(options, seconds, positions, prompt_tokens=len(prompt.ids))
         groups.setdefault((spoken, len(prompt.ids), obeying(limited, prompt)), []).append(place)
@@ -66,8 +66,8 @@ def write_texts(
     for (spoken, _, obeyed), places in groups.items():
         ids = torch.tensor([requests[place].prompt.ids for place in places], device=encoded.memory.device)
         part = encoded.take([requests[place].row for place in places])
-        advisors = () if advice is None else advice.on(part, obeyed, spoken=spoken)
-        found = generate(model.step, model.start(part), ids, obeyed, generator=generator, advisors=advisors)
+        made = () if scorers is None else scorers.make(part, obeyed, spoken=spoken)
+        found = generate(model.step, model.start(part), ids, obeyed, generator=generator, scorers=made)
         results.update(zip(places, found, strict=True))
     return [results[place] for place in range(len(requests))]
 

@@ -1,4 +1,4 @@
-"""Other opinions on the next token: what is added to a decoder's scores, and remembers its texts as a cache does."""
+"""Scorers: what is added to a model's scores while it decodes, from a language model (shallow fusion) and hotwords."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -13,8 +13,8 @@ KEPT_TEXTS = 64
 """Of which a language model remembers what it read: a few times as many as a search usually keeps."""
 
 
-class Advisor(Cache, Protocol):
-    """Changes scores as a processor does, in the order of a search: once for each token of each text."""
+class Scorer(Cache, Protocol):
+    """A processor with a state: called once at every step, and reordered with the beams as the decoder's cache is."""
 
     def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
         """Return new scores.
@@ -25,8 +25,8 @@ class Advisor(Cache, Protocol):
         """
 
 
-class LanguageModel(Generic[CacheT]):
-    """Adds what a causal language model thinks of the text (shallow fusion, Gülçehre et al. 2015).
+class LanguageModelScorer(Generic[CacheT]):
+    """A `Scorer`: the log-probabilities of a causal language model (shallow fusion, Gülçehre et al. 2015).
 
     Args:
         step: the language model, over the same vocabulary.
@@ -44,16 +44,16 @@ class LanguageModel(Generic[CacheT]):
         """Add the weighted log-probabilities."""
         newest = ids[:, -1:] if self._read else torch.full_like(ids[:, :1], self._begin)
         self._read = True
-        opinion = self._step(newest, self._cache).float().log_softmax(dim=-1)
-        return scores + self._weight * opinion
+        logprobs = self._step(newest, self._cache).float().log_softmax(dim=-1)
+        return scores + self._weight * logprobs
 
     def reorder(self, rows: Tensor) -> None:
         """Reorder the cache."""
         self._cache.reorder(rows)
 
 
-class LanguageModelGains(Generic[CacheT]):
-    """What a causal language model adds to texts, for a search that asks for one at a time and in any order.
+class LanguageModelBonus(Generic[CacheT]):
+    """A `Bonus` for CTC prefix beam search, which scores one text at a time, in any order: a causal language model's.
 
     Args:
         step: the language model, over the same vocabulary.
@@ -85,16 +85,18 @@ class LanguageModelGains(Generic[CacheT]):
             return 0.0, {}
         known = next((count for count in range(len(read) - 1, 0, -1) if read[:count] in self._caches), 0)
         cache = deepcopy(self._caches[read[:known]]) if known else self._start()
-        opinion = self._step(torch.tensor([read[known:]]), cache)[0].float().log_softmax(dim=-1)
+        logprobs = self._step(torch.tensor([read[known:]]), cache)[0].float().log_softmax(dim=-1)
         self._caches[read] = cache
         if len(self._caches) > KEPT_TEXTS:
             del self._caches[next(iter(self._caches))]
-        gains = (self._weight * opinion).tolist()
+        gains = (self._weight * logprobs).tolist()
         return 0.0 if self._end is None else gains[self._end], dict(enumerate(gains))
 
 
 class Hotwords:
-    """Favours texts with certain words: a bonus for each token, given back where the word is not finished.
+    """Favours texts with certain words: each token of one is rewarded, and loses that where the word is not finished.
+
+    A `Scorer` for the decoder's search; its method `bonus` is a `Bonus` for CTC prefix beam search.
 
     Args:
         words: the tokens of each spelling.
@@ -116,14 +118,14 @@ class Hotwords:
         """Add the bonuses."""
         if not self._words:
             return scores
-        advice = torch.zeros_like(scores)
+        added = torch.zeros_like(scores)
         for row, text in enumerate(ids[:, -self._longest :].tolist()):
-            advice[row], gains = self.gains(text)
+            added[row], gains = self.bonus(text)
             for token, gain in gains.items():
-                advice[row, token] = gain
-        return scores + advice
+                added[row, token] = gain
+        return scores + added
 
-    def gains(self, text: Sequence[int]) -> tuple[float, dict[int, float]]:
+    def bonus(self, text: Sequence[int]) -> tuple[float, dict[int, float]]:
         """Return what is added to the score of a text where it ends or goes on, and for tokens of a word instead."""
         text = text[-self._longest :]
         begun = [begin for start in range(len(text) + 1) if (begin := tuple(text[start:])) in self._next]

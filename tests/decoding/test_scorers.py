@@ -1,4 +1,4 @@
-"""Other opinions on the next token, against sums over everything that could be written."""
+"""Scorers of the next token, against sums over everything that could be written."""
 
 import itertools
 import math
@@ -6,11 +6,11 @@ import math
 import pytest
 import torch
 
-from speechcli.decoding.advice import Hotwords, LanguageModel, LanguageModelGains
 from speechcli.decoding.ctc import prefix_beam_search
-from speechcli.decoding.ctc_prefix import CtcPrefixScores
+from speechcli.decoding.ctc_prefix import CtcPrefixScorer
 from speechcli.decoding.generate import generate
 from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.scorers import Hotwords, LanguageModelBonus, LanguageModelScorer
 
 from .test_ctc import brute_force, logprobs
 
@@ -56,7 +56,7 @@ def end_score(step, text):
 
 
 def ctc_scores(table, weight=0.5):
-    return CtcPrefixScores(table[None], torch.tensor([table.shape[0]]), weight=weight, blank=BLANK, ends=[END])
+    return CtcPrefixScorer(table[None], torch.tensor([table.shape[0]]), weight=weight, blank=BLANK, ends=[END])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -67,13 +67,13 @@ def test_an_unfinished_text_is_as_likely_as_all_texts_that_begin_so(seed):
         scores, total = ctc_scores(table), 0.0
         ids = torch.tensor([[START]])
         for length, token in enumerate(text, start=1):
-            advice = 2 * scores(ids, torch.zeros(1, VOCABULARY))[0]
-            ended = total + advice[END].item()
+            gain = 2 * scores(ids, torch.zeros(1, VOCABULARY))[0]
+            ended = total + gain[END].item()
             assert ended == pytest.approx(math.log(likely.get(text[: length - 1], 1e-300)), abs=1e-3)
-            total += advice[token].item()
+            total += gain[token].item()
             begun = sum(each for other, each in likely.items() if other[:length] == text[:length])
             if begun == 0:
-                assert advice[token] < -1e4
+                assert gain[token] < -1e4
                 break
             assert total == pytest.approx(math.log(begun), abs=1e-3)
             ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
@@ -86,7 +86,7 @@ def test_joint_beam_search_finds_the_best_of_all_texts(weight):
     texts = [text for count in range(4) for text in itertools.product((0, 2, 4), repeat=count) if text in likely]
     joint = {text: (1 - weight) * model_score(step, text) + weight * math.log(likely[text]) for text in texts}
     options = GenerationOptions(**IDS, num_beams=40, length_penalty=0.0, early_stopping="never", max_new_tokens=5)
-    (found,) = generate(step, Ids(1), torch.tensor([[START]]), options, advisors=[ctc_scores(table, weight)])
+    (found,) = generate(step, Ids(1), torch.tensor([[START]]), options, scorers=[ctc_scores(table, weight)])
     best = max(joint, key=joint.__getitem__)
     assert found[0].tokens == (*best, END)
     assert found[0].score == pytest.approx(joint[best], abs=1e-3)
@@ -97,22 +97,22 @@ def test_a_recording_scores_the_same_beside_a_longer_one():
     both = torch.stack([torch.cat([short, torch.zeros(3, VOCABULARY)]), long])
     options = GenerationOptions(**IDS, num_beams=3, max_new_tokens=6)
     prompt = torch.full((2, 1), START)
-    mixed = CtcPrefixScores(both, torch.tensor([3, 6]), weight=0.5, blank=BLANK, ends=[END])
-    together = generate(table_model(5), Ids(2), prompt, options, advisors=[mixed])
+    mixed = CtcPrefixScorer(both, torch.tensor([3, 6]), weight=0.5, blank=BLANK, ends=[END])
+    together = generate(table_model(5), Ids(2), prompt, options, scorers=[mixed])
     for table, found in zip((short, long), together, strict=True):
-        (alone,) = generate(table_model(5), Ids(1), prompt[:1], options, advisors=[ctc_scores(table)])
+        (alone,) = generate(table_model(5), Ids(1), prompt[:1], options, scorers=[ctc_scores(table)])
         assert alone[0].tokens == found[0].tokens and alone[0].score == pytest.approx(found[0].score, abs=1e-4)
 
 
 @pytest.mark.parametrize("beams", [1, 30])
 def test_a_language_model_adds_its_weighted_score(beams):
-    step, opinion = table_model(1), table_model(2)
+    step, lm = table_model(1), table_model(2)
     options = GenerationOptions(**IDS, num_beams=beams, length_penalty=0.0, early_stopping="never", max_new_tokens=3)
-    advisor = LanguageModel(opinion, Ids(1), weight=0.6, begin=START)
-    (found,) = generate(step, Ids(1), torch.tensor([[START]]), options, advisors=[advisor])
+    scorer = LanguageModelScorer(lm, Ids(1), weight=0.6, begin=START)
+    (found,) = generate(step, Ids(1), torch.tensor([[START]]), options, scorers=[scorer])
 
     def score(text):
-        return model_score(step, text) + 0.6 * model_score(opinion, text)
+        return model_score(step, text) + 0.6 * model_score(lm, text)
 
     if beams == 1:
         assert found[0].tokens != generate(step, Ids(1), torch.tensor([[START]]), options)[0][0].tokens
@@ -123,12 +123,12 @@ def test_a_language_model_adds_its_weighted_score(beams):
 
 @pytest.mark.parametrize(("seed", "end", "kept"), [(0, END, 64), (1, None, 64), (2, END, 2)])
 def test_a_language_model_adds_its_weighted_score_to_what_a_ctc_head_says(seed, end, kept, monkeypatch):
-    monkeypatch.setattr("speechcli.decoding.advice.KEPT_TEXTS", kept)
-    opinion, table = table_model(seed), logprobs(4, VOCABULARY, seed)
-    gains = LanguageModelGains(opinion, lambda: Ids(1), weight=0.6, begin=START, end=end, longest=10)
+    monkeypatch.setattr("speechcli.decoding.scorers.KEPT_TEXTS", kept)
+    lm, table = table_model(seed), logprobs(4, VOCABULARY, seed)
+    gains = LanguageModelBonus(lm, lambda: Ids(1), weight=0.6, begin=START, end=end, longest=10)
 
     def score(text):
-        return model_score(opinion, text) - (0.0 if end else end_score(opinion, text))
+        return model_score(lm, text) - (0.0 if end else end_score(lm, text))
 
     expected = {text: math.log(p) + 0.6 * score(text) for text, p in brute_force(table).items()}
     found = prefix_beam_search(table, beams=5000, blank=BLANK, bonuses=[gains])
@@ -137,18 +137,18 @@ def test_a_language_model_adds_its_weighted_score_to_what_a_ctc_head_says(seed, 
 
 
 def test_a_language_model_says_nothing_of_texts_that_it_cannot_read():
-    gains = LanguageModelGains(table_model(0), lambda: Ids(1), weight=0.6, begin=START, end=END, longest=3)
+    gains = LanguageModelBonus(table_model(0), lambda: Ids(1), weight=0.6, begin=START, end=END, longest=3)
     assert len(gains((2, 4))[1]) == VOCABULARY and gains((2, 4, 2)) == (0.0, {})
 
 
-def test_opinions_on_a_text_are_added_up():
+def test_bonuses_of_a_text_are_added_up():
     table, hotwords = logprobs(4, VOCABULARY, 3), Hotwords([(0, 2)], boost=0.7)
-    gains = LanguageModelGains(table_model(3), lambda: Ids(1), weight=0.6, begin=START, end=END, longest=10)
-    plain, steered, advised, both = (
+    gains = LanguageModelBonus(table_model(3), lambda: Ids(1), weight=0.6, begin=START, end=END, longest=10)
+    plain, steered, fused, both = (
         dict(prefix_beam_search(table, beams=5000, blank=BLANK, bonuses=bonuses))
-        for bonuses in ((), (hotwords.gains,), (gains,), (hotwords.gains, gains))
+        for bonuses in ((), (hotwords.bonus,), (gains,), (hotwords.bonus, gains))
     )
-    assert both == pytest.approx({text: steered[text] + advised[text] - plain[text] for text in plain})
+    assert both == pytest.approx({text: steered[text] + fused[text] - plain[text] for text in plain})
 
 
 def bonus(words, text, boost=1.0):

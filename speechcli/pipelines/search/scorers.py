@@ -1,4 +1,4 @@
-"""Other opinions on the text: the CTC head's, a language model's, and the user's hotwords."""
+"""The scorers that the user asks for: the model's CTC head, a language model, hotwords."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.checkpoints.hub import resolve_model
 from speechcli.checkpoints.language_model import load_language_model
-from speechcli.decoding.advice import Advisor, Hotwords, LanguageModel
-from speechcli.decoding.ctc_prefix import CtcPrefixScores
+from speechcli.decoding.ctc_prefix import CtcPrefixScorer
 from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.scorers import Hotwords, LanguageModelScorer, Scorer
 from speechcli.errors import UsageError
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.speech_encoder_decoder import Encoded
@@ -18,17 +18,17 @@ from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
 
 
-class Advice:
-    """Makes the advisors of a search, as the user asks for them.
+class Scorers:
+    """Makes the scorers of each search, as the user asks for them.
 
     Args:
-        bundle: the model that they advise.
+        bundle: the model that decodes.
         asked: how text is to be searched for.
         where: how a language model is found.
 
     Raises:
         ModelError: the language model cannot be loaded.
-        UsageError: an advisor is not possible with this model.
+        UsageError: a scorer is not possible with this model.
     """
 
     def __init__(self, bundle: Bundle, asked: DecodingOptions, where: ModelOptions) -> None:
@@ -42,28 +42,28 @@ class Advice:
         self._begin: int | None = None
         if asked.lm is not None:
             self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, asked.lm, where)
-        self._hotwords = () if asked.hotwords is None else spellings(bundle.tokenizer, Path(asked.hotwords))
+        self._hotwords = () if asked.hotwords is None else read_hotwords(bundle.tokenizer, Path(asked.hotwords))
 
     @property
     def max_tokens(self) -> int:
-        """Longest text that all can read."""
+        """Longest text that the decoder and all scorers can read."""
         own = self._bundle.model.decoder.max_tokens
         return own if self._lm is None else min(own, self._lm.max_tokens)
 
-    def on(self, encoded: Encoded, options: GenerationOptions, *, spoken: bool) -> list[Advisor]:
-        """Make the advisors of one search.
+    def make(self, encoded: Encoded, options: GenerationOptions, *, spoken: bool) -> list[Scorer]:
+        """Make the scorers of one search.
 
         Args:
             encoded: the recordings, a row for each text.
             options: of the search.
             spoken: whether the texts are what is said, which is all that a CTC head hears.
         """
-        advisors: list[Advisor] = []
+        scorers: list[Scorer] = []
         head = self._bundle.model.ctc_head
         if self._ctc_weight and spoken and head is not None:
             logprobs = head(encoded.frames).float().log_softmax(dim=-1)[..., : self._bundle.model.decoder.vocabulary]
-            advisors.append(
-                CtcPrefixScores(
+            scorers.append(
+                CtcPrefixScorer(
                     logprobs,
                     encoded.frame_lengths,
                     weight=self._ctc_weight,
@@ -75,13 +75,13 @@ class Advice:
             nothing = encoded.memory.new_zeros(encoded.memory.size(0), 0, self._lm.width)
             begin = options.start_token_id if self._begin is None else self._begin
             cache = self._lm.start(nothing)
-            advisors.append(LanguageModel(self._lm.step, cache, weight=self._asked.lm_weight, begin=begin))
+            scorers.append(LanguageModelScorer(self._lm.step, cache, weight=self._asked.lm_weight, begin=begin))
         if self._hotwords:
-            advisors.append(Hotwords(self._hotwords, boost=self._asked.hotword_boost))
-        return advisors
+            scorers.append(Hotwords(self._hotwords, boost=self._asked.hotword_boost))
+        return scorers
 
 
-def spellings(tokenizer: Tokenizer | None, path: Path) -> tuple[tuple[int, ...], ...]:
+def read_hotwords(tokenizer: Tokenizer | None, path: Path) -> tuple[tuple[int, ...], ...]:
     """Read hotwords, one a line, as tokens: at the start of a text and after a space.
 
     Raises:
@@ -126,7 +126,7 @@ def _check_head(bundle: Bundle) -> None:
 def language_model(
     bundle: Bundle | CtcBundle, needed: int, name: str, where: ModelOptions
 ) -> tuple[TextDecoder, int | None]:
-    """Load a language model that advises another model.
+    """Load a language model whose scores are added to another model's.
 
     Args:
         bundle: the other model.

@@ -11,7 +11,7 @@ from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
-from speechcli.pipelines.search.advice import spellings
+from speechcli.pipelines.search.scorers import read_hotwords
 
 from .tiny_model import make_bundle, make_tokenizer, tone
 
@@ -43,9 +43,9 @@ def write_lm(folder, vocabulary, favourite=7):
 
 def test_a_language_model_says_what_it_likes(bundle, tmp_path):
     lm = str(write_lm(tmp_path, bundle.tokenizer.vocabulary_size))
-    plain, advised = recognize(bundle), recognize(bundle, lm=lm, lm_weight=5.0)
+    plain, fused = recognize(bundle), recognize(bundle, lm=lm, lm_weight=5.0)
     assert recognize(bundle, lm=lm, lm_weight=0.0) == plain
-    assert all(each.tokens.count(7) > before.tokens.count(7) for each, before in zip(advised, plain, strict=True))
+    assert all(each.tokens.count(7) > before.tokens.count(7) for each, before in zip(fused, plain, strict=True))
 
 
 def test_a_language_model_over_another_vocabulary_is_refused(bundle, tmp_path):
@@ -64,11 +64,11 @@ def test_the_ctc_head_is_heard_as_much_as_it_weighs(bundle):
     with torch.no_grad():
         head.bias[[tag, letter]] = 30.0
     try:
-        advised = recognize(bundle, ctc_weight=0.9)
+        fused = recognize(bundle, ctc_weight=0.9)
     finally:
         with torch.no_grad():
             head.bias.copy_(before)
-    assert all(set(each.tokens) <= {tag, letter, 2} and letter in each.tokens for each in advised)
+    assert all(set(each.tokens) <= {tag, letter, 2} and letter in each.tokens for each in fused)
     assert recognize(bundle, ctc_weight=0.0) == recognize(bundle)
 
 
@@ -97,14 +97,14 @@ def test_hotwords_are_written(bundle, tmp_path):
 def test_hotwords_are_spelled_as_at_the_start_and_inside_of_a_text(bundle, tmp_path):
     words = tmp_path / "words.txt"
     words.write_text("\ufeffab c\n", encoding="utf-8")
-    found = spellings(bundle.tokenizer, words)
+    found = read_hotwords(bundle.tokenizer, words)
     assert {bundle.tokenizer.decode(ids).strip() for ids in found} == {"ab c"}
     for content in (b"", b"\xff\xfe\xff"):
         words.write_bytes(content)
         with pytest.raises(UsageError, match="--hotwords"):
-            spellings(bundle.tokenizer, words)
+            read_hotwords(bundle.tokenizer, words)
     with pytest.raises(UsageError, match=r"nowhere.txt` cannot be read: No such file or directory\.$"):
-        spellings(bundle.tokenizer, tmp_path / "nowhere.txt")
+        read_hotwords(bundle.tokenizer, tmp_path / "nowhere.txt")
 
 
 def test_what_a_ctc_head_cannot_say_is_refused(bundle, tmp_path):
@@ -121,6 +121,6 @@ def test_what_a_ctc_head_cannot_say_is_refused(bundle, tmp_path):
             DecodingOptions(**bad)
 
 
-def test_options_of_advice_can_be_written_as_json(tmp_path):
+def test_options_of_scorers_can_be_written_as_json(tmp_path):
     chosen = TranscribeOptions(decoding=DecodingOptions(ctc_weight=0.3, hotwords="w.txt", lm="m")).chosen()
     assert json.loads(json.dumps(chosen)) == {"task": "transcribe", "ctc_weight": 0.3, "hotwords": "w.txt", "lm": "m"}
