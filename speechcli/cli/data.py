@@ -7,6 +7,8 @@ import typer
 
 from speechcli.cli import options as o
 
+MOST_TOKENS = 10_000_000
+
 data = typer.Typer(no_args_is_help=True, help="Look at the data that models learn from.")
 
 Checked = Annotated[
@@ -29,7 +31,9 @@ Filtered = Annotated[
 TextManifests = Annotated[
     list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests with texts to learn from.", show_default=False)
 ]
-Size = Annotated[int, typer.Option("--size", help="Tokens at most.", metavar="N", min=1, show_default=False)]
+Size = Annotated[
+    int, typer.Option("--size", help="Tokens at most.", metavar="N", min=1, max=MOST_TOKENS, show_default=False)
+]
 TextLanguages = Annotated[
     list[str] | None,
     typer.Option("--language", help="Texts in this language only; may be repeated.", metavar="LANGUAGE"),

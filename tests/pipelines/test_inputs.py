@@ -25,6 +25,11 @@ def find(*names, **options):
     return find_inputs(InputOptions(inputs=names, **options))
 
 
+def test_an_address_that_is_none_is_a_failure_of_that_input_alone(here):
+    found = find("x.wav", "https://[::1")
+    assert len(found.sources) == 1 and found.failures[0].message.startswith("https://[::1 is no web address: ")
+
+
 def test_a_name_too_long_for_any_file_is_a_missing_one(here):
     found = find("x.wav", "long" * 2000)
     assert len(found.sources) == 1 and found.failures[0].message.startswith("There is no file longlong")

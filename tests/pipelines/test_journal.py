@@ -69,7 +69,7 @@ def test_a_line_cut_short_is_passed_over_and_the_next_is_whole(job):
 
 def test_foreign_lines_are_harmless(job):
     source, files, folder = job
-    (folder / "speechcli.jsonl").write_bytes(b'[]\n{"outputs": 3}\nnull\n\xff\n')
+    (folder / "speechcli.jsonl").write_bytes(b'[]\n{"outputs": 3}\n{"outputs": [{}, []]}\nnull\n\xff\n')
     assert not journal(folder).done(source, files)
 
 

@@ -113,6 +113,16 @@ def test_a_pipe_or_a_device_is_written_into_and_stays_what_it_is(tmp_path):
         write_atomically(tmp_path, b"text")
 
 
+def test_the_name_of_standard_output_stays_a_link_where_that_is_a_file(tmp_path):
+    with (tmp_path / "shown.txt").open("wb") as file:
+        name = Path(f"/proc/self/fd/{file.fileno()}")
+        if not name.is_symlink():
+            pytest.skip("open files have no names")
+        write_atomically(name, b"text")
+        assert name.is_symlink()
+    assert (tmp_path / "shown.txt").read_bytes() == b"text"
+
+
 def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "x.txt"
     path.write_bytes(b"old")

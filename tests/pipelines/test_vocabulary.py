@@ -47,6 +47,11 @@ def test_a_tokenizer_that_is_there_is_not_overwritten_unasked(manifest, tmp_path
     assert main([*arguments, "--overwrite"]) == 0
 
 
+def test_a_size_beyond_any_vocabulary_is_a_usage_error(manifest, tmp_path, capsys):
+    assert main(["data", "vocabulary", str(manifest), "--size", "9" * 20, "-o", str(tmp_path / "made")]) == 2
+    assert "'--size'" in capsys.readouterr().err
+
+
 def test_texts_are_not_replaced_by_their_tokenizer(tmp_path):
     texts = tmp_path / "tokenizer.json"
     texts.write_text('{"audio": "a.wav", "duration": 1.0, "src_lang": "en", "text": "two"}\n')

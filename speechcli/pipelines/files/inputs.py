@@ -160,9 +160,12 @@ def _is_url(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
-def _from_url(text: str) -> Source:
+def _from_url(text: str) -> Source | Failure:
     url = Url(text)
-    return Source(url, str(url), PurePath(url.file_name))
+    try:
+        return Source(url, str(url), PurePath(url.file_name))
+    except ValueError as error:
+        return Failure(str(url), f"{url} is no web address: {error}.")
 
 
 def _from_manifest(path: Path) -> Iterator[Source | Failure]:

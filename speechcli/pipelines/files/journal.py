@@ -156,7 +156,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
             entry = json.loads(line)
         except ValueError:
             continue
-        if isinstance(entry, dict) and isinstance(entry.get("outputs"), list):
+        outputs = entry.get("outputs") if isinstance(entry, dict) else None
+        if isinstance(outputs, list) and all(isinstance(name, str) for name in outputs):
             entries.append(entry)
     return entries
 

@@ -136,7 +136,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     # A name of its own length: the final name plus a suffix could be longer than the file system allows.
     partial = path.parent / f".{os.getpid()}.partial"
     try:
-        if path.exists() and not path.is_file():
+        if (path.exists() and not path.is_file()) or _is_stream(path):
             path.write_bytes(data)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,6 +150,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a name stands for an open file: `/dev/stdout` is a link, which is not to be replaced by a file."""
+    return path.is_symlink() and os.path.realpath(path.parent).split(os.sep)[1] in ("dev", "proc")
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
