@@ -11,10 +11,10 @@ Averaged = Annotated[
     list[Path], typer.Argument(metavar="RUN|MODEL...", help="Folder of a run, or of models.", show_default=False)
 ]
 Last = Annotated[
-    int | None, o.flag(o.INPUT, "--last", help="Only the newest so many checkpoints. Absent: all.", metavar="N", min=1)
+    int | None, o.flag(o.INPUT, "--last", help="Only the N newest checkpoints. Absent: all.", metavar="N", min=1)
 ]
 Best = Annotated[
-    int | None, o.flag(o.INPUT, "--best", help="Only the so many checkpoints that scored best.", metavar="N", min=1)
+    int | None, o.flag(o.INPUT, "--best", help="Only the N checkpoints that scored best.", metavar="N", min=1)
 ]
 StoredDtype = Annotated[
     Literal["float32", "bfloat16", "float16"], o.flag(o.OUTPUT, "--dtype", help="Numbers that the file holds.")

@@ -22,13 +22,15 @@ TokenizerFrom = Annotated[
 Language = Annotated[
     str | None, flag(PARTS, "--language", help="What a multilingual decoder writes by itself.", metavar="LANGUAGE")
 ]
-StartId = Annotated[int | None, flag(PARTS, "--decoder-start-token-id", help="Read first.", metavar="ID", min=0)]
+StartId = Annotated[
+    int | None, flag(PARTS, "--decoder-start-token-id", help="What the decoder reads first.", metavar="ID", min=0)
+]
 PadId = Annotated[int | None, flag(PARTS, "--pad-token-id", help="Fills shorter texts.", metavar="ID", min=0)]
 EosId = Annotated[int | None, flag(PARTS, "--eos-token-id", help="Ends a text.", metavar="ID", min=0)]
 
 
-def told(given: Mapping[str, Any]) -> ComposeOptions:
-    """Return the options that the arguments of a command are."""
+def options_of(given: Mapping[str, Any]) -> ComposeOptions:
+    """Make the options of a command from its arguments."""
     return pick(ComposeOptions, without_none(given, "encoder_set", "decoder_set"))
 
 

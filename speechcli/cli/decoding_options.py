@@ -50,28 +50,50 @@ EarlyStopping = Annotated[
     ),
 ]
 Temperature = Annotated[
-    float | None, flag(DECODING, "--temperature", help="Of sampling; below 1 is bolder.", metavar="X")
+    float | None,
+    flag(DECODING, "--temperature", help="Of sampling: below 1 keeps to likely tokens, above 1 strays.", metavar="X"),
 ]
 TopK = Annotated[
-    int | None, flag(DECODING, "--top-k", help="Sample from so many likeliest tokens.", metavar="N", min=0)
+    int | None, flag(DECODING, "--top-k", help="Sample from the N likeliest tokens; 0: from all.", metavar="N", min=0)
 ]
 TopP = Annotated[
-    float | None, flag(DECODING, "--top-p", help="Sample from tokens of this probability.", metavar="P", max=1.0)
+    float | None,
+    flag(
+        DECODING,
+        "--top-p",
+        help="Sample from the likeliest tokens that together have this probability.",
+        metavar="P",
+        max=1.0,
+    ),
 ]
 MinP = Annotated[
-    float | None, flag(DECODING, "--min-p", help="Sample from tokens of this share of the likeliest.", metavar="P")
+    float | None,
+    flag(DECODING, "--min-p", help="Sample from tokens at least P times as likely as the likeliest.", metavar="P"),
 ]
 TypicalP = Annotated[
-    float | None, flag(DECODING, "--typical-p", help="Sample from typical tokens of this probability.", metavar="P")
+    float | None,
+    flag(
+        DECODING,
+        "--typical-p",
+        help="Sample from the most typical tokens that together have this probability.",
+        metavar="P",
+    ),
 ]
 NumReturn = Annotated[
-    int | None, flag(DECODING, "--num-return", help="Texts of each segment, in JSON.", metavar="N", min=1)
+    int | None, flag(DECODING, "--num-return", help="Texts returned for each segment, in JSON.", metavar="N", min=1)
 ]
 RepetitionPenalty = Annotated[
     float | None, flag(DECODING, "--repetition-penalty", help="Above 1 makes repetitions less likely.", metavar="X")
 ]
 NoRepeatNgramSize = Annotated[
-    int | None, flag(DECODING, "--no-repeat-ngram-size", help="No so many tokens in a row twice.", metavar="N", min=0)
+    int | None,
+    flag(
+        DECODING,
+        "--no-repeat-ngram-size",
+        help="Never write the same N tokens in a row twice; 0: allowed.",
+        metavar="N",
+        min=0,
+    ),
 ]
 MinNewTokens = Annotated[
     int | None, flag(DECODING, "--min-new-tokens", help="Shortest text, in tokens.", metavar="N", min=0)
@@ -120,7 +142,7 @@ RetryRepeats = Annotated[
     flag(
         DECODING,
         "--retry-repeats/--no-retry-repeats",
-        help="Search a text again that repeats itself: with more beams, then by chance.",
+        help="Where a text repeats itself, search again: with more beams, then by chance.",
     ),
 ]
 WordTimes = Annotated[bool, flag(DECODING, "--word-times/--no-word-times", help="Say in JSON when each word was said.")]

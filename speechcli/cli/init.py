@@ -35,4 +35,4 @@ def init(
     given = locals()
     from speechcli.pipelines import init as pipeline
 
-    c.show(pipeline.init(c.told(given)), quiet=quiet)
+    c.show(pipeline.init(c.options_of(given)), quiet=quiet)

@@ -155,7 +155,7 @@ Part = Annotated[
     flag(
         OUTPUT,
         "--shard",
-        help="Do the i-th of n parts of the inputs; each part is another process's.",
+        help="Do only part I of N of the inputs; other processes do the others.",
         metavar="I/N",
         parser=Shard.parse,
         show_default=False,

@@ -33,7 +33,7 @@ DebugOverfit = Annotated[
     o.flag(
         TRAINING,
         "--debug-overfit",
-        help="Only see whether so many recordings can be learned by heart; nothing is written.",
+        help="Only see whether N recordings can be learned by heart; nothing is written.",
         metavar="N",
         min=1,
     ),

@@ -39,4 +39,4 @@ def warm_start(
     given = locals()
     from speechcli.pipelines import warm_start as pipeline
 
-    c.show(pipeline.warm_start(c.told(given)), quiet=quiet)
+    c.show(pipeline.warm_start(c.options_of(given)), quiet=quiet)
