@@ -56,6 +56,23 @@ class Bundle:
         symbols = self.settings.get("ctc", {}).get("characters")
         return None if symbols is None else Characters(symbols)
 
+    def set_language(self, name: str) -> str:
+        """Set the encoder's adapters to the language that will be spoken, in place.
+
+        Args:
+            name: a code, an English name or a tag of the model.
+
+        Returns:
+            the model's own tag
+
+        Raises:
+            ModelError: the file of the language is corrupt or does not fit.
+            UsageError: there are no adapters for this language; names those that there are.
+        """
+        tag = resolve_language(name, self.adapters)
+        apply_adapter(self.model.encoder, self.config.encoder_family, self.adapters[tag])
+        return tag
+
     def forget_misfits(self) -> None:
         """Forget the adapters of languages where what they were fitted to is about to learn."""
         learning = (name for name, parameter in self.model.encoder.named_parameters() if parameter.requires_grad)
@@ -114,25 +131,6 @@ def load(
         stored={modern_name(key): tensor.dtype for key, tensor in theirs.items()} if dtype is None else {},
         adapters=find_adapters(folder),
     )
-
-
-def set_language(bundle: Bundle, name: str) -> str:
-    """Set the encoder's adapters to the language that will be spoken, in place.
-
-    Args:
-        bundle: with adapters.
-        name: a code, an English name or a tag of the model.
-
-    Returns:
-        the model's own tag
-
-    Raises:
-        ModelError: the file of the language is corrupt or does not fit.
-        UsageError: there are no adapters for this language; names those that there are.
-    """
-    tag = resolve_language(name, bundle.adapters)
-    apply_adapter(bundle.model.encoder, bundle.config.encoder_family, bundle.adapters[tag])
-    return tag
 
 
 def save(bundle: Bundle, folder: Path) -> None:

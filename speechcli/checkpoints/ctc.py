@@ -43,6 +43,32 @@ class CtcBundle:
     adapters: Mapping[str, Path] = field(default_factory=dict)
     """Files with the encoder's adapters and the head for a language (MMS), by the model's own tags."""
 
+    def set_language(self, name: str) -> str:
+        """Set the encoder's adapters, the head and the vocabulary to the language that will be spoken, in place.
+
+        Args:
+            name: a code, an English name or a tag of the model.
+
+        Returns:
+            the model's own tag
+
+        Raises:
+            ModelError: the file of the language is corrupt or does not fit, or there is no vocabulary for it.
+            UsageError: there are no adapters for this language; names those that there are.
+        """
+        tag = resolve_language(name, self.adapters)
+        path = self.adapters[tag]
+        apply_adapter(self.model.encoder, self.family, path)
+        theirs, old = read_tensors(path), self.model.head
+        weight, bias = theirs.get(f"{HEAD}.weight"), theirs.get(f"{HEAD}.bias")
+        head = ctc_head(weight, bias, width=old.in_features, dtype=old.weight.dtype)
+        if head is None:
+            raise ModelError(f"{path} must hold a CTC head over frames of {old.in_features} numbers, but does not.")
+        self.model.head = head.to(old.weight.device)
+        self.tokenizer = Tokenizer.load(path.parent, language=tag)
+        self.blank_id = self.blank_id if self.tokenizer.pad_id is None else self.tokenizer.pad_id
+        return tag
+
 
 def is_ctc(config: Mapping[str, Any]) -> bool:
     """Say whether a config.json is that of an encoder with a CTC head."""
@@ -83,32 +109,3 @@ def load_ctc(
         name=name or folder.resolve().name,
         adapters=find_adapters(folder),
     )
-
-
-def set_spoken(bundle: CtcBundle, name: str) -> str:
-    """Set the encoder's adapters, the head and the vocabulary to the language that will be spoken, in place.
-
-    Args:
-        bundle: with adapters.
-        name: a code, an English name or a tag of the model.
-
-    Returns:
-        the model's own tag
-
-    Raises:
-        ModelError: the file of the language is corrupt or does not fit, or there is no vocabulary for it.
-        UsageError: there are no adapters for this language; names those that there are.
-    """
-    tag = resolve_language(name, bundle.adapters)
-    path = bundle.adapters[tag]
-    apply_adapter(bundle.model.encoder, bundle.family, path)
-    theirs, old = read_tensors(path), bundle.model.head
-    head = ctc_head(
-        theirs.get(f"{HEAD}.weight"), theirs.get(f"{HEAD}.bias"), width=old.in_features, dtype=old.weight.dtype
-    )
-    if head is None:
-        raise ModelError(f"{path} must hold a CTC head over frames of {old.in_features} numbers, but does not.")
-    bundle.model.head = head.to(old.weight.device)
-    bundle.tokenizer = Tokenizer.load(path.parent, language=tag)
-    bundle.blank_id = bundle.blank_id if bundle.tokenizer.pad_id is None else bundle.tokenizer.pad_id
-    return tag

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from speechcli.audio.inside import outer_file
-from speechcli.checkpoints.bundle import Bundle, set_language
+from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.data.manifest import ManifestOptions, Utterance, read_manifest
 from speechcli.errors import AllInputsFailed, InputError, UsageError
@@ -175,7 +175,7 @@ def _decode(
     tell: Callable[[int], None],
 ) -> Scored:
     if bundle.adapters and options.language is not None:
-        set_language(bundle, options.language)
+        bundle.set_language(options.language)
     collate = make_collate(bundle, ctc=bundle.model.ctc_head is not None)
     collate.check_languages(utterances)
     blank = bundle.settings.get("ctc", {}).get("blank_id", bundle.generation.pad_token_id)

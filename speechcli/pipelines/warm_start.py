@@ -1,7 +1,7 @@
 """A model from a pretrained speech encoder and a pretrained text decoder."""
 
 from speechcli.checkpoints import compose
-from speechcli.checkpoints.bundle import save, set_language
+from speechcli.checkpoints.bundle import save
 from speechcli.pipelines.compose_options import ComposeOptions, ComposeReport, parse_changes, refuse_model
 from speechcli.pipelines.init import find, report, special_ids, tokenizer_folder
 
@@ -27,6 +27,6 @@ def warm_start(options: ComposeOptions) -> ComposeReport:
         seed=options.seed,
     )
     if options.spoken is not None:
-        set_language(bundle, options.spoken)
+        bundle.set_language(options.spoken)
     save(bundle, options.output_dir)
     return report(bundle, options, tuple(fresh.sentences()))

@@ -10,8 +10,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from speechcli.checkpoints import compose
-from speechcli.checkpoints.bundle import Bundle, load, save, set_language
-from speechcli.checkpoints.ctc import load_ctc, set_spoken
+from speechcli.checkpoints.bundle import Bundle, load, save
+from speechcli.checkpoints.ctc import load_ctc
 from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines.compose_options import ComposeOptions
 from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
@@ -75,7 +75,7 @@ def test_frames_are_those_of_the_reference_with_the_adapter_of_the_language(
     with torch.no_grad():
         torch.testing.assert_close(encode(bundle), theirs.wav2vec2(WAVEFORM).last_hidden_state, atol=1e-5, rtol=1e-5)
         theirs.load_adapter(tag)
-        assert set_language(bundle, name) == tag
+        assert bundle.set_language(name) == tag
         torch.testing.assert_close(encode(bundle), theirs.wav2vec2(WAVEFORM).last_hidden_state, atol=1e-5, rtol=1e-5)
 
 
@@ -118,14 +118,14 @@ def test_a_language_file_without_a_head_is_told(encoder_folder: Path) -> None:
     path = encoder_folder / "adapter.fra.safetensors"
     save_file({key: value for key, value in load_file(path).items() if not key.startswith("lm_head")}, path)
     with pytest.raises(ModelError, match="adapter.fra.safetensors must hold a CTC head"):
-        set_spoken(load_ctc(encoder_folder), "fra")
+        load_ctc(encoder_folder).set_language("fra")
 
 
 @pytest.mark.parametrize("options", [TranscribeOptions(language="fr"), TranslateOptions(language="fr")])
 def test_the_spoken_language_sets_the_adapters(folder: Path, options: TranscribeOptions | TranslateOptions) -> None:
     chosen, expected = load(folder), load(folder)
     AttentionRecognizer(chosen, options)
-    set_language(expected, "fra")
+    expected.set_language("fra")
     assert torch.equal(encode(chosen), encode(expected))
     assert not torch.equal(encode(chosen), encode(load(folder)))
 
@@ -136,7 +136,7 @@ def test_a_warm_start_may_begin_with_the_adapters_of_a_language(
     halves = str(encoder_folder), str(decoder_folder)
     warm_start(ComposeOptions(*halves, tmp_path / "french", spoken="French"))
     expected = load(folder)
-    set_language(expected, "fra")
+    expected.set_language("fra")
     assert torch.equal(encode(load(tmp_path / "french")), encode(expected))
 
 
@@ -162,12 +162,12 @@ def test_keys_of_a_whole_model_and_of_a_bare_encoder_fit_too(tmp_path: Path) -> 
     save_file(adapter, tmp_path / "adapter.fra.safetensors")
     save_file({"encoder." + key: value for key, value in adapter.items()}, tmp_path / "adapter.deu.safetensors")
     bundle = load(tmp_path)
-    set_language(bundle, "fra")
+    bundle.set_language("fra")
     frames = encode(bundle)
     model.encoder.load_state_dict(adapter, strict=False)
     with torch.no_grad():
         torch.testing.assert_close(frames, model.eval().encoder(WAVEFORM).last_hidden_state, atol=1e-5, rtol=1e-5)
-    set_language(bundle, "deu")
+    bundle.set_language("deu")
     assert torch.equal(encode(bundle), frames)
 
 
@@ -182,4 +182,4 @@ def test_keys_of_a_whole_model_and_of_a_bare_encoder_fit_too(tmp_path: Path) -> 
 def test_adapters_that_do_not_fit_are_refused(folder: Path, broken: dict[str, torch.Tensor], word: str) -> None:
     save_file(broken, folder / "adapter.fra.safetensors")
     with pytest.raises(ModelError, match=rf"adapter\.fra\.safetensors.*{word}"):
-        set_language(load(folder), "fra")
+        load(folder).set_language("fra")

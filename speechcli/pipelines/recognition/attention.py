@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from speechcli.checkpoints.bundle import Bundle, set_language
+from speechcli.checkpoints.bundle import Bundle
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError, UsageError
 from speechcli.models.speech_encoder_decoder import Encoded
@@ -50,7 +50,7 @@ class AttentionRecognizer(Recognizer):
         self._prompts = decoder_prompts(self._tokenizer, self._options)
         self._usual = usual_language(self._options.extra, self._prompts)
         if bundle.adapters and options.language is not None:
-            set_language(bundle, options.language)
+            bundle.set_language(options.language)
         self.languages = Languages(
             self._prompts,
             task=options.task,

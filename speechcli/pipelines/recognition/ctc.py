@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from speechcli.checkpoints.ctc import CtcBundle, set_spoken
+from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.decoding.alignment import align
 from speechcli.decoding.ctc import Bonus, as_path, collapse, prefix_beam_search
 from speechcli.decoding.scorers import Hotwords, LanguageModelBonus
@@ -43,7 +43,7 @@ class CtcRecognizer(Recognizer):
         super().__init__(bundle.model.encoder, bundle.features, options)
         _check(bundle, options)
         if bundle.adapters and options.language is not None:
-            set_spoken(bundle, options.language)
+            bundle.set_language(options.language)
         self._model, self._tokenizer, self._blank = bundle.model, bundle.tokenizer, bundle.blank_id
         asked = options.decoding
         self._returned = asked.num_return or 1
