@@ -1,4 +1,4 @@
-"""When the tokens of a text were said: by what a CTC head says of every frame, or by where a decoder looks."""
+"""Forced alignment of tokens and frames: by the scores of a CTC head, or by the attention of a decoder."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -48,8 +48,8 @@ def align(logprobs: Tensor, tokens: Sequence[int], *, blank: int) -> list[Span] 
     return [Span(span.start, span.end, span.score) for span in merge_tokens(path[0], scores[0], blank=blank)]
 
 
-def follow(weights: Tensor) -> list[int]:
-    """Find the frame from which a decoder looks on with each token, as Whisper was published.
+def align_by_attention(weights: Tensor) -> list[int]:
+    """Find the frame at which each token begins, by the attention of a decoder (as Whisper's word times do).
 
     A frame counts by how much more it is looked at with a token than with the others, mean over heads.
 
@@ -64,11 +64,11 @@ def follow(weights: Tensor) -> list[int]:
     beside = SMOOTHED_FRAMES // 2
     if sharp.size(-1) > beside:
         sharp = F.pad(sharp, (beside, beside), mode="reflect").unfold(-1, SMOOTHED_FRAMES, 1).median(dim=-1).values
-    return warp(-sharp.mean(dim=0).double().cpu().numpy())
+    return dynamic_time_warping(-sharp.mean(dim=0).double().cpu().numpy())
 
 
-def warp(costs: NDArray[np.float64]) -> list[int]:
-    """Find the cheapest way through a table that only goes on (dynamic time warping); return where each row begins.
+def dynamic_time_warping(costs: NDArray[np.float64]) -> list[int]:
+    """Find the cheapest path from the first corner of a table to the last; return the column where each row begins.
 
     Args:
         costs: (rows, columns) of being at a place; each step goes one row on, one column on, or both.

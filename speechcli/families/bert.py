@@ -15,7 +15,7 @@ from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation
 from speechcli.nn.initialize import initialize as initialize_module
 from speechcli.nn.layer import TransformerLayer
-from speechcli.nn.positions import CountedPositions, LearnedPositions, Positions, Tables, TurningPositions
+from speechcli.nn.positions import CountedPositions, InterleavedRotaryPositions, LearnedPositions, Positions, Tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +233,7 @@ def layers(
 
 def build_text_decoder(
     config: BertLikeConfig,
-    positions: Positions | TurningPositions,
+    positions: Positions | InterleavedRotaryPositions,
     head: nn.Linear | TransformHead,
     layers: Sequence[TransformerLayer],
     *,

@@ -1,4 +1,4 @@
-"""RoFormer: BERT whose attention turns queries and keys, so that nothing is added to tell positions."""
+"""RoFormer: BERT with rotary positions, which the attention of each layer reads, in the place of added ones."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +17,8 @@ from speechcli.families.bert import (
 )
 from speechcli.families.rules import Same
 from speechcli.models.decoder import TextDecoder
-from speechcli.nn.positions import TurningPositions
-from speechcli.nn.relative_attention import TurningAttention
+from speechcli.nn.positions import InterleavedRotaryPositions
+from speechcli.nn.relative_attention import InterleavedRotaryAttention
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class RoFormerConfig(BertConfig):
     """Width of the embeddings; none: of the layers."""
     max_position_embeddings: int = 1536
     rotary_value: bool = False
-    """Whether the values are turned too."""
+    """Whether the values are rotated too."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,9 +51,9 @@ def build(config: RoFormerConfig) -> TextDecoder:
     width, narrow = config.hidden_size, config.embedding_size or config.hidden_size
     return build_text_decoder(
         config,
-        TurningPositions(config.max_position_embeddings, width // config.num_attention_heads),
+        InterleavedRotaryPositions(config.max_position_embeddings, width // config.num_attention_heads),
         transform_head(config, config.hidden_act, narrow),
-        layers(config, attention=partial(TurningAttention, values=config.rotary_value)),
+        layers(config, attention=partial(InterleavedRotaryAttention, values=config.rotary_value)),
         types=[nn.Embedding(config.type_vocab_size, narrow)],
         widen=nn.Linear(narrow, width) if narrow != width else None,
     )

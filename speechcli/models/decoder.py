@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from speechcli.nn.cache import DecoderCache
 from speechcli.nn.layer import TransformerLayer
-from speechcli.nn.positions import Positions, TurningPositions
+from speechcli.nn.positions import InterleavedRotaryPositions, Positions
 
 
 def token_embeddings(vocabulary: int, width: int, padding_id: int | None) -> nn.Embedding:
@@ -68,7 +68,7 @@ class TextDecoder(nn.Module):
     def __init__(
         self,
         tokens: nn.Embedding,
-        positions: Positions | TurningPositions,
+        positions: Positions | InterleavedRotaryPositions,
         layers: Sequence[TransformerLayer],
         head: nn.Linear | TransformHead,
         *,
@@ -132,8 +132,8 @@ class TextDecoder(nn.Module):
         if self.token_map is not None:
             x = self.token_map(x)
         positions = self.positions(ids, cache.length)
-        turns = positions if isinstance(self.positions, TurningPositions) else None
-        if turns is None:
+        rotary = positions if isinstance(self.positions, InterleavedRotaryPositions) else None
+        if rotary is None:
             x = x + positions
         for table in cast(list[nn.Embedding], list(self.types)):
             x = x + table.weight[0]
@@ -145,7 +145,7 @@ class TextDecoder(nn.Module):
         for layer, kept in zip(self._layers(), cache.layers, strict=True):
             if self.training and torch.rand(()).item() < self.layer_dropout:
                 continue
-            x = layer.decode(x, kept, mask=mask, memory_mask=cache.memory_mask, positions=turns)
+            x = layer.decode(x, kept, mask=mask, memory_mask=cache.memory_mask, positions=rotary)
         y: Tensor = x if self.norm is None else self.norm(x)
         return y
 

@@ -170,7 +170,7 @@ class CrossAttention(MultiHeadAttention):
         y = self._attend(query, memory.key, memory.value, mask=seen, bias=None, causal=False)
         return y.reshape(-1, tokens, x.size(2))
 
-    def look(self, query: Tensor, memory: KeyValues, *, mask: Tensor | None = None) -> Tensor:
+    def weights(self, query: Tensor, memory: KeyValues, *, mask: Tensor | None = None) -> Tensor:
         """Return the weights of the frames of a projected memory.
 
         Args:

@@ -58,8 +58,10 @@ class FramePositions(SinusoidalPositions):
         return torch.exp(torch.arange(width // 2) * (-math.log(10000.0) / (width // 2 - 1)))
 
 
-class TurningPositions(SinusoidalPositions):
-    """The same table, read by attention that turns neighbouring numbers of a head into each other (Su et al. 2021).
+class InterleavedRotaryPositions(SinusoidalPositions):
+    """Rotary positions (Su et al. 2021) by the same table: each pair of neighbouring numbers of a head is rotated.
+
+    `speechcli.nn.relative.RotaryPositions` pairs the first half of a head with the second instead.
 
     Args:
         count: positions.

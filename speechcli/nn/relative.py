@@ -91,11 +91,11 @@ class UnreadDistances(nn.Module):
 
 
 class RotaryPositions(nn.Module):
-    """Angles that turn the two halves of a head into each other, faster for the first numbers (Su et al. 2021).
+    """Rotary positions (Su et al. 2021): number i of a head is paired with number i of its second half, and rotated.
 
     Args:
         head_width: of the attention.
-        base: the slowest number turns about this much more slowly than the first.
+        base: the last pair rotates about this much more slowly than the first.
     """
 
     def __init__(self, head_width: int, base: float) -> None:

@@ -53,10 +53,10 @@ class RelativeKeyAttention(MultiHeadAttention):
 
 
 class RotaryAttention(MultiHeadAttention):
-    """Attention whose queries and keys, but not values, are made of rotated frames.
+    """Rotary attention (Su et al. 2021) of the conformers: queries and keys, not values, are made of rotated frames.
 
-    The conformers rotate the layer's input, before the projections, where others rotate what comes out of them
-    (Su et al. 2021). It reads positions as `RotaryPositions` gives them.
+    They rotate the layer's input, before the projections, where others rotate what comes out of them. It reads
+    positions as `RotaryPositions` gives them.
     """
 
     def _project(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,15 +77,15 @@ class RotaryAttention(MultiHeadAttention):
         return rotated.transpose(1, 2).flatten(2)
 
 
-class TurningAttention(MultiHeadAttention):
-    """Attention whose projected queries and keys are turned, neighbouring numbers into each other (Su et al. 2021).
+class InterleavedRotaryAttention(MultiHeadAttention):
+    """Rotary attention of RoFormer (Su et al. 2021): projected queries and keys are rotated, by pairs of neighbours.
 
-    It reads positions as `TurningPositions` gives them.
+    It reads positions as `InterleavedRotaryPositions` gives them.
 
     Args:
         width: of the input and the output.
         heads: must divide `width`.
-        values: whether the values are turned too.
+        values: whether the values are rotated too.
         dropout: probability of dropping an attention weight, in training.
     """
 
@@ -96,7 +96,8 @@ class TurningAttention(MultiHeadAttention):
     def _project(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         assert positions is not None
         query, key, value = super()._project(x, positions)
-        return _turn(query, *positions), _turn(key, *positions), _turn(value, *positions) if self.values else value
+        query, key = _rotate_pairs(query, *positions), _rotate_pairs(key, *positions)
+        return query, key, _rotate_pairs(value, *positions) if self.values else value
 
     def _position(
         self, x: Tensor, query: Tensor, key: Tensor, positions: Tensor | None
@@ -104,7 +105,7 @@ class TurningAttention(MultiHeadAttention):
         return query, None
 
 
-def _turn(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+def _rotate_pairs(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     # (batch, heads, tokens, head width), numbers (a, b) of a pair -> (-b, a)
     crossed = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
     return x * cosines + crossed * sines

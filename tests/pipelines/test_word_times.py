@@ -11,7 +11,7 @@ import transformers
 from transformers.models.whisper.generation_whisper import _dynamic_time_warping
 
 from speechcli.checkpoints.bundle import Bundle, load
-from speechcli.decoding.alignment import follow, warp
+from speechcli.decoding.alignment import align_by_attention, dynamic_time_warping
 from speechcli.errors import ModelError
 from speechcli.pipelines.options import DecodingOptions, TranscribeOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
@@ -100,14 +100,14 @@ def test_heads_that_are_not_there_are_an_error(bundle: Bundle) -> None:
 def test_the_cheapest_way_is_that_of_transformers(shape: tuple[int, int]) -> None:
     costs = np.random.default_rng(sum(shape)).standard_normal(shape)
     rows, columns = _dynamic_time_warping(costs)
-    assert warp(costs) == [int(columns[rows == row].min()) for row in range(shape[0])]
+    assert dynamic_time_warping(costs) == [int(columns[rows == row].min()) for row in range(shape[0])]
 
 
 def test_of_equally_cheap_ways_the_one_of_transformers_is_taken() -> None:
     costs = np.random.default_rng(0).integers(0, 2, (8, 12)).astype(np.float64)
     rows, columns = _dynamic_time_warping(costs)
-    assert warp(costs) == [int(columns[rows == row].min()) for row in range(8)]
+    assert dynamic_time_warping(costs) == [int(columns[rows == row].min()) for row in range(8)]
 
 
 def test_one_token_looks_on_from_the_start() -> None:
-    assert follow(torch.rand(2, 1, 9)) == [0]
+    assert align_by_attention(torch.rand(2, 1, 9)) == [0]

@@ -7,9 +7,9 @@ from typing import Protocol
 import torch
 
 from speechcli.checkpoints.bundle import Bundle
-from speechcli.decoding.alignment import follow
+from speechcli.decoding.alignment import align_by_attention
 from speechcli.errors import ModelError, UsageError
-from speechcli.models.looking import attention_to_memory
+from speechcli.models.cross_attention import cross_attention_weights
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
 from speechcli.nn.layer import TransformerLayer
 from speechcli.pipelines.options import SpeechOptions
@@ -81,13 +81,13 @@ class AttentionTimes:
         if not words:
             return ()
         prompt, memory = request.prompt.ids, encoded.memory[request.row : request.row + 1]
-        layers = attention_to_memory(
+        layers = cross_attention_weights(
             self.model.decoder, torch.tensor([[*prompt, *tokens]], device=memory.device), memory
         )
         weights = torch.stack([layers[layer][0, head] for layer, head in self.heads])
         frame = self.window / memory.size(1)
         first = len(prompt) + words[0].places[0] - 1  # read before the first word
-        begins = follow(weights[:, first:, : max(1, round(request.seconds / frame))])
+        begins = align_by_attention(weights[:, first:, : max(1, round(request.seconds / frame))])
         edges = [begin * frame for begin in begins]
         offset = words[0].places[0]
         spans = {offset + place: (start, end) for place, (start, end) in enumerate(zip(edges, edges[1:], strict=False))}

@@ -11,7 +11,7 @@ from speechcli.checkpoints.bundle import Bundle
 from speechcli.data.collate import Batch
 from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError
-from speechcli.models.looking import attention_to_memory
+from speechcli.models.cross_attention import cross_attention_weights
 from speechcli.models.speech_encoder_decoder import IGNORED_LABEL
 from speechcli.pipelines.scoring import make_collate
 
@@ -41,7 +41,7 @@ def look(bundle: Bundle, utterance: Utterance) -> Looked:
         raise InputError(f"{utterance.id} cannot be looked at: {reason}")
     encoded = model.encode(batch.inputs, batch.lengths)
     told = encoded.take(batch.rows.tolist())
-    layers = attention_to_memory(model.decoder, batch.decoder_input_ids, told.memory, told.mask)
+    layers = cross_attention_weights(model.decoder, batch.decoder_input_ids, told.memory, told.mask)
     weights = torch.stack([layer.mean(dim=1) for layer in layers.values()]).mean(dim=0)
     texts = []
     for row, target in enumerate(utterance.targets[: len(batch.labels)]):

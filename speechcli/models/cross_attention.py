@@ -1,4 +1,4 @@
-"""Where a decoder looks in the memory while it reads a text."""
+"""The weights of a decoder's cross-attention: which frames of the memory it looks at with each token of a text."""
 
 from contextlib import ExitStack
 
@@ -10,7 +10,7 @@ from speechcli.nn.attention import CrossAttention
 
 
 @torch.no_grad()
-def attention_to_memory(
+def cross_attention_weights(
     decoder: TextDecoder, ids: Tensor, memory: Tensor, memory_mask: Tensor | None = None
 ) -> dict[int, Tensor]:
     """Find what each layer attends to in the memory with each token that it reads.
@@ -41,5 +41,5 @@ def attention_to_memory(
     for number, query in queries.items():
         reader = readers[number]
         assert isinstance(reader, CrossAttention)
-        found[number] = reader.look(query, cache.layers[number].memory, mask=memory_mask)
+        found[number] = reader.weights(query, cache.layers[number].memory, mask=memory_mask)
     return found
