@@ -61,7 +61,7 @@ class Batch:
     """(targets, tokens), padded with -100."""
     ctc_labels: Tensor | None
     """(batch, tokens), padded with -100; a row of -100 without a transcript; None if no CTC head learns."""
-    teacher: Tensor | None
+    teacher_labels: Tensor | None
     """(batch, teacher frames) classes that a larger encoder sees in each, padded with -100; None if nobody teaches."""
     seconds: float
     """Audio, after augmentation."""
@@ -93,7 +93,7 @@ class Batch:
             decoder_input_ids=function(self.decoder_input_ids),
             labels=function(self.labels),
             ctc_labels=None if self.ctc_labels is None else function(self.ctc_labels),
-            teacher=None if self.teacher is None else function(self.teacher),
+            teacher_labels=None if self.teacher_labels is None else function(self.teacher_labels),
         )
 
 
@@ -185,7 +185,7 @@ class Collate:
             decoder_input_ids=shift_right(padded, start_id=self.prompts.start, pad_id=self._pad_id()),
             labels=padded,
             ctc_labels=pad_rows([self._ctc_labels(u) for u in kept], IGNORED_LABEL) if self.ctc else None,
-            teacher=read_teacher(kept) if self.teacher else None,
+            teacher_labels=read_teacher(kept) if self.teacher else None,
             seconds=sum(samples) / rate,
             padded_seconds=max(samples, default=0) * len(samples) / rate,
             utterances=kept,

@@ -61,8 +61,8 @@ class ModelOutput(NamedTuple):
     """(batch, frames, CTC vocabulary)"""
     frame_lengths: Tensor
     """(batch,) real frames of `ctc_logits`."""
-    taught: Tensor | None = None
-    """(batch, frames, teacher classes), what the teacher head says of the frames."""
+    teacher_logits: Tensor | None = None
+    """(batch, frames, teacher classes), of the teacher head."""
 
 
 class SpeechEncoderDecoder(nn.Module):
@@ -113,8 +113,8 @@ class SpeechEncoderDecoder(nn.Module):
             memory, mask = memory[rows], None if mask is None else mask[rows]
         logits = self.decoder(decoder_input_ids, memory, mask)
         ctc_logits = None if self.ctc_head is None else self.ctc_head(encoded.frames)
-        taught = None if self.teacher_head is None else self.teacher_head(encoded.frames)
-        return ModelOutput(logits, ctc_logits, encoded.frame_lengths, taught)
+        teacher_logits = None if self.teacher_head is None else self.teacher_head(encoded.frames)
+        return ModelOutput(logits, ctc_logits, encoded.frame_lengths, teacher_logits)
 
     def encode(self, inputs: Tensor, lengths: Tensor | None = None) -> Encoded:
         """Run the encoder; inputs and lengths as in `forward`."""

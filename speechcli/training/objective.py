@@ -1,4 +1,4 @@
-"""What training makes small: the decoder's cross-entropy and, beside it, CTC on the encoder."""
+"""The training loss: the decoder's cross-entropy and, beside it, CTC on the encoder and a teacher's classes."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,11 +20,14 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Counts:
-    """How many target tokens and CTC rows a step has, over all of its batches and processes."""
+    """What a step learns from, over all of its batches and processes."""
 
     tokens: int
+    """Target tokens."""
     transcripts: int
-    taught: int = 0
+    """Recordings that CTC learns from."""
+    teacher_frames: int = 0
+    """Frames with a class of a teacher."""
 
 
 class Losses(NamedTuple):
@@ -66,11 +69,13 @@ class Objective:
         labels[:, : self.given_labels] = IGNORED_LABEL
         return labels
 
-    def counts(self, labels: Tensor, ctc_labels: Tensor | None, teacher: Tensor | None = None) -> tuple[int, int, int]:
-        """Return how many target tokens, rows with a transcript and classes of a teacher a batch has to learn."""
+    def counts(
+        self, labels: Tensor, ctc_labels: Tensor | None, teacher_labels: Tensor | None = None
+    ) -> tuple[int, int, int]:
+        """Return what a batch has of each of the `Counts`."""
         transcripts = 0 if ctc_labels is None else int((ctc_labels != IGNORED_LABEL).any(dim=1).sum())
-        taught = 0 if teacher is None else int((teacher != IGNORED_LABEL).sum())
-        return int((self.learned(labels) != IGNORED_LABEL).sum()), transcripts, taught
+        frames = 0 if teacher_labels is None else int((teacher_labels != IGNORED_LABEL).sum())
+        return int((self.learned(labels) != IGNORED_LABEL).sum()), transcripts, frames
 
     def losses(
         self,
@@ -80,8 +85,8 @@ class Objective:
         frame_lengths: Tensor,
         ctc_labels: Tensor | None,
         *,
-        taught: Tensor | None = None,
-        teacher: Tensor | None = None,
+        teacher_logits: Tensor | None = None,
+        teacher_labels: Tensor | None = None,
     ) -> Losses:
         """Compute the parts of one batch's loss in float32.
 
@@ -91,8 +96,8 @@ class Objective:
             ctc_logits: (batch, frames, vocabulary).
             frame_lengths: (batch,) frames that are not padding.
             ctc_labels: (batch, tokens), -100 padded; a row of only -100 has no transcript.
-            taught: (batch, frames, teacher classes), of the model's teacher head.
-            teacher: (batch, teacher frames), -100 padded; a row of only -100 has no teacher.
+            teacher_logits: (batch, frames, teacher classes).
+            teacher_labels: (batch, teacher frames), -100 padded; a row of only -100 has no teacher.
         """
         labels = self.learned(labels)
         cross_entropy = F.cross_entropy(
@@ -108,8 +113,10 @@ class Objective:
         ctc = None
         if self.ctc_weight > 0 and ctc_logits is not None:
             ctc = ctc_part(ctc_logits, frame_lengths, ctc_labels, self.blank_id)
-        classes = None if taught is None or teacher is None else teacher_part(taught, frame_lengths, teacher)
-        return Losses(Part(cross_entropy, tokens), ctc, Part(correct, tokens), classes)
+        teacher = None
+        if teacher_logits is not None and teacher_labels is not None:
+            teacher = teacher_part(teacher_logits, frame_lengths, teacher_labels)
+        return Losses(Part(cross_entropy, tokens), ctc, Part(correct, tokens), teacher)
 
     def total(self, losses: Losses, counts: Counts) -> Tensor:
         """Return the scalar to differentiate: this batch's share of the whole step's mean loss."""
@@ -118,7 +125,7 @@ class Objective:
             ctc = losses.ctc.total / max(counts.transcripts, 1)
             total = (1.0 - self.ctc_weight) * total + self.ctc_weight * ctc
         if losses.teacher is not None:
-            total = total + self.teacher_weight * losses.teacher.total / max(counts.taught, 1)
+            total = total + self.teacher_weight * losses.teacher.total / max(counts.teacher_frames, 1)
         return total
 
 
@@ -151,24 +158,26 @@ def ctc_part(ctc_logits: Tensor, frame_lengths: Tensor, ctc_labels: Tensor | Non
     return Part((losses / label_lengths[rows]).sum(), len(rows))
 
 
-def teacher_part(taught: Tensor, frame_lengths: Tensor, teacher: Tensor) -> Part:
+def teacher_part(teacher_logits: Tensor, frame_lengths: Tensor, teacher_labels: Tensor) -> Part:
     """Sum the cross-entropy of a larger encoder's classes over all frames that have one.
 
     The classes are stretched in time to our frames: a recording whose speed was changed still fits.
 
     Args:
-        taught: (batch, frames, teacher classes) in our frame rate.
+        teacher_logits: (batch, frames, teacher classes) in our frame rate.
         frame_lengths: (batch,).
-        teacher: (batch, teacher frames), -100 padded.
+        teacher_labels: (batch, teacher frames), -100 padded.
     """
-    lengths = (teacher != IGNORED_LABEL).sum(dim=1)
-    position = torch.arange(taught.size(1), device=taught.device)
+    lengths = (teacher_labels != IGNORED_LABEL).sum(dim=1)
+    position = torch.arange(teacher_logits.size(1), device=teacher_logits.device)
     # the class at the same share of the recording: (batch, frames)
     place = (position[None] + 0.5) / frame_lengths[:, None] * lengths[:, None]
-    wanted = teacher.gather(1, place.long().clamp(max=teacher.size(1) - 1))
-    wanted = wanted.masked_fill(position[None] >= frame_lengths[:, None], IGNORED_LABEL)
-    total = F.cross_entropy(taught.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED_LABEL, reduction="sum")
-    return Part(total, int((wanted != IGNORED_LABEL).sum()))
+    labels = teacher_labels.gather(1, place.long().clamp(max=teacher_labels.size(1) - 1))
+    labels = labels.masked_fill(position[None] >= frame_lengths[:, None], IGNORED_LABEL)
+    total = F.cross_entropy(
+        teacher_logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum"
+    )
+    return Part(total, int((labels != IGNORED_LABEL).sum()))
 
 
 PARTS = 4
@@ -185,10 +194,10 @@ def detached(losses: Losses) -> Tensor:
 
 def means(sums: Tensor) -> dict[str, float]:
     """Return mean parts by name from added-up `detached` values; those of which there were some."""
-    cross_entropy, tokens, ctc, transcripts, correct, _, teacher, taught = sums.tolist()
+    cross_entropy, tokens, ctc, transcripts, correct, _, teacher, teacher_frames = sums.tolist()
     named = {"cross_entropy": cross_entropy / tokens, "accuracy": correct / tokens} if tokens > 0 else {}
     if transcripts > 0:
         named["ctc"] = ctc / transcripts
-    if taught > 0:
-        named["teacher"] = teacher / taught
+    if teacher_frames > 0:
+        named["teacher"] = teacher / teacher_frames
     return named

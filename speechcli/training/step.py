@@ -113,8 +113,8 @@ class Stepper:
                     output.ctc_logits,
                     output.frame_lengths,
                     batch.ctc_labels,
-                    taught=output.taught,
-                    teacher=batch.teacher,
+                    teacher_logits=output.teacher_logits,
+                    teacher_labels=batch.teacher_labels,
                 )
                 # DDP averages over processes what the counts already do
                 self._scaler.scale(objective.total(losses, counts) * accelerator.num_processes).backward()
@@ -123,7 +123,7 @@ class Stepper:
 
     def _counts(self, group: Sequence[Batch]) -> Counts:
         """Count what the whole step learns from, over all batches and processes."""
-        each = [self._objective.counts(batch.labels, batch.ctc_labels, batch.teacher) for batch in group]
+        each = [self._objective.counts(batch.labels, batch.ctc_labels, batch.teacher_labels) for batch in group]
         counted = torch.tensor(each).sum(dim=0)
         if self._accelerator.num_processes > 1:
             counted = self._accelerator.reduce(counted.to(self._accelerator.device), "sum")
@@ -150,7 +150,7 @@ def _stretch(batch: Batch, start: int, end: int) -> Batch:
         decoder_input_ids=batch.decoder_input_ids[inside],
         labels=batch.labels[inside],
         ctc_labels=None if batch.ctc_labels is None else batch.ctc_labels[start:end],
-        teacher=None if batch.teacher is None else batch.teacher[start:end],
+        teacher_labels=None if batch.teacher_labels is None else batch.teacher_labels[start:end],
         utterances=batch.utterances[start:end],
     )
 

@@ -75,7 +75,7 @@ def test_its_weight_adds_it_to_the_rest():
     labels, logits = torch.tensor([[1, 2]]), torch.randn(1, 2, 5)
     lengths, said, teacher = torch.tensor([4]), torch.randn(1, 4, 3), torch.tensor([[0, 1, 1, 2]])
     plain, taught = Objective(), Objective(teacher_weight=0.5)
-    losses = taught.losses(logits, labels, None, lengths, None, taught=said, teacher=teacher)
+    losses = taught.losses(logits, labels, None, lengths, None, teacher_logits=said, teacher_labels=teacher)
     counts = Counts(*taught.counts(labels, None, teacher))
     theirs = torch.nn.functional.cross_entropy(said[0], teacher[0])
     expected = plain.total(plain.losses(logits, labels, None, lengths, None), counts) + 0.5 * theirs

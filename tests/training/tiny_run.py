@@ -20,7 +20,7 @@ class Output(NamedTuple):
     logits: Tensor
     ctc_logits: Tensor | None
     frame_lengths: Tensor
-    taught: Tensor | None = None
+    teacher_logits: Tensor | None = None
 
 
 class TinyDecoder(nn.Embedding):
