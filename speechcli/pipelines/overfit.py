@@ -21,7 +21,7 @@ from speechcli.training.objective import means
 from speechcli.training.optimizer import set_learning_rate
 from speechcli.training.options import TrainOptions
 from speechcli.training.progress import Progress, now
-from speechcli.training.step import Moved, Stepper
+from speechcli.training.step import Stepper, StepResult
 
 MAX_STEPS = 500
 WARMUP_STEPS = 10
@@ -70,7 +70,7 @@ def overfit(merged: Merged, count: int, *, hub: HubAccess = NO_ACCESS, report: R
     learner = Learner(bundle.model, options, accelerator)
     stepper = Stepper(learner, objective, options, accelerator, Progress())
 
-    def step(number: int) -> Moved | None:
+    def step(number: int) -> StepResult | None:
         set_learning_rate(learner.optimizer, options.optimizer.learning_rate * min(1.0, (number + 1) / WARMUP_STEPS))
         return stepper.step(batches, dropout=False)
 
@@ -79,22 +79,22 @@ def overfit(merged: Merged, count: int, *, hub: HubAccess = NO_ACCESS, report: R
 
 
 def _learn(
-    step: Callable[[int], Moved | None], audio_seconds: float, options: TrainOptions, report: Report
+    step: Callable[[int], StepResult | None], audio_seconds: float, options: TrainOptions, report: Report
 ) -> tuple[int, float]:
     """Step until every token is right; return how many steps and seconds that took."""
     begun, accuracy = now(), 0.0
     for number in range(MAX_STEPS):
-        moved = step(number)
-        if moved is None:
+        result = step(number)
+        if result is None:
             continue
-        losses = means(moved.sums)
+        losses = means(result.sums)
         accuracy = losses["accuracy"]
         seconds, done = now() - begun, accuracy == 1.0
         if done or number % SHOWN_EVERY == 0:
             rate = options.optimizer.learning_rate * min(1.0, (number + 1) / WARMUP_STEPS)
             speed = audio_seconds * (number + 1) / max(seconds, 1e-9)
             share = (number + 1) / MAX_STEPS
-            report(Stepped(number + 1, number + 1.0, losses, rate, moved.norm, speed, seconds, share, skipped=0))
+            report(Stepped(number + 1, number + 1.0, losses, rate, result.norm, speed, seconds, share, skipped=0))
         if done:
             return number + 1, seconds
     raise TrainingDiverged(

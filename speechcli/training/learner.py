@@ -1,4 +1,4 @@
-"""The weights that learn: in one process, copied to several (DDP), or shared out among several (FSDP)."""
+"""A model while it learns: in one process, copied to several (DDP), or its weights shared out among several (FSDP)."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,10 +16,10 @@ from speechcli.training.sharding import exchange_gradients, shard, shared_alike,
 
 
 class Learner:
-    """A model while it learns.
+    """A model, its optimizer and the running mean of its weights, whatever the number of processes.
 
     Args:
-        model: whole; where weights are shared out, it has the newest ones only while they are shown.
+        model: whole; where weights are shared out, it has the newest ones only in `final_weights`.
         options: sections `optimizer`, `model` and `run` are read.
         accelerator: device and processes.
         frozen: parts that never learn, see `freezing`.
@@ -27,7 +27,7 @@ class Learner:
     Attributes:
         model: as given.
         weights: the parameters that learn, under the model's names.
-        module: called to learn, as the model is.
+        module: called in training, as the model is.
         optimizer: moves the weights.
 
     Raises:
@@ -54,21 +54,21 @@ class Learner:
         """Choose anew what learns, where the encoder begins to learn later than the rest."""
         freeze(self.weights, self._frozen, learn=self._options.model.learn, encoder_frozen=encoder_frozen)
 
-    def part(self, *, last: bool) -> AbstractContextManager[None]:
+    def accumulate(self, *, last: bool) -> AbstractContextManager[None]:
         """Return a with-statement for one of the batches of a step; gradients go to other processes after the last."""
         if self._shared:
             exchange_gradients(self.weights, last)
             return nullcontext()
         return nullcontext() if last else self._accelerator.no_sync(self.module)
 
-    def moved(self, step: int) -> None:
-        """Take the weights of a step into the mean."""
+    def update_mean(self, step: int) -> None:
+        """Take the weights of a step into their running mean."""
         if self._mean:
             self._mean.update(self.weights, step)
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Give `model` the weights to score and save for the length of a with-statement: the mean's, whole.
+    def final_weights(self) -> Iterator[None]:
+        """Give `model` the weights to score and save for the length of a with-statement: the running mean's, whole.
 
         Where weights are shared out, all processes come here together.
         """
@@ -102,7 +102,7 @@ class Learner:
         return optimizer | {"state": moments}, weights
 
     def load_state(self, optimizer: Mapping[str, Any], weights: Mapping[str, Tensor] | None) -> None:
-        """Go on from what `state` returned; the model already has the weights that were shown then."""
+        """Go on from what `state` returned; the model already has the weights that were saved then."""
         parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
         moments = {
             number: {name: shared_alike(tensor, parameters[number]) for name, tensor in tensors.items()}

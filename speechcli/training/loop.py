@@ -96,7 +96,7 @@ class Trainer:
         self.meter, self.skipped_in_row, self.failures_told = Meter(), 0, 0
         every = self.options.run
         with StopSignals(echoed=self.accelerator.num_processes > 1) as signals, closing(iter(self.feed)) as batches:
-            ended = self._done() or self._tired()
+            ended = self._done() or self._out_of_patience()
             while not ended:
                 if self._agreed(signals.received) > 0:
                     self._stop()
@@ -106,7 +106,7 @@ class Trainer:
                     self._log()
                 if done or self.progress.step % every.eval_every == 0:
                     self._evaluate()
-                ended = done or self._tired()
+                ended = done or self._out_of_patience()
                 if ended or self.progress.step % every.save_every == 0:
                     self._save()
         score, step = self.progress.best[0] if self.progress.best else (None, None)
@@ -124,13 +124,13 @@ class Trainer:
         set_learning_rate(self.learner.optimizer, rate)
         self._thaw()
         group = [next(batches) for _ in range(options.batch.accumulation)]
-        moved = self.stepper.step(group)
-        if moved is None:
+        result = self.stepper.step(group)
+        if result is None:
             self._skip()
         else:
-            self.learner.moved(progress.step)
+            self.learner.update_mean(progress.step)
             self.skipped_in_row = 0
-            self.meter.add(moved.sums, moved.norm)
+            self.meter.add(result.sums, result.norm)
         progress.step += 1
         progress.seconds += now() - started
         self.meter.time(sum(batch.seconds for batch in group), now() - started)
@@ -178,7 +178,7 @@ class Trainer:
         if self.validate is None or progress.evaluated == progress.step:
             return
         progress.evaluated = progress.step
-        with self.learner.shown():
+        with self.learner.final_weights():
             result = self.validate()
         entry = [result.score, progress.step]
         best = not progress.best or result.score > progress.best[0][0]
@@ -196,7 +196,7 @@ class Trainer:
         self.saved = progress.step
         progress.feed, *progress.other_feeds = gather_object([self.feed.state_dict()])
         optimizer, weights = self.learner.state()
-        with self.learner.shown():
+        with self.learner.final_weights():
             if self.accelerator.is_main_process:
                 folder = checkpoint_folder(self.folder, progress.step)
                 save_checkpoint(folder, self.save, TrainState(asdict(progress), optimizer, weights))
@@ -212,7 +212,7 @@ class Trainer:
             hint=f"go on with: speechcli train --resume -o {self.folder}",
         )
 
-    def _tired(self) -> bool:
+    def _out_of_patience(self) -> bool:
         """Whether the evaluations have not become better for too long."""
         patience = self.options.run.patience
         return patience > 0 and self.progress.since_best >= patience

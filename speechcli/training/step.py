@@ -1,4 +1,4 @@
-"""One step of training: forward, backward, clip, move."""
+"""One step of training: forward, backward, clip, update."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from speechcli.training.precision import autocast, chosen_dtype
 from speechcli.training.progress import Progress
 
 
-class Moved(NamedTuple):
+class StepResult(NamedTuple):
     """What a step did."""
 
     sums: Tensor
@@ -30,14 +30,14 @@ class Moved(NamedTuple):
 
 
 class Stepper:
-    """Moves a model's weights, one step at a time.
+    """Updates a model's weights, one step at a time.
 
     With float16, losses are scaled so that small gradients survive, and the scale is found by trial (Micikevicius et
     al. 2018). When the device's memory runs out, the step is done again with its batches cut in halves, and so are all
     steps after it: the numbers stay those of the whole batch, but for rounding and dropout.
 
     Args:
-        learner: the model, and what moves its weights.
+        learner: the model and its optimizer.
         objective: the loss.
         options: sections `run`, `batch` and `optimizer` are read.
         accelerator: device and processes.
@@ -59,8 +59,8 @@ class Stepper:
         if half and progress.scaler:
             self._scaler.load_state_dict(progress.scaler)
 
-    def step(self, group: Sequence[Batch], *, dropout: bool = True) -> Moved | None:
-        """Learn from the batches of one step together; None where something was not finite and nothing moved.
+    def step(self, group: Sequence[Batch], *, dropout: bool = True) -> StepResult | None:
+        """Learn from the batches of one step together; None where something was not finite and nothing changed.
 
         Args:
             group: the batches.
@@ -79,7 +79,7 @@ class Stepper:
         self._scaler.update()
         self._progress.scaler = self._scaler.state_dict()
         self._optimizer.zero_grad(set_to_none=True)
-        return Moved(sums, norm) if finite else None
+        return StepResult(sums, norm) if finite else None
 
     def _fitting_gradients(self, group: Sequence[Batch]) -> Tensor:
         """Compute the gradients in pieces as large as the memory allows."""
@@ -104,7 +104,7 @@ class Stepper:
         sums = torch.zeros(2 * PARTS, dtype=torch.float64)
         for place, batch in enumerate(group):
             batch = batch.to(accelerator.device)
-            with self._learner.part(last=place == len(group) - 1):
+            with self._learner.accumulate(last=place == len(group) - 1):
                 with autocast(accelerator.device, self._options.run.dtype):
                     output = self._learner.module(batch.inputs, batch.lengths, batch.decoder_input_ids, batch.rows)
                 losses = objective.losses(
