@@ -103,7 +103,7 @@ def load(
     base = lora_base(folder)
     additions, folder = (None, folder) if base is None else (folder, base)
     values = files.read_config(folder)
-    with files.told_of(folder):
+    with files.naming(folder):
         config = SpeechEncoderDecoderConfig.from_dict(values)
         with without_numbers():
             model = build(config)

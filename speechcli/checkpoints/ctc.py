@@ -85,7 +85,7 @@ def load_ctc(
         ModelError: a file is missing, corrupt or not supported, or the weights do not fit.
     """
     values = files.read_config(folder)
-    with files.told_of(folder):
+    with files.naming(folder):
         config = family_config(values, SPEECH_ENCODERS, role="speech encoder")
         family = SPEECH_ENCODERS[config.model_type]
         theirs = files.read_weights(folder)

@@ -66,7 +66,7 @@ def read_optional_json(path: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def told_of(folder: Path) -> Iterator[None]:
+def naming(folder: Path) -> Iterator[None]:
     """Name the folder in a ModelError of the body that does not name it yet."""
     try:
         yield

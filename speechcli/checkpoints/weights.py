@@ -1,4 +1,4 @@
-"""Tensors become the weights of a model that was built without any."""
+"""Tensors of a file become the weights of a model that was built without numbers."""
 
 from collections.abc import Iterable, Mapping
 

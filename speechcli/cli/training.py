@@ -1,4 +1,4 @@
-"""How a training run is told, and how its command becomes options."""
+"""The arguments of `train` become options, and the events of its run become lines."""
 
 import json
 from collections.abc import Mapping

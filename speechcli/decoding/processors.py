@@ -1,4 +1,4 @@
-"""What changes the scores of the next token, whatever the search; each is a no-op on the tokens it does not name."""
+"""Logits processors: what the options change in the scores of the next token, whatever the search."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence

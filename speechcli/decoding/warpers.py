@@ -1,4 +1,4 @@
-"""What narrows the choice when tokens are drawn; the same call as processors, and always the last of them."""
+"""Sampling: temperature, top-k, top-p and their kin narrow the choice of tokens. Called as processors, after them."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Facts about the outside world, a file a family; here, which `model_type` is which."""
+"""A file a family: its configuration, its key table, its builder. Here: the family of each `model_type`."""
 
 from speechcli.families.bart import BART, MBART, MVP, PLBART
 from speechcli.families.bert import BERT, BERT_GENERATION, CAMEMBERT, DATA2VEC_TEXT, ROBERTA, XLM_ROBERTA

@@ -1,4 +1,4 @@
-"""What a character looks and sounds like, beside what it means."""
+"""RoCBert's embeddings of the shape and the sound of a character, beside those of tokens."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""A small network for each language inside a layer; one of them is in use."""
+"""X-MOD's transformer layer: it has an adapter for each language, of which one is in use."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""What an encoder makes once a pass to tell the attention of all its layers where frames stand.
+"""Positions for the attention of an encoder: made once a pass, read by all layers.
 
 Each takes the frames (batch, frames, width) and returns what one kind of attention reads.
 """

@@ -1,4 +1,4 @@
-"""What makes a stack of layers see fewer frames than it takes and returns."""
+"""SEW's squeeze: the layers see fewer frames than the encoder takes and returns."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F

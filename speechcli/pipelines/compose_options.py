@@ -1,4 +1,4 @@
-"""What `init` and `warm-start` are told, and what they share."""
+"""The options of `init` and `warm-start`, and what the two share."""
 
 import tomllib
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""How text is searched for, as users say it. Importing this costs nothing: no torch."""
+"""The options of the search for text, under the names of the flags. Importing this costs nothing: no torch."""
 
 import math
 from dataclasses import dataclass, fields

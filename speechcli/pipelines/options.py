@@ -1,4 +1,4 @@
-"""What `transcribe` and `translate` are told. Importing this costs nothing: no torch, no audio library."""
+"""The options of `transcribe` and `translate`. Importing this costs nothing: no torch, no audio library."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Whether a set-up can learn at all: a few recordings, by heart, before a night is spent on all of them."""
+"""`train --debug-overfit`: whether a set-up can learn at all, shown by a few recordings that it learns by heart."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How the writing of a text begins: the one place where languages and tasks become tokens."""
+"""Decoder prompts: the one place where languages and tasks become tokens."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple

@@ -1,4 +1,4 @@
-"""Endless batches in a fixed order that can be gone on with anywhere, prepared in worker processes."""
+"""Training batches without end, in an order that a resumed run continues exactly; worker processes prepare them."""
 
 import random
 from collections.abc import Generator, Mapping, Sequence

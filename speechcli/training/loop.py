@@ -1,4 +1,4 @@
-"""The training loop, straight down."""
+"""The training loop: steps, evaluations and checkpoints, until an end or a signal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What a training run is told, in sections; a recipe's `.toml` has the same sections and keys."""
+"""The options of a training run, in sections; a recipe's `.toml` has the same sections and keys."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path

@@ -212,7 +212,7 @@ class Listener:
             )
             for number, (begin, each, phrase) in enumerate(phrases)
         )
-        # Even nothing is in a language.
+        # A recording in which nothing is said has the language that its silence is given.
         said = decoded or [self._recognizer.decode([Clip(NOTHING, source.language)])[0][target]]
         written = _commonest([(each.target_language, len(each.tokens)) for each in said])
         return Transcript(

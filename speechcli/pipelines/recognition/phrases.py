@@ -1,4 +1,4 @@
-"""Texts with times in them as phrases that have a start and an end."""
+"""Whisper's timestamps: a text with tokens of times, cut into phrases that have a start and an end."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What every model that listens is: clips of audio to texts. It knows no files."""
+"""The base of the recognizers, of those with a text decoder and of those with a CTC head alone: clips to texts."""
 
 import math
 from abc import ABC, abstractmethod
