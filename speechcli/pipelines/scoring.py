@@ -141,14 +141,7 @@ def transcribe_utterances(
         options: batches.
         progress: told how many utterances are done.
     """
-    longest = max((utterance.seconds for utterance in utterances), default=0.0)
-    plan = DurationBatches(
-        utterances,
-        max_seconds=max(options.max_seconds, longest),
-        max_items=options.max_items,
-        buckets=1,
-        shuffle=False,
-    )
+    plan = _plan(utterances, options, max_items=options.max_items)
     scored, done = Scored(), 0
     with closing(load_epoch(plan, ReadRecordings(recognizer.sample_rate), workers=options.workers)) as batches:
         for batch in batches:
@@ -195,14 +188,8 @@ def decode_utterances(
     """
     bundle.model.eval()
     weight = next(bundle.model.parameters())
-    longest = max((utterance.seconds for utterance in utterances), default=0.0)
-    plan = DurationBatches(
-        utterances,
-        max_seconds=max(options.max_seconds, longest),
-        max_items=options.max_items if bundle.features.pads and bundle.model.encoder.ignores_padding else 1,
-        buckets=1,
-        shuffle=False,
-    )
+    together = bundle.features.pads and bundle.model.encoder.ignores_padding
+    plan = _plan(utterances, options, max_items=options.max_items if together else 1)
     search = partial(write_texts, generator=torch.Generator(weight.device).manual_seed(seed), scorers=scorers)
     scored, done = Scored(), 0
     with closing(load_epoch(plan, collate, workers=options.workers)) as batches:
@@ -218,6 +205,13 @@ def decode_utterances(
                 scored.seconds += batch.seconds
             progress(done)
     return scored
+
+
+def _plan(utterances: Sequence[Utterance], options: ScoringOptions, *, max_items: int) -> DurationBatches:
+    """Put utterances into batches; the longest is not too long, for nothing is left out of scores."""
+    longest = max((utterance.seconds for utterance in utterances), default=0.0)
+    seconds = max(options.max_seconds, longest)
+    return DurationBatches(utterances, max_seconds=seconds, max_items=max_items, buckets=1, shuffle=False)
 
 
 def _losses(bundle: Bundle, encoded: Encoded, batch: Batch, objective: Objective) -> torch.Tensor:
