@@ -9,7 +9,7 @@ from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import UsageError
 from speechcli.families.composite import SpeechEncoderDecoderConfig
 from speechcli.models.speech_encoder_decoder import shift_right
-from speechcli.pipelines.recognition.languages import first_impression, languages_said, usual_language
+from speechcli.pipelines.recognition.languages import detect_by_decoder, logits_at_start, usual_language
 from speechcli.pipelines.search.options import decoder_prompts
 from speechcli.pipelines.search.write import obeying
 from speechcli.text.languages import resolve_language
@@ -73,9 +73,9 @@ def opening(
         named = resolve_language(language.strip("<|>"), prompts.tags)
     tags = [named] * batch
     if named is None and prompts.asks:
-        impression = first_impression(bundle.model.decoder, memory, mask, prompts)
-        assert impression is not None
-        tags = languages_said(impression, prompts)
+        start_logits = logits_at_start(bundle.model.decoder, memory, mask, prompts)
+        assert start_logits is not None
+        tags = detect_by_decoder(start_logits, prompts)
     made = [prompts.of(task or "transcribe", spoken=tag, target=tag) for tag in tags]
     ids = torch.tensor([prompt.ids for prompt in made], device=memory.device)
     return ids, obeying(options, made[0])

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from speechcli.errors import UsageError
-from speechcli.pipelines.recognition.languages import Languages, identify, usual_language
+from speechcli.pipelines.recognition.languages import Languages, detect_by_ctc, usual_language
 from speechcli.text.prompts import Prompts, ToldPrompts
 
 IDS = {"de_DE": 10, "en_XX": 11, "es_XX": 12}
@@ -14,12 +14,12 @@ def make(task="transcribe", *, ids=IDS, spoken=None, targets=(), forced=None):
 
 def test_transcribing_in_a_language_that_the_user_names_needs_no_identification():
     languages = make(spoken="German")
-    assert languages.spoken == "de_DE" and not languages.identifies
+    assert languages.spoken == "de_DE" and not languages.detects
 
 
 def test_transcribing_without_a_language_identifies_it():
     languages = make(forced=11)
-    assert languages.identifies
+    assert languages.detects
 
 
 def test_the_users_word_wins_over_the_manifest_and_that_over_what_is_heard():
@@ -62,7 +62,7 @@ def test_language_is_the_one_with_the_highest_probability_in_any_real_frame():
     logits[0, 1, 12] = 5.0
     logits[0, 3, 10] = 9.0  # padding
     logits[1, 3, 10] = 9.0
-    assert identify(logits, torch.tensor([3, 4]), [10, 11, 12]) == [12, 10]
+    assert detect_by_ctc(logits, torch.tensor([3, 4]), [10, 11, 12]) == [12, 10]
 
 
 TOLD = ToldPrompts({"en": 52, "de": 53}, start=50, tasks={"transcribe": 61, "translate": 60}, no_times=63)

@@ -160,7 +160,7 @@ def test_an_unsure_text_of_a_clip_without_speech_is_dropped(
 ) -> None:
     monkeypatch.setattr(bundle.tokenizer, "silence_id", 7)
     sure = torch.zeros(1, 118).index_fill(1, torch.tensor([7]), 50.0)
-    monkeypatch.setattr(attention, "first_impression", lambda *_: sure)
+    monkeypatch.setattr(attention, "logits_at_start", lambda *_: sure)
     soundfile.write(tmp_path / "a.wav", CLIPS[2], RATE)
     options = TranscribeOptions(language="en", decoding=DecodingOptions(timestamps=True))
     listener = Listener(AttentionRecognizer(bundle, options), options)

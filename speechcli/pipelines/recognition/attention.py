@@ -11,7 +11,7 @@ from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError, UsageError
 from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.options import SpeechOptions
-from speechcli.pipelines.recognition.languages import Languages, first_impression, hear, usual_language
+from speechcli.pipelines.recognition.languages import Languages, detect_languages, logits_at_start, usual_language
 from speechcli.pipelines.recognition.phrases import Phrase, cut_at_times
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.recognition.suspicion import is_silence, is_suspect
@@ -68,8 +68,8 @@ class AttentionRecognizer(Recognizer):
 
     def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
         encoded = self._encode(clips)
-        impression = first_impression(self._model.decoder, encoded.memory, encoded.mask, self._prompts)
-        spoken = self._spoken(clips, encoded, impression)
+        start_logits = logits_at_start(self._model.decoder, encoded.memory, encoded.mask, self._prompts)
+        spoken = self._spoken(clips, encoded, start_logits)
         requests = [
             Request(
                 row,
@@ -82,8 +82,8 @@ class AttentionRecognizer(Recognizer):
         ]
         texts = self._search(encoded, requests)
         silent: list[float | None] = [None] * len(clips)
-        if impression is not None and self._prompts.silence is not None:
-            silent = impression.softmax(dim=-1)[:, self._prompts.silence].tolist()
+        if start_logits is not None and self._prompts.silence is not None:
+            silent = start_logits.softmax(dim=-1)[:, self._prompts.silence].tolist()
         decoded = [
             self._decoded(hypotheses, spoken[request.row], request, silent[request.row])
             for request, hypotheses in zip(requests, texts, strict=True)
@@ -92,11 +92,11 @@ class AttentionRecognizer(Recognizer):
             decoded = [_timed(self._timer, encoded, *each) for each in zip(requests, decoded, strict=True)]
         return [tuple(decoded[first : first + self.targets]) for first in range(0, len(decoded), self.targets)]
 
-    def _spoken(self, clips: Sequence[Clip], encoded: Encoded, impression: Tensor | None) -> list[str | None]:
+    def _spoken(self, clips: Sequence[Clip], encoded: Encoded, start_logits: Tensor | None) -> list[str | None]:
         """Tell in which languages clips are spoken, where that is known or can be heard."""
         heard = [self._usual] * len(clips)
-        if self.languages.identifies and self._usual is None:
-            heard = hear(self._tag_head, encoded, self._prompts, impression)
+        if self.languages.detects and self._usual is None:
+            heard = detect_languages(self._tag_head, encoded, self._prompts, start_logits)
         return [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, heard, strict=True)]
 
     def _search(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:

@@ -1,4 +1,4 @@
-"""The language that is spoken, and the one that is written."""
+"""The language that is spoken (asked for, or detected), and the one that is written."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -45,8 +45,8 @@ class Languages:
         self.targets: tuple[str | None, ...] = (None,) if self.writes_spoken else self._targets(targets)
 
     @property
-    def identifies(self) -> bool:
-        """Whether the spoken language is worth finding out."""
+    def detects(self) -> bool:
+        """Whether the spoken language is to be detected."""
         return bool(self._prompts.tags) and self.spoken is None
 
     def spoken_in(self, name: str | None, found: str | None) -> str | None:
@@ -96,8 +96,8 @@ def usual_language(generation: Mapping[str, Any], prompts: Prompts) -> str | Non
     return next((tag for tag, number in prompts.tags.items() if [1, number] in list(forced)), None)
 
 
-def first_impression(decoder: TextDecoder, memory: Tensor, mask: Tensor | None, prompts: Prompts) -> Tensor | None:
-    """Score what a decoder says when it has only read its start token: the spoken language, or that there is no speech.
+def logits_at_start(decoder: TextDecoder, memory: Tensor, mask: Tensor | None, prompts: Prompts) -> Tensor | None:
+    """Score what a decoder says after its start token alone: the spoken language, or that there is no speech.
 
     Args:
         decoder: that is asked.
@@ -114,14 +114,16 @@ def first_impression(decoder: TextDecoder, memory: Tensor, mask: Tensor | None, 
     return decoder.step(start, decoder.start(memory, mask)).float()
 
 
-def languages_said(impression: Tensor, prompts: Prompts) -> list[str | None]:
-    """Find the tags of the spoken languages in what `first_impression` returned."""
+def detect_by_decoder(start_logits: Tensor, prompts: Prompts) -> list[str | None]:
+    """Find the tags of the spoken languages in what `logits_at_start` returned, as Whisper does."""
     tags = sorted(prompts.tags, key=lambda tag: prompts.tags[tag])
-    scores = impression[:, [prompts.tags[tag] for tag in tags]]
+    scores = start_logits[:, [prompts.tags[tag] for tag in tags]]
     return [tags[index] for index in scores.argmax(dim=-1).tolist()]
 
 
-def hear(head: nn.Linear | None, encoded: Encoded, prompts: Prompts, impression: Tensor | None) -> list[str | None]:
+def detect_languages(
+    head: nn.Linear | None, encoded: Encoded, prompts: Prompts, start_logits: Tensor | None
+) -> list[str | None]:
     """Find the tags of the spoken languages.
 
     A decoder that is told the language says it first; other models may have a CTC head that learned tags.
@@ -130,21 +132,21 @@ def hear(head: nn.Linear | None, encoded: Encoded, prompts: Prompts, impression:
         head: the CTC head, where that says tokens of the decoder.
         encoded: the recordings.
         prompts: how the model is told a language.
-        impression: what `first_impression` returned.
+        start_logits: what `logits_at_start` returned.
 
     Returns:
         For each recording a tag; None where the model cannot tell.
     """
     names = {number: tag for tag, number in prompts.tags.items()}
     ids, batch = sorted(names), encoded.memory.size(0)
-    if prompts.asks and impression is not None:
-        return languages_said(impression, prompts)
+    if prompts.asks and start_logits is not None:
+        return detect_by_decoder(start_logits, prompts)
     if head is None or max(ids, default=0) >= head.out_features:
         return [None] * batch
-    return [names[number] for number in identify(head(encoded.frames), encoded.frame_lengths, ids)]
+    return [names[number] for number in detect_by_ctc(head(encoded.frames), encoded.frame_lengths, ids)]
 
 
-def identify(logits: Tensor, lengths: Tensor, ids: Sequence[int]) -> list[int]:
+def detect_by_ctc(logits: Tensor, lengths: Tensor, ids: Sequence[int]) -> list[int]:
     """Find which of some tokens a CTC head hears: the one with the highest log-probability in any frame.
 
     Args:
