@@ -24,7 +24,6 @@ from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 from speechcli.nn.initialize import without_numbers
 from speechcli.nn.lora import merged_state
 from speechcli.text.characters import Characters
-from speechcli.text.languages import resolve_language
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
 
@@ -57,21 +56,8 @@ class Bundle:
         return None if symbols is None else Characters(symbols)
 
     def set_language(self, name: str) -> str:
-        """Set the encoder's adapters to the language that will be spoken, in place.
-
-        Args:
-            name: a code, an English name or a tag of the model.
-
-        Returns:
-            the model's own tag
-
-        Raises:
-            ModelError: the file of the language is corrupt or does not fit.
-            UsageError: there are no adapters for this language; names those that there are.
-        """
-        tag = resolve_language(name, self.adapters)
-        apply_adapter(self.model.encoder, self.config.encoder_family, self.adapters[tag])
-        return tag
+        """Set the encoder's adapters to the language that will be spoken, in place: see `apply_adapter`."""
+        return apply_adapter(self.model.encoder, self.config.encoder_family, self.adapters, name)
 
     def forget_misfits(self) -> None:
         """Forget the adapters of languages where what they were fitted to is about to learn."""

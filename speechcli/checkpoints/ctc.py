@@ -21,7 +21,6 @@ from speechcli.families.family import Family
 from speechcli.families.rules import Same, under
 from speechcli.models.speech_ctc import SpeechCtc
 from speechcli.nn.initialize import without_numbers
-from speechcli.text.languages import resolve_language
 from speechcli.text.tokenizer import Tokenizer
 
 HEAD = "lm_head"
@@ -46,19 +45,13 @@ class CtcBundle:
     def set_language(self, name: str) -> str:
         """Set the encoder's adapters, the head and the vocabulary to the language that will be spoken, in place.
 
-        Args:
-            name: a code, an English name or a tag of the model.
-
-        Returns:
-            the model's own tag
+        Takes, returns and raises what `apply_adapter` does.
 
         Raises:
-            ModelError: the file of the language is corrupt or does not fit, or there is no vocabulary for it.
-            UsageError: there are no adapters for this language; names those that there are.
+            ModelError: there is no head in the file of the language, or no vocabulary for it.
         """
-        tag = resolve_language(name, self.adapters)
+        tag = apply_adapter(self.model.encoder, self.family, self.adapters, name)
         path = self.adapters[tag]
-        apply_adapter(self.model.encoder, self.family, path)
         theirs, old = read_tensors(path), self.model.head
         weight, bias = theirs.get(f"{HEAD}.weight"), theirs.get(f"{HEAD}.bias")
         head = ctc_head(weight, bias, width=old.in_features, dtype=old.weight.dtype)

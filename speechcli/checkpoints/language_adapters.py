@@ -11,6 +11,7 @@ from speechcli.checkpoints.tensors import read_tensors
 from speechcli.errors import ModelError
 from speechcli.families.family import Family
 from speechcli.models.encoder import SpeechEncoder
+from speechcli.text.languages import resolve_language
 
 _NAME = re.compile(r"adapter\.(?P<language>[^.]+)\.(bin|safetensors)")
 
@@ -27,12 +28,24 @@ def find_adapters(folder: Path) -> dict[str, Path]:
     return {language: folder / name for language, name in names.items()}
 
 
-def apply_adapter(encoder: SpeechEncoder, family: Family, path: Path) -> None:
-    """Set an encoder's adapters to those of a file, in place. A CTC head that the file holds too is left there.
+def apply_adapter(encoder: SpeechEncoder, family: Family, adapters: Mapping[str, Path], name: str) -> str:
+    """Set an encoder's adapters to those of a language, in place. A CTC head that the file holds too is left there.
+
+    Args:
+        encoder: the encoder.
+        family: names its weights.
+        adapters: files by the model's own tags.
+        name: a code, an English name or a tag of the model.
+
+    Returns:
+        the model's own tag
 
     Raises:
         ModelError: the file is missing or corrupt, or does not hold exactly the adapters of this encoder.
+        UsageError: there are no adapters for this language; names those that there are.
     """
+    tag = resolve_language(name, adapters)
+    path = adapters[tag]
     state = encoder.state_dict()
     expected = {key: tensor.shape for key, tensor in state.items() if ".bottleneck." in key}
     tensors = {_bare(key, family): tensor for key, tensor in read_tensors(path).items()}
@@ -45,6 +58,7 @@ def apply_adapter(encoder: SpeechEncoder, family: Family, path: Path) -> None:
         raise ModelError(f"The adapters in {path} cannot be used. {error.message}", hint=error.hint) from error
     placed = {key: tensor.to(state[key].device, state[key].dtype) for key, tensor in ours.items()}
     encoder.load_state_dict(placed, strict=False, assign=True)
+    return tag
 
 
 def link_adapters(adapters: Mapping[str, Path], folder: Path) -> None:

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from speechcli.decoding.options import GenerationOptions
 
 LEAST_TEMPERATURE = 1e-6
-MOST_TEMPERATURE = 1e6  # where every token is as likely as any other
 """When sampling: logits divided by much less are no finite numbers."""
+MOST_TEMPERATURE = 1e6
+"""When sampling: every token is as likely as any other there."""
 
 
 def check_options(options: "GenerationOptions") -> None:

@@ -51,12 +51,8 @@ def check(options: CheckOptions, *, progress: Callable[[int, int], None] = lambd
         OutputError: if the output cannot be written.
         UsageError: if the output is there already or an input, or its name says no kind of manifest.
     """
-    if options.output is not None and options.output.suffix.lower() not in MANIFEST_SUFFIXES:
-        raise UsageError(f"`--output` must end in {', '.join(MANIFEST_SUFFIXES)}, but is {options.output}.")
     if options.output is not None:
-        refuse_replacing([options.output], (*options.manifests, *options.against))
-    if options.output is not None and options.output.exists() and not options.overwrite:
-        raise UsageError(f"{options.output} is there already.", hint="Add --overwrite, or name another file with -o.")
+        _check_output(options.output, options)
     unknown_language, unknown_characters = _spelling(options.model)
     manifests, against = (_read(paths, options) for paths in (options.manifests, options.against))
     utterances = [utterance for manifest in (*manifests, *against) for utterance in manifest.utterances]
@@ -76,6 +72,14 @@ def check(options: CheckOptions, *, progress: Callable[[int, int], None] = lambd
 
 def _read(paths: tuple[Path, ...], options: CheckOptions) -> list[Manifest]:
     return [read_manifest(path, options=ManifestOptions(default_language=options.language)) for path in paths]
+
+
+def _check_output(output: Path, options: CheckOptions) -> None:
+    if output.suffix.lower() not in MANIFEST_SUFFIXES:
+        raise UsageError(f"`--output` must end in {', '.join(MANIFEST_SUFFIXES)}, but is {output}.")
+    refuse_replacing([output], (*options.manifests, *options.against))
+    if output.exists() and not options.overwrite:
+        raise UsageError(f"{output} is there already.", hint="Add --overwrite, or name another file with -o.")
 
 
 def _spelling(model: ModelOptions | None) -> tuple[Callable[[str], bool], Callable[[str], str]]:

@@ -24,6 +24,13 @@ def test_a_deeper_decoder_says_the_same(added: int, tmp_path: Path) -> None:
     torch.testing.assert_close(found, expected)
 
 
+def test_a_decoder_loses_no_layer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        deepen.main(["--model", str(MODEL), "--layers", "1", "--out", str(tmp_path / "shallow")])
+    assert "must be at least the model's" in capsys.readouterr().err
+    assert not (tmp_path / "shallow").exists()
+
+
 def test_its_new_layers_can_learn(tmp_path: Path) -> None:
     old = load_file(MODEL / "model.safetensors")
     grown = deepen.deepened(old, {"decoder_layers": 1, "init_std": 0.04}, 2)

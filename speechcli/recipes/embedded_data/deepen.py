@@ -27,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--layers", type=int, required=True, help="decoder layers of the new model")
     options = parser.parse_args(arguments)
     config = read_config(options.model)
+    if options.layers < config["decoder"]["decoder_layers"]:
+        parser.error(f"--layers must be at least the model's {config['decoder']['decoder_layers']}")
     tensors = deepened(read_weights(options.model), config["decoder"], options.layers)
     config["decoder"] = {**config["decoder"], "decoder_layers": options.layers}
     with writing(options.out) as folder:
@@ -43,7 +45,7 @@ def deepened(
     Args:
         tensors: an mBART decoder's weights, and whatever there is besides, by the names of their files.
         decoder: its configuration.
-        layers: how many layers it is to have; its own are spread evenly among them, the first is the first.
+        layers: how many layers it is to have, not fewer than now; its own are spread evenly among them.
         seed: of what new layers are drawn from.
     """
     own = decoder["decoder_layers"]

@@ -105,6 +105,7 @@ def _longest(texts: Texts) -> int:
 def _ranked(folder: Path) -> list[tuple[str, Texts]]:
     """Catalogue sentences, those nearest to a telephone first."""
     found = list(read_catalogues(folder))
+    # words in lower case only: names, which never are, count as rare
     counts = Counter(word for _, texts in found for word in set(re.findall(r"\b[a-z']+\b", texts["en"])))
 
     def score(entry: tuple[str, Texts]) -> float:
