@@ -1,6 +1,6 @@
 """Scorers: what is added to a model's scores while it decodes, from a language model (shallow fusion) and hotwords."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from copy import deepcopy
 from typing import Generic, Protocol
 
@@ -106,13 +106,14 @@ class Hotwords:
     def __init__(self, words: Sequence[tuple[int, ...]], *, boost: float) -> None:
         self._boost = boost
         self._longest = max((len(word) for word in words), default=0)
-        self._words = {word: self._unsettled(word[:-1], words) + 1 for word in words}
+        whole = frozenset(words)
+        self._words = {word: _unsettled(word[:-1], whole) + 1 for word in words}
         # what begins a word -> the tokens that go on, and how many of its tokens may have to be given back
         self._next: dict[tuple[int, ...], set[int]] = {}
         for word in words:
             for place, token in enumerate(word):
                 self._next.setdefault(word[:place], set()).add(token)
-        self._pending = {begin: self._unsettled(begin, words) for begin in self._next}
+        self._pending = {begin: _unsettled(begin, whole) for begin in self._next}
 
     def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
         """Add the bonuses."""
@@ -140,10 +141,10 @@ class Hotwords:
         gains = {token: self._boost * (finished + pending - back) for token, (finished, pending) in found.items()}
         return -self._boost * back, gains
 
-    @staticmethod
-    def _unsettled(begin: tuple[int, ...], words: Sequence[tuple[int, ...]]) -> int:
-        """Tokens of a beginning that are in no finished word."""
-        return len(begin) - max((len(word) for word in words if begin[: len(word)] == word), default=0)
-
     def reorder(self, rows: Tensor) -> None:
         """Nothing: all that counts is in the ids."""
+
+
+def _unsettled(begin: tuple[int, ...], words: Set[tuple[int, ...]]) -> int:
+    """Tokens of a beginning that are in no finished word."""
+    return next((count for count in range(len(begin)) if begin[: len(begin) - count] in words), len(begin))

@@ -178,6 +178,12 @@ def test_a_longer_hotword_goes_on_where_a_shorter_one_ends():
     assert bonus([(5,), (5, 6)], [5, 6, 2]) == 2.0
 
 
+def test_hotwords_may_be_a_whole_dictionary():
+    words = [tuple(1 + int(digit) for digit in f"{number:05o}") for number in range(0, 8**5, 3)]
+    assert bonus(words, (1, 1, 1, 1, 4, 9)) == 5.0
+    assert bonus(words, (1, 1, 1, 1, 5, 9)) == 0.0
+
+
 def test_no_hotwords_change_nothing():
     scores = torch.randn(2, 10)
     assert Hotwords([], boost=3.0)(torch.zeros(2, 1, dtype=torch.long), scores) is scores

@@ -42,7 +42,10 @@ class Scorers:
         self._begin: int | None = None
         if asked.lm is not None:
             self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, asked.lm, where)
-        self._hotwords = () if asked.hotwords is None else read_hotwords(bundle.tokenizer, Path(asked.hotwords))
+        self._hotwords: Hotwords | None = None
+        if asked.hotwords is not None:
+            words = read_hotwords(bundle.tokenizer, Path(asked.hotwords))
+            self._hotwords = Hotwords(words, boost=asked.hotword_boost)
 
     @property
     def max_tokens(self) -> int:
@@ -76,8 +79,8 @@ class Scorers:
             begin = options.start_token_id if self._begin is None else self._begin
             cache = self._lm.start(nothing)
             scorers.append(LanguageModelScorer(self._lm.step, cache, weight=self._asked.lm_weight, begin=begin))
-        if self._hotwords:
-            scorers.append(Hotwords(self._hotwords, boost=self._asked.hotword_boost))
+        if self._hotwords is not None:
+            scorers.append(self._hotwords)
         return scorers
 
 
