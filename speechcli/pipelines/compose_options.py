@@ -77,7 +77,7 @@ def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
     return changes
 
 
-def refuse_model(folder: Path, sources: Iterable[str | Path], *, overwrite: bool) -> None:
+def refuse_model(folder: Path, sources: Iterable[str | Path] = (), *, overwrite: bool = False) -> None:
     """Check that a model can go to a folder, and that none is there already.
 
     Raises:
@@ -85,6 +85,6 @@ def refuse_model(folder: Path, sources: Iterable[str | Path], *, overwrite: bool
         UsageError: there is a model, or the new one is made from it.
     """
     refuse_file(folder)
-    refuse_replacing([folder / "config.json"], (Path(source).expanduser() for source in sources))
+    refuse_replacing([folder / "config.json"], sources)
     if (folder / "config.json").exists() and not overwrite:
         raise UsageError(f"{folder} already holds a model.", hint="Give --overwrite, or another folder with -o.")

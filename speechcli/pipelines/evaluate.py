@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from speechcli.audio.inside import outer_file
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.data.manifest import ManifestOptions, Utterance, read_manifest
 from speechcli.errors import AllInputsFailed, InputError, UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.files.outputs import refuse_replacing, write_atomically
+from speechcli.pipelines.files.outputs import Input, refuse_replacing, write_atomically
 from speechcli.pipelines.load import load_bundle
-from speechcli.pipelines.options import ModelOptions, TranscribeOptions
+from speechcli.pipelines.options import ModelOptions, TranscribeOptions, named_files
 from speechcli.pipelines.recognition.ctc import CtcRecognizer
 from speechcli.pipelines.scoring import (
     Scored,
@@ -123,11 +122,10 @@ def evaluate(
         AllInputsFailed: if no recording could be read.
         OutputError: if the hypotheses cannot be written.
     """
-    named = (options.model.model, options.decoding.lm, options.decoding.hotwords)
-    _check_place(options.hypotheses, [*options.manifests, *(Path(name) for name in named if name is not None)])
+    _check_place(options.hypotheses, [*options.manifests, *named_files(options.model, options.decoding)])
     bundle = load_bundle(options.model, options.language)
     utterances, bad_rows = _read(options, "transcribe" if isinstance(bundle, CtcBundle) else options.task)
-    _check_place(options.hypotheses, [outer_file(utterance.audio) for utterance in utterances])
+    _check_place(options.hypotheses, [utterance.audio for utterance in utterances])
     batches = ScoringOptions(
         max_seconds=options.decoding.batch_seconds or DEFAULT_BATCH_SECONDS,
         max_items=options.decoding.batch_size,
@@ -151,7 +149,7 @@ def evaluate(
     return EvaluateReport(options.model.shown, scores, scored.losses, scored.seconds, bad_rows, scored.failures)
 
 
-def _check_place(place: Path | None, inputs: Sequence[Path]) -> None:
+def _check_place(place: Path | None, inputs: Sequence[Input]) -> None:
     if place is not None:
         if place.is_dir():
             raise UsageError(f"`--hypotheses` must be a file, but {place} is a folder.")

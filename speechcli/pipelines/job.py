@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from speechcli import __version__
-from speechcli.audio.inside import AudioFile, outer_file
 from speechcli.errors import UsageError
 from speechcli.pipelines.files.inputs import Inputs, Source, find_inputs
 from speechcli.pipelines.files.journal import FailureList, Journal, journal_path
@@ -19,7 +18,7 @@ from speechcli.pipelines.files.outputs import (
     write_atomically,
 )
 from speechcli.pipelines.files.stream import Sink, Stream
-from speechcli.pipelines.options import ModelOptions, OutputOptions, SpeechOptions, check_shown
+from speechcli.pipelines.options import ModelOptions, OutputOptions, SpeechOptions, check_shown, named_files
 from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Report, Warned, in_order, silent
 from speechcli.training.signals import StopSignals
 from speechcli.writers import make_writers
@@ -109,13 +108,6 @@ def _to_folder(
         return _FolderJob(options, outputs, folder, report).run(plan, inputs, open_model, lambda: signals.received)
 
 
-def _read_files(options: SpeechOptions, inputs: Inputs) -> Iterator[Path]:
-    yield from (outer_file(source.path) for source in inputs.sources if isinstance(source.path, AudioFile))
-    yield from (Path(text[1:]) for text in options.inputs.inputs if text.startswith("@"))
-    named = (options.inputs.manifest, options.decoding.hotwords, options.decoding.lm, options.model.model)
-    yield from (Path(name) for name in named if name is not None)
-
-
 class _FolderJob:
     """One output file for each recording, target language and format."""
 
@@ -135,7 +127,15 @@ class _FolderJob:
         part = shard.of(list(zip(inputs.sources, plan, strict=True)))
         work = [each for each in part if not (self._outputs.resume and self._journal.done(*each))]
         foreign = self._foreign(work)
-        refuse_replacing((output.path for output in foreign), _read_files(self._options, inputs))
+        lists = [text[1:] for text in self._options.inputs.inputs if text.startswith("@")]
+        refuse_replacing(
+            (output.path for output in foreign),
+            [
+                *named_files(self._options.model, self._options.decoding),
+                *(self._options.inputs.manifest, *lists),
+                *(source.path for source in inputs.sources),
+            ],
+        )
         if not self._outputs.overwrite:
             refuse_overwriting(foreign)
         result = JobReport(skipped=len(part) - len(work), left=len(work))

@@ -239,6 +239,11 @@ class TranslateOptions:
         return _chosen(self)
 
 
+def named_files(model: ModelOptions, decoding: DecodingOptions) -> tuple[str | None, ...]:
+    """Return everything but recordings and manifests that options name to be read, if it is on this machine."""
+    return model.model, decoding.lm, decoding.hotwords
+
+
 def target_labels(targets: Sequence[str]) -> list[str]:
     """Return short names of target languages for file names and tables: codes, where they tell them apart."""
     codes = [language_code(target) for target in targets]

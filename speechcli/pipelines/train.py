@@ -12,8 +12,9 @@ from speechcli.checkpoints.hub import upload
 from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import UsageError
+from speechcli.pipelines.compose_options import refuse_model
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.files.outputs import make_folder
+from speechcli.pipelines.files.outputs import make_folder, refuse_replacing
 from speechcli.pipelines.options import ModelOptions
 from speechcli.pipelines.scoring import Scored, ScoringOptions, decode_utterances, make_collate
 from speechcli.pipelines.search.scorers import Scorers
@@ -42,6 +43,10 @@ from speechcli.training.resume import changed_options
 from speechcli.training.state import TrainState, checkpoints, latest_checkpoint, load_checkpoint
 
 __all__ = ["HubAccess", "TrainResult", "evaluation_options", "train"]
+
+
+WRITTEN = (RUN_OPTIONS, "log.jsonl", "checkpoints", "best", "last", "tensorboard")
+"""What a run writes into its folder."""
 
 
 class TrainResult(NamedTuple):
@@ -80,7 +85,8 @@ def train(
         report: gets every event.
 
     Raises:
-        UsageError: if options contradict each other, or the folder already holds a run and `resume` is false.
+        UsageError: if options contradict each other, or the folder holds a model or an input where the run would write,
+            or already a run and `resume` is false.
         ModelError: if the model cannot be loaded or has no tokenizer, or the Hub does not take it.
         InputError: if the manifests cannot be used.
         Stopped: at SIGINT or SIGTERM, after saving.
@@ -90,7 +96,7 @@ def train(
     if push_to is not None and hub.offline:
         raise UsageError("`--push-to-hub` needs the network, but `--offline` forbids it.")
     accelerator = meet(options.run)
-    folder = _run_folder(output, resume=resume)
+    folder = _run_folder(output, options, resume=resume)
     checkpoint = latest_checkpoint(folder) if resume and checkpoints(folder) else None
     state = load_checkpoint(checkpoint) if checkpoint else None
     changes = changed_options(folder, options) if resume else ()
@@ -149,13 +155,20 @@ def _trainer(
     )
 
 
-def _run_folder(output: Path, *, resume: bool) -> Path:
-    if resume and not output.is_dir():
-        raise UsageError(f"`--resume` goes on with a run, but {output} is no folder.")
-    if not resume and (output / RUN_OPTIONS).exists():
-        raise UsageError(
-            f"{output} already holds a run.", hint="add --resume to go on with it, or give another folder with -o"
-        )
+def _run_folder(output: Path, options: TrainOptions, *, resume: bool) -> Path:
+    manifests = (*options.data.train, *options.data.dev)
+    if resume:
+        if not output.is_dir():
+            raise UsageError(f"`--resume` goes on with a run, but {output} is no folder.")
+        read = [path for path in manifests if not Path(path).is_dir()]  # a run may lie in the folder of a corpus
+    else:
+        if (output / RUN_OPTIONS).exists():
+            raise UsageError(
+                f"{output} already holds a run.", hint="add --resume to go on with it, or give another folder with -o"
+            )
+        refuse_model(output)
+        read = [*manifests, options.model.path, options.model.encoder, options.model.decoder]
+    refuse_replacing((output / name for name in WRITTEN), read)
     make_folder(output)
     return output
 

@@ -1,9 +1,12 @@
 import errno
 import os
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 import pytest
 
+from speechcli.audio.inside import FileSlice
+from speechcli.audio.url import Url
 from speechcli.errors import OutputError, UsageError
 from speechcli.pipelines.files import outputs
 from speechcli.pipelines.files.inputs import Source
@@ -89,7 +92,16 @@ def test_an_input_is_never_replaced_under_whatever_name(tmp_path, alias):
     with pytest.raises(UsageError, match=r"^An input is never replaced, but .*(list|other)\.txt is one\.$"):
         refuse_replacing([tmp_path / "new.txt", path], [read.parent if "inside" in alias else read])
     read.with_name("more.txt").write_text("another file beside the input")
-    refuse_replacing([tmp_path / "in" / "more.txt", tmp_path / "in"], [read, tmp_path / "gone", Path("owner/name")])
+    refuse_replacing([tmp_path / "in" / "more.txt"], [read, tmp_path / "gone", "owner/name", Url("http://a/b"), None])
+
+
+def test_a_folder_that_is_replaced_as_a_whole_holds_no_input(tmp_path):
+    for name in ("last/train.tsv", "train.tsv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(UsageError, match=r"never replaced, but .*last holds .*train\.tsv"):
+        refuse_replacing([tmp_path / "last"], [FileSlice(tmp_path / "last" / "train.tsv", 0, 1)])
+    refuse_replacing([tmp_path / "last", tmp_path / "best"], [tmp_path / "train.tsv"])
 
 
 def test_what_is_called_like_a_recording_is_never_written(tmp_path):
@@ -121,6 +133,25 @@ def test_the_name_of_standard_output_stays_a_link_where_that_is_a_file(tmp_path)
         write_atomically(name, b"text")
         assert name.is_symlink()
     assert (tmp_path / "shown.txt").read_bytes() == b"text"
+
+
+def test_what_standard_output_says_next_comes_after_what_is_written_there(tmp_path, capfd):
+    with (tmp_path / "shown.txt").open("wb") as file, redirected(1, file.fileno()):
+        for name in ("/dev/stdout", tmp_path / "shown.txt"):
+            write_atomically(Path(name), b"hypotheses\n")
+            os.write(1, b"scores\n")
+    assert (tmp_path / "shown.txt").read_text() == "hypotheses\nscores\n" * 2
+
+
+@contextmanager
+def redirected(descriptor, target):
+    before = os.dup(descriptor)
+    os.dup2(target, descriptor)
+    try:
+        yield
+    finally:
+        os.dup2(before, descriptor)
+        os.close(before)
 
 
 def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

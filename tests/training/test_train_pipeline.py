@@ -169,6 +169,26 @@ def test_a_folder_with_a_run_is_not_overwritten(places, tmp_path):
     assert "--resume" in caught.value.hint
 
 
+def test_a_run_never_replaces_what_it_reads(places, tmp_path):
+    model, manifest = places
+    run = tmp_path / "run"
+    earlier = shutil.copytree(model, run / "last")
+    log = shutil.copy(manifest, run / "log.jsonl")
+    inside = shutil.copy(manifest, shutil.copytree(model, run / "best") / "tones.tsv")
+    for chosen, told in (
+        (options((earlier, manifest)), "last is one"),
+        (options((model, log)), "log.jsonl is one"),
+        (options((model, inside)), "best holds .*tones.tsv"),
+        (options(places, data__dev=str(inside)), "best holds .*tones.tsv"),
+    ):
+        with pytest.raises(UsageError, match=f"An input is never replaced, but .*{told}"):
+            train(chosen, run, report=lambda event: None)
+    with pytest.raises(UsageError, match="already holds a model"):
+        train(options(places), model, report=lambda event: None)
+    assert sorted(path.name for path in run.iterdir()) == ["best", "last", "log.jsonl"]
+    assert not (model / "options.toml").exists()
+
+
 @pytest.mark.parametrize("named", [("path", "encoder", "decoder"), ("path", "encoder"), ("encoder",), ("decoder",)])
 def test_a_run_starts_from_one_model_or_from_one_pair(places, tmp_path, named):
     chosen = {f"model.{key}": str(places[0]) for key in named}

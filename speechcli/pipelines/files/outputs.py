@@ -8,9 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+from speechcli.audio.inside import AudioFile, outer_file
 from speechcli.audio.read import AUDIO_EXTENSIONS
+from speechcli.audio.url import Url
 from speechcli.errors import OutputError, UsageError
 from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.options import target_labels
@@ -20,6 +22,9 @@ _OURS = re.compile(r"(speechcli|failures)(\.\d+-of-\d+)?")
 LONGEST_NAME = 255
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+Input = AudioFile | Url | str | None
+"""What a command reads: a file or folder, an address, or a name on the Hub; None: nothing, or standard input."""
 
 
 class Output(NamedTuple):
@@ -78,23 +83,39 @@ def refuse_overwriting(outputs: Iterable[Output]) -> None:
         )
 
 
-def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Check that what is written replaces nothing that is read, under whatever name, and no recording at all.
+def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Input]) -> None:
+    """Check that no output replaces an input, whatever either is called, and that none is named like a recording.
+
+    Args:
+        outputs: files, and folders that are replaced as a whole.
+        inputs: everything that is read; web addresses, names on the Hub and None are passed over.
 
     Raises:
-        UsageError: a file is an input, or lies in one that is a folder, or is called like a recording.
+        UsageError: an output is an input, holds one or lies in one, or is named like a recording.
     """
     there = {}
     for path in outputs:
         if path.suffix.lower() in AUDIO_EXTENSIONS:
             raise UsageError(f"A recording is never replaced, but {path} is called like one.", hint="Choose another.")
-        if path.is_file():
+        if path.exists():
             there[_inode(path)] = path
-    for path in inputs if there else ():
-        inside = (output for output in there.values() if output.parent.resolve().is_relative_to(path.resolve()))
-        replaced = next(inside, None) if os.path.isdir(path) else os.path.exists(path) and there.get(_inode(path))
+    folders = {path.resolve(): path for path in there.values() if path.is_dir()}
+    files = (_on_disk(each) for each in inputs if each is not None and there)
+    for read in filter(os.path.exists, files):
+        place = read.resolve()
+        inside = there.values() if read.is_dir() else ()
+        replaced = there.get(_inode(read)) or next(
+            (path for path in inside if path.parent.resolve().is_relative_to(place)), None
+        )
         if replaced:
             raise UsageError(f"An input is never replaced, but {replaced} is one.", hint="Choose another.")
+        if holder := next((folders[parent] for parent in place.parents if parent in folders), None):
+            raise UsageError(f"An input is never replaced, but {holder} holds {read}.", hint="Choose another.")
+
+
+def _on_disk(read: Input) -> Path:
+    """Return the file or folder that a name means, if there is one."""
+    return outer_file(read) if isinstance(read, AudioFile) else Path(str(read)).expanduser()
 
 
 def _inode(path: Path) -> tuple[int, int]:
@@ -128,7 +149,9 @@ def make_folder(folder: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, even if the power fails; write into a device or a pipe.
+    """Write a file so that it is there whole or not at all, even if the power fails.
+
+    A device, a pipe and what standard output goes to are written into, after what was written there before.
 
     Raises:
         OutputError: the disk is full, or the file cannot be written. Nothing is left behind.
@@ -136,8 +159,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     # A name of its own length: the final name plus a suffix could be longer than the file system allows.
     partial = path.parent / f".{os.getpid()}.partial"
     try:
-        if (path.exists() and not path.is_file()) or _is_stream(path):
-            path.write_bytes(data)
+        if stream := _open_stream(path):
+            with stream:
+                stream.write(data)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
@@ -152,9 +176,14 @@ def write_atomically(path: Path, data: bytes) -> None:
             partial.unlink(missing_ok=True)
 
 
-def _is_stream(path: Path) -> bool:
-    """Whether a name stands for an open file: `/dev/stdout` is a link, which is not to be replaced by a file."""
-    return path.is_symlink() and os.path.realpath(path.parent).split(os.sep)[1] in ("dev", "proc")
+def _open_stream(path: Path) -> BinaryIO | None:
+    """Open what is written into and not replaced: a device, a pipe, or an open file such as `/dev/stdout`."""
+    for number in (1, 2):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(path.stat(), os.fstat(number)):
+                return open(number, "wb", closefd=False)  # opened by its name, a file would be written from its start
+    is_link = path.is_symlink() and os.path.realpath(path.parent).split(os.sep)[1] in ("dev", "proc")
+    return path.open("wb") if is_link or (path.exists() and not path.is_file()) else None
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
