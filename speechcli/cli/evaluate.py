@@ -9,7 +9,7 @@ from speechcli.cli import decoding_options as d
 from speechcli.cli import options as o
 
 Manifests = Annotated[
-    list[Path] | None, typer.Argument(metavar="MANIFEST...", help="Manifests with texts.", show_default=False)
+    list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests with texts.", show_default=False)
 ]
 Task = Annotated[
     Literal["transcribe", "translate", "both"],
@@ -38,7 +38,7 @@ Hypotheses = Annotated[
 
 
 def evaluate(
-    manifests: Manifests = None,
+    manifests: Manifests,
     model: o.Model = None,
     revision: o.Revision = None,
     token: o.Token = None,
@@ -86,7 +86,7 @@ def evaluate(
 
     Texts are searched for as by transcribe and translate. Recordings are decoded whole, and one text of each is scored.
     """
-    given = o.without_none(locals(), "manifests", "source_languages", "target_languages", "generation_set")
+    given = o.without_none(locals(), "source_languages", "target_languages", "generation_set")
     from speechcli.cli.scores import run
 
     run(given)

@@ -6,7 +6,7 @@ from typing import Any
 
 from speechcli.cli.console import Console, say, write_data
 from speechcli.cli.options import pick
-from speechcli.errors import SomeInputsFailed, UsageError
+from speechcli.errors import SomeInputsFailed
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import ModelOptions
 from speechcli.pipelines.outcome import Progress
@@ -18,8 +18,6 @@ def run(given: Mapping[str, Any]) -> None:
     Raises:
         SpeechCliError: the scoring failed in part or as a whole.
     """
-    if not given.get("manifests"):
-        raise UsageError("A manifest is missing.", hint="speechcli evaluate --model DIR test.tsv")
     parts = {"model": pick(ModelOptions, given), "decoding": pick(DecodingOptions, given)}
     from speechcli.pipelines import evaluate as pipeline
 

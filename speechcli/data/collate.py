@@ -72,6 +72,11 @@ class Batch:
     failed: list[Failed]
     """What could not be used."""
 
+    @property
+    def failures(self) -> dict[str, str]:
+        """Utterance id -> why it could not be used, or one of its texts."""
+        return {failed.utterance.id: failed.reason for failed in self.failed}
+
     def __len__(self) -> int:
         """Return the number of recordings."""
         return len(self.utterances)

@@ -15,15 +15,9 @@ from speechcli.pipelines.files.outputs import Input, refuse_replacing, write_ato
 from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.options import ModelOptions, TranscribeOptions, named_files
 from speechcli.pipelines.recognition.ctc import CtcRecognizer
-from speechcli.pipelines.scoring import (
-    Scored,
-    ScoringOptions,
-    decode_utterances,
-    make_collate,
-    transcribe_utterances,
-)
+from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, transcribe_utterances
 from speechcli.pipelines.search.options import effective_options
-from speechcli.pipelines.search.scorers import Scorers
+from speechcli.pipelines.search.write import TextWriter
 from speechcli.training.metrics import GroupScore, Pair, score_pairs
 from speechcli.training.objective import Objective
 from speechcli.writers import encode
@@ -139,7 +133,8 @@ def evaluate(
         recognizer = CtcRecognizer(bundle, _heard_only(options, bundle))
         scored = transcribe_utterances(recognizer, utterances, batches, progress=tell)
     else:
-        scored = _decode(bundle, options, utterances, batches, tell)
+        writer, objective = _writer(bundle, options), _objective(bundle)
+        scored = decode_utterances(writer, utterances, objective, batches, progress=tell)
     if not scored.pairs:
         reason = next(iter(scored.failures.values()), "no row has a text")
         raise AllInputsFailed(f"None of {len(utterances)} recordings could be scored: {reason}")
@@ -165,29 +160,16 @@ def _heard_only(options: EvaluateOptions, bundle: CtcBundle) -> TranscribeOption
     return TranscribeOptions(model=options.model, decoding=options.decoding, language=options.language)
 
 
-def _decode(
-    bundle: Bundle,
-    options: EvaluateOptions,
-    utterances: Sequence[Utterance],
-    batches: ScoringOptions,
-    tell: Callable[[int], None],
-) -> Scored:
+def _writer(bundle: Bundle, options: EvaluateOptions) -> TextWriter:
     if bundle.adapters and options.language is not None:
         bundle.set_language(options.language)
-    collate = make_collate(bundle, ctc=bundle.model.ctc_head is not None)
-    collate.check_languages(utterances)
+    searched = effective_options(bundle.generation, options.decoding).with_(num_return_sequences=1)
+    return TextWriter(bundle, searched, options.decoding, options.model)
+
+
+def _objective(bundle: Bundle) -> Objective:
     blank = bundle.settings.get("ctc", {}).get("blank_id", bundle.generation.pad_token_id)
-    return decode_utterances(
-        bundle,
-        utterances,
-        collate,
-        Objective(ctc_weight=0.5 if collate.ctc else 0.0, blank_id=blank or 0),
-        effective_options(bundle.generation, options.decoding).with_(num_return_sequences=1),
-        batches,
-        Scorers(bundle, options.decoding, options.model),
-        seed=options.model.seed,
-        progress=tell,
-    )
+    return Objective(ctc_weight=0.0 if bundle.model.ctc_head is None else 0.5, blank_id=blank or 0)
 
 
 def write_pairs(pairs: Sequence[Pair], path: Path) -> None:

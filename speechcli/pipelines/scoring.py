@@ -3,29 +3,27 @@
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
-from typing import NamedTuple
+from typing import Protocol, TypeVar
 
 import torch
 
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.data.batching import DurationBatches
 from speechcli.data.collate import Batch, Collate, Read
-from speechcli.data.loading import load_epoch
+from speechcli.data.loading import Collates, load_epoch
 from speechcli.data.manifest import Utterance
 from speechcli.data.waveform import Waveform, read_waveform
-from speechcli.decoding.hypothesis import Hypothesis
-from speechcli.decoding.options import GenerationOptions
-from speechcli.errors import ModelError, SpeechCliError
-from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
+from speechcli.errors import SpeechCliError
+from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.recognition.recognizer import Clip, Recognizer
-from speechcli.pipelines.search.options import decoder_prompts
-from speechcli.pipelines.search.scorers import Scorers
-from speechcli.pipelines.search.write import Request, write_texts
+from speechcli.pipelines.search.write import Request, TextWriter, tokenizer_of
 from speechcli.text.prompts import prompts_for
 from speechcli.training.metrics import Pair
 from speechcli.training.objective import PARTS, Objective, detached, means
 from speechcli.training.precision import autocast
+
+ReportDone = Callable[[int], None]
+"""Told after each batch how many utterances are done."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Scored:
 
     @classmethod
     def join(cls, parts: Sequence["Scored"]) -> "Scored":
-        """Put what several processes made together."""
+        """Put together what was made of several batches, or by several processes."""
         return cls(
             [pair for part in parts for pair in part.pairs],
             torch.stack([part.sums for part in parts]).sum(dim=0),
@@ -76,17 +74,13 @@ def make_collate(bundle: Bundle, *, ctc: bool, read: Read | None = None) -> Coll
     Raises:
         ModelError: if the model has no tokenizer.
     """
-    if bundle.tokenizer is None:
-        raise ModelError(
-            f"Texts need a tokenizer, but the model {bundle.name} has none.",
-            hint="put tokenizer.json of its decoder into the folder",
-        )
+    tokenizer = tokenizer_of(bundle)
     start, generation = bundle.config.decoder_start_token_id, bundle.generation
     return Collate(
         features=bundle.features,
-        tokenizer=bundle.tokenizer,
+        tokenizer=tokenizer,
         prompts=prompts_for(
-            bundle.tokenizer,
+            tokenizer,
             start=generation.start_token_id if start is None else start,
             forced=generation.forced_bos_token_id,
         ),
@@ -98,12 +92,82 @@ def make_collate(bundle: Bundle, *, ctc: bool, read: Read | None = None) -> Coll
     )
 
 
-class Recordings(NamedTuple):
+def decode_utterances(
+    writer: TextWriter,
+    utterances: Sequence[Utterance],
+    objective: Objective,
+    options: ScoringOptions,
+    *,
+    progress: ReportDone = lambda done: None,
+) -> Scored:
+    """Write every target of every utterance with a decoder, and compute the losses, from one pass of the encoder.
+
+    Args:
+        writer: its model is left in evaluation mode.
+        utterances: what to listen to, with the texts to compare with.
+        objective: for the losses.
+        options: batches and numbers.
+        progress: told how many utterances are done.
+
+    Raises:
+        UsageError: if the model has no tag for a language of a text.
+    """
+    bundle = writer.bundle
+    model = bundle.model.eval()
+    weight = next(model.parameters())
+    collate = make_collate(bundle, ctc=model.ctc_head is not None)
+    collate.check_languages(utterances)
+
+    def score(batch: Batch) -> Scored:
+        batch = batch.to(weight.device)
+        with autocast(weight.device, options.autocast):
+            encoded = model.encode(batch.inputs.to(weight.dtype), batch.lengths)
+            return Scored(_pairs(writer, encoded, batch), _losses(bundle, encoded, batch, objective), batch.seconds)
+
+    together = bundle.features.pads and model.encoder.ignores_padding
+    plan = _plan(utterances, options, max_items=options.max_items if together else 1)
+    return _score(plan, collate, score, workers=options.workers, progress=progress)
+
+
+def _pairs(writer: TextWriter, encoded: Encoded, batch: Batch) -> list[Pair]:
+    """Write all targets; one that was left out of the labels is written all the same."""
+    targets = [(row, each, target) for row, each in enumerate(batch.utterances) for target in each.targets]
+    requests = [
+        Request(
+            row,
+            writer.prompts.between(utterance.language, target.language),
+            utterance.seconds,
+            spoken=target.text == utterance.transcript,
+        )
+        for row, utterance, target in targets
+    ]
+    return [
+        Pair(
+            utterance.id,
+            utterance.language,
+            target.language,
+            target.text,
+            writer.tokenizer.decode(best.tokens).strip(),
+        )
+        for (_, utterance, target), (best, *_) in zip(targets, writer.write(encoded, requests), strict=True)
+    ]
+
+
+def _losses(bundle: Bundle, encoded: Encoded, batch: Batch, objective: Objective) -> torch.Tensor:
+    repeated = encoded.take(batch.rows.tolist())
+    logits = bundle.model.decoder(batch.decoder_input_ids, repeated.memory, repeated.mask)
+    head = bundle.model.ctc_head
+    ctc_logits = None if head is None else head(encoded.frames)
+    return detached(objective.losses(logits, batch.labels, ctc_logits, encoded.frame_lengths, batch.ctc_labels))
+
+
+@dataclass(frozen=True)
+class Recordings:
     """The sound of a batch."""
 
-    utterances: list[Utterance]
-    waveforms: list[Waveform]
-    failures: dict[str, str]
+    utterances: list[Utterance] = field(default_factory=list)
+    waveforms: list[Waveform] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
     """Utterance id -> why it could not be read."""
 
 
@@ -116,7 +180,7 @@ class ReadRecordings:
 
     def __call__(self, utterances: Sequence[Utterance]) -> Recordings:
         """Read what can be read."""
-        found = Recordings([], [], {})
+        found = Recordings()
         for utterance in utterances:
             try:
                 found.waveforms.append(read_waveform(utterance, self.sampling_rate))
@@ -131,9 +195,9 @@ def transcribe_utterances(
     utterances: Sequence[Utterance],
     options: ScoringOptions,
     *,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: ReportDone = lambda done: None,
 ) -> Scored:
-    """Write down what is said, as `transcribe` does; there are no losses.
+    """Write down what is said with a recognizer, as `transcribe` does; there are no losses.
 
     Args:
         recognizer: the model.
@@ -141,70 +205,33 @@ def transcribe_utterances(
         options: batches.
         progress: told how many utterances are done.
     """
+
+    def score(batch: Recordings) -> Scored:
+        sounds = list(zip(batch.utterances, batch.waveforms, strict=True))
+        heard = recognizer.decode([Clip(samples, each.language) for each, samples in sounds])
+        pairs = [
+            Pair(each.id, each.language, target.language, target.text, text.text)
+            for each, (text, *_) in zip(batch.utterances, heard, strict=True)
+            for target in each.targets
+        ]
+        return Scored(pairs, seconds=sum(map(len, batch.waveforms)) / recognizer.sample_rate)
+
     plan = _plan(utterances, options, max_items=options.max_items)
-    scored, done = Scored(), 0
-    with closing(load_epoch(plan, ReadRecordings(recognizer.sample_rate), workers=options.workers)) as batches:
-        for batch in batches:
-            scored.failures.update(batch.failures)
-            done += len(batch.utterances) + len(batch.failures)
-            clips = [
-                Clip(samples, each.language) for each, samples in zip(batch.utterances, batch.waveforms, strict=True)
-            ]
-            for each, samples, (heard, *_) in zip(
-                batch.utterances, batch.waveforms, recognizer.decode(clips), strict=True
-            ):
-                scored.seconds += len(samples) / recognizer.sample_rate
-                pairs = (Pair(each.id, each.language, to.language, to.text, heard.text) for to in each.targets)
-                scored.pairs += pairs
-            progress(done)
-    return scored
+    read = ReadRecordings(recognizer.sample_rate)
+    return _score(plan, read, score, workers=options.workers, progress=progress)
 
 
-@torch.no_grad()
-def decode_utterances(
-    bundle: Bundle,
-    utterances: Sequence[Utterance],
-    collate: Collate,
-    objective: Objective,
-    generation: GenerationOptions,
-    options: ScoringOptions,
-    scorers: Scorers,
-    *,
-    seed: int = 0,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Scored:
-    """Decode every target of every utterance, with one pass of the encoder each.
+class _Read(Protocol):
+    """A batch of recordings, as far as they could be read."""
 
-    Args:
-        bundle: the model; it is left in evaluation mode.
-        utterances: what to listen to, with the texts to compare with.
-        collate: made by `make_collate`.
-        objective: for the losses.
-        generation: how to search.
-        options: batches and numbers.
-        scorers: what else is added to the scores of the texts.
-        seed: of sampling.
-        progress: told how many utterances are done.
-    """
-    bundle.model.eval()
-    weight = next(bundle.model.parameters())
-    together = bundle.features.pads and bundle.model.encoder.ignores_padding
-    plan = _plan(utterances, options, max_items=options.max_items if together else 1)
-    search = partial(write_texts, generator=torch.Generator(weight.device).manual_seed(seed), scorers=scorers)
-    scored, done = Scored(), 0
-    with closing(load_epoch(plan, collate, workers=options.workers)) as batches:
-        for batch in batches:
-            scored.failures.update({failed.utterance.id: failed.reason for failed in batch.failed})
-            done += len(batch) + len({failed.utterance.id for failed in batch.failed})
-            if len(batch):
-                batch = batch.to(weight.device)
-                with autocast(weight.device, options.autocast):
-                    encoded = bundle.model.encode(batch.inputs.to(weight.dtype), batch.lengths)
-                    scored.sums += _losses(bundle, encoded, batch, objective)
-                    scored.pairs += _pairs(bundle.model, encoded, batch, collate, generation, search)
-                scored.seconds += batch.seconds
-            progress(done)
-    return scored
+    @property
+    def utterances(self) -> list[Utterance]: ...
+
+    @property
+    def failures(self) -> dict[str, str]: ...
+
+
+BatchT = TypeVar("BatchT", bound=_Read)
 
 
 def _plan(utterances: Sequence[Utterance], options: ScoringOptions, *, max_items: int) -> DurationBatches:
@@ -214,43 +241,22 @@ def _plan(utterances: Sequence[Utterance], options: ScoringOptions, *, max_items
     return DurationBatches(utterances, max_seconds=seconds, max_items=max_items, buckets=1, shuffle=False)
 
 
-def _losses(bundle: Bundle, encoded: Encoded, batch: Batch, objective: Objective) -> torch.Tensor:
-    told = encoded.take(batch.rows.tolist())
-    logits = bundle.model.decoder(batch.decoder_input_ids, told.memory, told.mask)
-    head = bundle.model.ctc_head
-    ctc_logits = None if head is None else head(encoded.frames)
-    return detached(objective.losses(logits, batch.labels, ctc_logits, encoded.frame_lengths, batch.ctc_labels))
-
-
-def _pairs(
-    model: SpeechEncoderDecoder,
-    encoded: Encoded,
-    batch: Batch,
-    collate: Collate,
-    generation: GenerationOptions,
-    search: Callable[..., list[list[Hypothesis]]],
-) -> list[Pair]:
-    """Decode all targets; where a target was left out of the labels it is decoded all the same."""
-    tokenizer = collate.tokenizer
-    prompts = decoder_prompts(tokenizer, generation)
-    targets = [(row, each, target) for row, each in enumerate(batch.utterances) for target in each.targets]
-    requests = [
-        Request(
-            row,
-            prompts.between(utterance.language, target.language),
-            utterance.seconds,
-            target.text == utterance.transcript,
-        )
-        for row, utterance, target in targets
-    ]
-    texts = search(model, encoded, requests, generation)
-    return [
-        Pair(
-            utterance.id,
-            utterance.language,
-            target.language,
-            target.text,
-            tokenizer.decode(found[0].tokens).strip(),
-        )
-        for (_, utterance, target), found in zip(targets, texts, strict=True)
-    ]
+@torch.no_grad()
+def _score(
+    plan: DurationBatches,
+    read: Collates[BatchT],
+    score: Callable[[BatchT], Scored],
+    *,
+    workers: int,
+    progress: ReportDone,
+) -> Scored:
+    """Read and score all batches."""
+    parts, done = [Scored()], 0
+    with closing(load_epoch(plan, read, workers=workers)) as batches:
+        for batch in batches:
+            parts.append(Scored(failures=batch.failures))
+            if batch.utterances:
+                parts.append(score(batch))
+            done += len({each.id for each in batch.utterances} | batch.failures.keys())
+            progress(done)
+    return Scored.join(parts)

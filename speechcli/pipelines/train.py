@@ -13,11 +13,9 @@ from speechcli.data.manifest import Utterance
 from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import UsageError
 from speechcli.pipelines.compose_options import refuse_model
-from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.files.outputs import make_folder, refuse_replacing
-from speechcli.pipelines.options import ModelOptions
 from speechcli.pipelines.scoring import Scored, ScoringOptions, decode_utterances, make_collate
-from speechcli.pipelines.search.scorers import Scorers
+from speechcli.pipelines.search.write import TextWriter
 from speechcli.pipelines.training_run.data import Share, make_feed, read_manifests, spread, tell_leaks
 from speechcli.pipelines.training_run.log import RunLog
 from speechcli.pipelines.training_run.model import (
@@ -137,6 +135,7 @@ def _trainer(
     dev = read_manifests(options.data.dev, options, report, learn=False) if options.data.dev else []
     tell_leaks(read, dev, report)
     heard = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
+    collate.check_languages(heard)
     frozen = (*options.model.freeze, *(["ctc_head"] if bundle.model.ctc_head and not collate.ctc else []))
     freeze(bundle.model, frozen, learn=options.model.learn)
     bundle.forget_misfits()
@@ -188,17 +187,10 @@ def _validate(
     """Score what each process has heard of the utterances, all together."""
     run, batch = options.run, options.batch
     generation = evaluation_options(bundle.generation, beams=run.beam_size, max_new_tokens=run.max_new_tokens)
+    batches = ScoringOptions(batch.max_seconds, batch.max_items, min(batch.workers, 1), run.dtype)
     mine = utterances[share.rank :: share.processes]
-    heard = mine and decode_utterances(
-        bundle,
-        mine,
-        make_collate(bundle, ctc=bundle.model.ctc_head is not None),
-        objective,
-        generation,
-        ScoringOptions(batch.max_seconds, batch.max_items, min(batch.workers, 1), run.dtype),
-        Scorers(bundle, DecodingOptions(), ModelOptions()),
-    )
-    scored = Scored.join(gather_object([heard or Scored()]))
+    scored = decode_utterances(TextWriter(bundle, generation), mine, objective, batches) if mine else Scored()
+    scored = Scored.join(gather_object([scored]))
     scores = score_pairs(scored.pairs)
     loss = scored.losses.get("cross_entropy", math.inf)  # nothing could be read
     shown = spread(scored.pairs, run.samples)

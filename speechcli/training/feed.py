@@ -1,7 +1,7 @@
 """Training batches without end, in an order that a resumed run continues exactly; worker processes prepare them."""
 
 import random
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,9 @@ from speechcli.data.batching import DurationBatches
 from speechcli.data.collate import Batch, Collate
 from speechcli.data.loading import load_epoch
 from speechcli.errors import InputError
+
+Failures = list[tuple[str, str]]
+"""Utterances that could not be used: id and why."""
 
 
 @dataclass
@@ -38,7 +41,7 @@ class Feed:
     """Utterances that could not be used: id -> why."""
 
     def __post_init__(self) -> None:
-        self._length = len(self.plan)
+        self._length, self._told = len(self.plan), 0
 
     def __iter__(self) -> Generator[Batch]:
         while True:
@@ -49,7 +52,7 @@ class Feed:
             with closing(load_epoch(self.plan, self.collate, workers=self.workers, pin_memory=pinned)) as batches:
                 for batch in batches:
                     self.position += 1
-                    self.failures.update({failed.utterance.id: failed.reason for failed in batch.failed})
+                    self.failures.update(batch.failures)
                     if len(batch.labels):
                         used += 1
                         yield batch
@@ -57,6 +60,13 @@ class Feed:
                 reason = next(iter(self.failures.values()), "the manifests are empty")
                 raise InputError(f"Training needs at least one usable recording, but there is none: {reason}")
             self.epoch, self.position = self.epoch + 1, 0
+
+    def share_failures(self, gather: Callable[[Failures], Failures]) -> Failures:
+        """Return the failures since the last call, those of all processes; `gather` joins their lists."""
+        new = gather(list(self.failures.items())[self._told :])
+        self.failures |= new
+        self._told = len(self.failures)
+        return new
 
     def epochs_done(self) -> float:
         """Return how many passes over the data are behind us, with the fraction of the current one."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,6 +63,8 @@ class Trainer:
         validate: scores the model on the dev manifests; None: there are none.
         report: gets every event.
         frozen: parts that never learn, see `freezing`.
+        progress: where the run is.
+        meter: what the next line of the log tells.
     """
 
     model: nn.Module
@@ -75,6 +77,8 @@ class Trainer:
     validate: Callable[[], Evaluation] | None
     report: Report
     frozen: tuple[str, ...] = ()
+    progress: Progress = field(default_factory=Progress)
+    meter: Meter = field(default_factory=Meter)
 
     def run(self, resume: TrainState | None = None) -> TrainReport:
         """Train to the end, or until a signal.
@@ -90,10 +94,9 @@ class Trainer:
         """
         self._check_end()
         self.learner = Learner(self.model, self.options, self.accelerator, self.frozen)
-        self.progress = self._resumed(resume)
-        self.saved = self.progress.step if resume else -1
+        if resume is not None:
+            self._go_on_from(resume)
         self.stepper = Stepper(self.learner, self.objective, self.options, self.accelerator, self.progress)
-        self.meter, self.skipped_in_row, self.failures_told = Meter(), 0, 0
         every = self.options.run
         with StopSignals(echoed=self.accelerator.num_processes > 1) as signals, closing(iter(self.feed)) as batches:
             ended = self._done() or self._out_of_patience()
@@ -119,8 +122,8 @@ class Trainer:
         started = now()
         progress, options = self.progress, self.options
         if progress.step <= options.optimizer.warmup_steps:
-            progress.warmup_share = self.done
-        rate = learning_rate(options.optimizer, progress.step, self.done, warmup_share=progress.warmup_share)
+            progress.warmup_share = progress.done
+        rate = learning_rate(options.optimizer, progress.step, progress.done, warmup_share=progress.warmup_share)
         set_learning_rate(self.learner.optimizer, rate)
         self._thaw()
         group = [next(batches) for _ in range(options.batch.accumulation)]
@@ -129,32 +132,31 @@ class Trainer:
             self._skip()
         else:
             self.learner.update_mean(progress.step)
-            self.skipped_in_row = 0
+            progress.skipped_in_row = 0
             self.meter.add(result.sums, result.norm)
         progress.step += 1
         progress.seconds += now() - started
         self.meter.time(sum(batch.seconds for batch in group), now() - started)
 
     def _skip(self) -> None:
-        self.progress.skipped += 1
-        self.skipped_in_row += 1
-        if self.skipped_in_row > self.options.run.max_nonfinite:
+        progress = self.progress
+        progress.skipped += 1
+        progress.skipped_in_row += 1
+        if progress.skipped_in_row > self.options.run.max_nonfinite:
             raise TrainingDiverged(
-                f"Losses and gradients must be finite, but {self.skipped_in_row} steps in a row up to step "
-                f"{self.progress.step} were not.",
+                f"Losses and gradients must be finite, but {progress.skipped_in_row} steps in a row up to step "
+                f"{progress.step} were not.",
                 hint="lower optimizer.learning_rate, lengthen optimizer.warmup_steps, or use run.dtype=float32",
             )
 
     def _thaw(self) -> None:
         steps = self.options.model.freeze_encoder_steps
-        if steps and (self.progress.step in (0, steps) or self.progress.step == self.saved):
+        if steps and (self.progress.step in (0, steps) or self.progress.step == self.progress.saved):
             self.learner.thaw(encoder_frozen=self.progress.step < steps)
 
     def _log(self) -> None:
-        for name, reason in gather_object(list(self.feed.failures.items())[self.failures_told :]):
-            self.feed.failures[name] = reason
+        for name, reason in self.feed.share_failures(gather_object):
             self._tell(Warned(f"{name} is left out: {reason}"))
-        self.failures_told = len(self.feed.failures)
         progress = self.progress
         losses, norm, audio_rate = self.meter.means(self.accelerator)
         group = self.learner.optimizer.param_groups[0]
@@ -167,7 +169,7 @@ class Trainer:
                 norm,
                 audio_rate,
                 progress.seconds,
-                self.done,
+                progress.done,
                 progress.skipped,
             )
         )
@@ -191,9 +193,9 @@ class Trainer:
     def _save(self) -> None:
         """Write a checkpoint of this step once, and delete those that are no longer wanted."""
         progress, run = self.progress, self.options.run
-        if self.saved == progress.step:
+        if progress.saved == progress.step:
             return
-        self.saved = progress.step
+        progress.saved = progress.step
         progress.feed, *progress.other_feeds = gather_object([self.feed.state_dict()])
         optimizer, weights = self.learner.state()
         with self.learner.final_weights():
@@ -218,8 +220,8 @@ class Trainer:
         return patience > 0 and self.progress.since_best >= patience
 
     def _done(self) -> bool:
-        self.done = self._agreed(share_done(self.options.run, self.progress, self.feed))
-        return self.done >= 1.0
+        self.progress.done = self._agreed(share_done(self.options.run, self.progress, self.feed))
+        return self.progress.done >= 1.0
 
     def _agreed(self, value: float) -> float:
         """Return the mean over all processes: clocks, signals and unreadable recordings differ between them."""
@@ -228,14 +230,12 @@ class Trainer:
         values = torch.tensor([value], dtype=torch.float64, device=self.accelerator.device)
         return float(self.accelerator.reduce(values, "mean").item())
 
-    def _resumed(self, resume: TrainState | None) -> Progress:
-        if resume is None:
-            return Progress()
-        progress = Progress(**resume.progress)
-        self.learner.load_state(resume.optimizer, resume.weights)
-        feeds = (progress.feed, *progress.other_feeds)
+    def _go_on_from(self, state: TrainState) -> None:
+        self.progress = Progress(**state.progress)
+        self.progress.saved = self.progress.step
+        self.learner.load_state(state.optimizer, state.weights)
+        feeds = (self.progress.feed, *self.progress.other_feeds)
         self.feed.load_state_dict(feeds[self.accelerator.process_index % len(feeds)])
-        return progress
 
     def _tell(self, event: Stepped | Evaluated | Saved | Warned) -> None:
         if self.accelerator.is_main_process:

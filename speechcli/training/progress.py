@@ -18,6 +18,8 @@ class Progress:
     """Where a run is; saved with every checkpoint."""
 
     step: int = 0
+    done: float = 0.0
+    """Share of the run that is behind us, 0 to 1."""
     seconds: float = 0.0
     """Time spent in steps, over all resumed parts."""
     feed: dict[str, Any] = field(default_factory=dict)
@@ -28,6 +30,10 @@ class Progress:
     """Share of the run that the warm-up took."""
     skipped: int = 0
     """Steps whose loss or gradient was not finite."""
+    skipped_in_row: int = 0
+    """Those since the last step that was."""
+    saved: int = -1
+    """Step of the newest checkpoint."""
     evaluated: int = -1
     """Step of the newest evaluation."""
     since_best: int = 0

@@ -150,7 +150,7 @@ def test_every_command_explains_itself(command, flag, capsys):
         (["transcribe", "a", "--strategy", "greedy", "--beam-size", "3"], "--beam-size is 3"),
         (["transcribe", "a", "--max-new-tokens", "many"], "a number of tokens or auto"),
         (["transcribe", "a", "--early-stopping", "maybe"], "never"),
-        (["evaluate"], "manifest is missing"),
+        (["evaluate"], "Missing argument 'MANIFEST...'"),
         (["train", "-o", "run"], "Give --train"),
         (["train", "-o", "run", "--set", "run.max_step=3"], "run.max_steps"),
         (["init", "--encoder", "wav2vec2"], "--decoder"),

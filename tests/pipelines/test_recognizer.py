@@ -8,9 +8,9 @@ from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import InputOptions, ModelOptions, TranscribeOptions, TranslateOptions
-from speechcli.pipelines.recognition import attention
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
+from speechcli.pipelines.search.write import TextWriter
 
 from .tiny_model import RATE, make_bundle, tone
 
@@ -164,14 +164,14 @@ def test_a_vocabulary_without_times_cannot_say_them(bundle):
 def test_a_text_that_repeats_itself_is_searched_again_with_beams_and_then_by_chance(bundle, monkeypatch):
     searches = []
 
-    def write_texts(model, encoded, requests, options, **rest):
+    def write(writer, encoded, requests, options, chance):
         searches.append((len(requests), options.num_beams, options.do_sample, options.temperature))
         loop, fine = Hypothesis((5,) * 20, -1.0, (-0.1,) * 20), Hypothesis((5, 6, 2), -1.0, (-0.1,) * 3)
         if len(requests) > 1:
             return [[loop], [fine], [loop]]
         return [[fine if requests[0].row == 0 or options.temperature == 0.6 else loop]]
 
-    monkeypatch.setattr(attention, "write_texts", write_texts)
+    monkeypatch.setattr(TextWriter, "_write", write)
     greedy = DecodingOptions(strategy="greedy")
     plain = AttentionRecognizer(bundle, TranscribeOptions(decoding=greedy)).decode(CLIPS)
     assert [each[0].suspect for each in plain] == [True, False, True] and searches == [(3, 1, False, 1.0)]

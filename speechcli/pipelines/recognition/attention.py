@@ -1,14 +1,12 @@
 """Clips of audio to texts with a text decoder: encoder, language, search."""
 
 from collections.abc import Sequence
-from functools import partial
 
-import torch
 from torch import Tensor
 
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.decoding.hypothesis import Hypothesis
-from speechcli.errors import ModelError, UsageError
+from speechcli.errors import UsageError
 from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.options import SpeechOptions
 from speechcli.pipelines.recognition.languages import Languages, detect_languages, logits_at_start, usual_language
@@ -17,12 +15,10 @@ from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.recognition.suspicion import is_silence, is_suspect
 from speechcli.pipelines.recognition.word_times import Timer, make_timer
 from speechcli.pipelines.recognition.words import mean
-from speechcli.pipelines.search.options import check_times, decoder_prompts, effective_options, other_searches
-from speechcli.pipelines.search.scorers import Scorers
-from speechcli.pipelines.search.write import Request, write_texts
+from speechcli.pipelines.search.options import check_times, effective_options, other_searches
+from speechcli.pipelines.search.write import Request, TextWriter, tokenizer_of
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.text.prompts import Task
-from speechcli.text.tokenizer import Tokenizer
 from speechcli.transcript import Alternative
 
 
@@ -40,15 +36,14 @@ class AttentionRecognizer(Recognizer):
 
     def __init__(self, bundle: Bundle, options: SpeechOptions) -> None:
         super().__init__(bundle.model.eval().encoder, bundle.features, options)
-        self._model, self._tokenizer = bundle.model, _tokenizer(bundle)
-        self._options = effective_options(bundle.generation, options.decoding)
-        self._options.check_supported()
-        self._seed = options.model.seed
-        self._generator = torch.Generator(self.device).manual_seed(self._seed)
-        self._task: Task = options.task
+        searched = effective_options(bundle.generation, options.decoding)
+        searched.check_supported()
+        self._model, self._tokenizer = bundle.model, tokenizer_of(bundle)
         check_times(options.decoding, self._tokenizer, bundle.name)
-        self._prompts = decoder_prompts(self._tokenizer, self._options)
-        self._usual = usual_language(self._options.extra, self._prompts)
+        self._writer = TextWriter(bundle, searched, options.decoding, options.model)
+        self._prompts = self._writer.prompts
+        self._task: Task = options.task
+        self._usual = usual_language(searched.extra, self._prompts)
         if bundle.adapters and options.language is not None:
             bundle.set_language(options.language)
         self.languages = Languages(
@@ -63,7 +58,6 @@ class AttentionRecognizer(Recognizer):
         self._tag_head = None if bundle.characters is not None else bundle.model.ctc_head
         if options.task == "translate" and options.decoding.ctc_weight:
             raise UsageError("`--ctc-weight` hears what is said, which a translation is not.", hint="Leave it out.")
-        self._scorers = Scorers(bundle, options.decoding, options.model)
         self._retries = options.decoding.retry_repeats
 
     def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
@@ -101,13 +95,10 @@ class AttentionRecognizer(Recognizer):
 
     def _search(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:
         """Search for the texts; where one repeats itself, take the first that does not of other ways to search."""
-        search = partial(write_texts, self._model, encoded, scorers=self._scorers)
-        texts = search(requests, self._options, generator=self._generator)
-        for options in other_searches(self._options) if self._retries else ():
+        texts = self._writer.write(encoded, requests)
+        for options in other_searches(self._writer.options) if self._retries else ():
             for place in [place for place, found in enumerate(texts) if self._is_suspect(found)]:
-                # Alone, with chance of its own: a text does not depend on what else is in its batch.
-                chance = torch.Generator(self.device).manual_seed(self._seed)
-                (found,) = search([requests[place]], options, generator=chance)
+                found = self._writer.write_alone(encoded, requests[place], options)
                 texts[place] = texts[place] if self._is_suspect(found) else found
         return texts
 
@@ -154,15 +145,6 @@ class AttentionRecognizer(Recognizer):
         if self.languages.writes_spoken:
             return language or written, written or language
         return language, written
-
-
-def _tokenizer(bundle: Bundle) -> Tokenizer:
-    if bundle.tokenizer is None:
-        raise ModelError(
-            f"The model {bundle.name} must have a tokenizer to write text, but has none.",
-            hint="Copy tokenizer.json (or the older vocabulary files) of its decoder into the folder.",
-        )
-    return bundle.tokenizer
 
 
 def _timed(timer: Timer, encoded: Encoded, request: Request, decoded: Decoded) -> Decoded:

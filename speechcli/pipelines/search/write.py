@@ -5,14 +5,18 @@ from typing import NamedTuple
 
 import torch
 
+from speechcli.checkpoints.bundle import Bundle
 from speechcli.decoding.generate import generate
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.decoding.options import GenerationOptions
-from speechcli.errors import UsageError
-from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
-from speechcli.pipelines.search.options import with_limit
+from speechcli.errors import ModelError, UsageError
+from speechcli.models.speech_encoder_decoder import Encoded
+from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.options import ModelOptions
+from speechcli.pipelines.search.options import decoder_prompts, with_limit
 from speechcli.pipelines.search.scorers import Scorers
 from speechcli.text.prompts import Prompt
+from speechcli.text.tokenizer import Tokenizer
 
 
 class Request(NamedTuple):
@@ -28,48 +32,90 @@ class Request(NamedTuple):
     """Whether the text is what is said, and no translation."""
 
 
-@torch.no_grad()
-def write_texts(
-    model: SpeechEncoderDecoder,
-    encoded: Encoded,
-    requests: Sequence[Request],
-    options: GenerationOptions,
-    *,
-    generator: torch.Generator | None = None,
-    scorers: Scorers | None = None,
-) -> list[list[Hypothesis]]:
-    """Write every text that is wanted of a batch of recordings, from one pass of the encoder.
-
-    Requests that begin with as many tokens and obey the same options are searched for together, transcripts apart.
+class TextWriter:
+    """A text decoder that is ready to write, for every command: the model, its search, and what else scores texts.
 
     Args:
-        model: with a decoder.
-        encoded: what `model.encode` returned.
-        requests: the texts.
+        bundle: the model and everything that belongs to it.
         options: how to search; a prompt decides the first token, and whether there are times.
-        generator: source of chance for sampling.
-        scorers: what else is added to the scores of the texts.
-
-    Returns:
-        For each request its hypotheses, best first.
+        asked: what the user wants added to the scores of texts; None: nothing but what the model was trained with.
+        where: how a language model is found, and the seed of sampling.
 
     Raises:
-        UsageError: a prompt has a token that the decoder does not have.
+        ModelError: the model has no tokenizer, or the language model cannot be loaded.
+        UsageError: the options have no token to begin with, or something asked for is not possible with this model.
     """
-    _check_prompts(requests, model.decoder.vocabulary)
-    groups: dict[tuple[bool, int, GenerationOptions], list[int]] = {}
-    positions = model.decoder.max_tokens if scorers is None else scorers.max_tokens
-    for place, (_, prompt, seconds, spoken) in enumerate(requests):
-        limited = with_limit(options, seconds, positions, prompt_tokens=len(prompt.ids))
-        groups.setdefault((spoken, len(prompt.ids), obeying(limited, prompt)), []).append(place)
-    results: dict[int, list[Hypothesis]] = {}
-    for (spoken, _, obeyed), places in groups.items():
-        ids = torch.tensor([requests[place].prompt.ids for place in places], device=encoded.memory.device)
-        part = encoded.take([requests[place].row for place in places])
-        made = () if scorers is None else scorers.make(part, obeyed, spoken=spoken)
-        found = generate(model.step, model.start(part), ids, obeyed, generator=generator, scorers=made)
-        results.update(zip(places, found, strict=True))
-    return [results[place] for place in range(len(requests))]
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        options: GenerationOptions,
+        asked: DecodingOptions | None = None,
+        where: ModelOptions | None = None,
+    ) -> None:
+        asked, where = asked or DecodingOptions(), where or ModelOptions()
+        self.bundle, self.options, self.tokenizer = bundle, options, tokenizer_of(bundle)
+        self.prompts = decoder_prompts(self.tokenizer, options)
+        self._scorers, self._seed = Scorers(bundle, asked, where), where.seed
+        self._chance = self._seeded()
+
+    @torch.no_grad()
+    def write(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:
+        """Write every text that is wanted of a batch of recordings, from one pass of the encoder.
+
+        Args:
+            encoded: what the model's `encode` returned.
+            requests: the texts.
+
+        Returns:
+            For each request its hypotheses, best first.
+
+        Raises:
+            UsageError: a prompt has a token that the decoder does not have.
+        """
+        return self._write(encoded, requests, self.options, self._chance)
+
+    @torch.no_grad()
+    def write_alone(self, encoded: Encoded, request: Request, options: GenerationOptions) -> list[Hypothesis]:
+        """Write one text under other options, drawn with a seed of its own: it does not depend on other texts."""
+        return self._write(encoded, [request], options, self._seeded())[0]
+
+    def _write(
+        self, encoded: Encoded, requests: Sequence[Request], options: GenerationOptions, chance: torch.Generator
+    ) -> list[list[Hypothesis]]:
+        """Search together for texts that begin with as many tokens and obey the same options; transcripts apart."""
+        model = self.bundle.model
+        _check_prompts(requests, model.decoder.vocabulary)
+        groups: dict[tuple[bool, int, GenerationOptions], list[int]] = {}
+        for place, (_, prompt, seconds, spoken) in enumerate(requests):
+            limited = with_limit(options, seconds, self._scorers.max_tokens, prompt_tokens=len(prompt.ids))
+            groups.setdefault((spoken, len(prompt.ids), obeying(limited, prompt)), []).append(place)
+        results: dict[int, list[Hypothesis]] = {}
+        for (spoken, _, obeyed), places in groups.items():
+            ids = torch.tensor([requests[place].prompt.ids for place in places], device=encoded.memory.device)
+            part = encoded.take([requests[place].row for place in places])
+            scorers = self._scorers.make(part, obeyed, spoken=spoken)
+            found = generate(model.step, model.start(part), ids, obeyed, generator=chance, scorers=scorers)
+            results.update(zip(places, found, strict=True))
+        return [results[place] for place in range(len(requests))]
+
+    def _seeded(self) -> torch.Generator:
+        device = next(self.bundle.model.parameters()).device
+        return torch.Generator(device).manual_seed(self._seed)
+
+
+def tokenizer_of(bundle: Bundle) -> Tokenizer:
+    """Return the tokenizer of a model.
+
+    Raises:
+        ModelError: it has none.
+    """
+    if bundle.tokenizer is None:
+        raise ModelError(
+            f"The model {bundle.name} must have a tokenizer for texts, but has none.",
+            hint="Copy tokenizer.json (or the older vocabulary files) of its decoder into the folder.",
+        )
+    return bundle.tokenizer
 
 
 def _check_prompts(requests: Sequence[Request], vocabulary: int) -> None:
