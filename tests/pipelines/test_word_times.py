@@ -16,7 +16,7 @@ from speechcli.errors import ModelError
 from speechcli.pipelines.options import DecodingOptions, TranscribeOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
-from speechcli.pipelines.recognition.word_times import make_timer
+from speechcli.pipelines.recognition.word_times import make_word_timer
 from speechcli.pipelines.search.write import Request
 from speechcli.text.prompts import Prompt
 from tests.parity.reference import quiet
@@ -61,7 +61,7 @@ def test_words_begin_and_end_where_transformers_says(
     said = [TIMESTAMPS[0], *tokens, TIMESTAMPS[9]] if times else tokens
     with torch.no_grad():
         encoded = bundle.model.encode(*bundle.features([noise(1.0, 5), samples]))
-    timer = make_timer(bundle, TIMED, 1.0)
+    timer = make_word_timer(bundle, TIMED, 1.0)
     assert timer is not None
     request = Request(1, Prompt(tuple(prompt), None, "en"), seconds)
     words = timer(encoded, request, [*said, EOS], [-0.1] * (len(said) + 1), spaced=False)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from speechcli.pipelines.recognition.words import WordTimer, spell
+from speechcli.pipelines.recognition.words import WordAligner, spell
 from speechcli.text.characters import Characters
 
 from .tiny_model import make_tokenizer
@@ -42,8 +42,8 @@ def test_a_word_lasts_from_its_first_token_to_its_last_and_is_as_sure_as_its_tok
     logits = torch.full((8, 14), -10.0)
     for frame, token in enumerate([1, 10, 1, 11, 11, 1, 12, 1]):
         logits[frame, token] = 10.0
-    timer = WordTimer(decode, blank=1, silent={2}, vocabulary=14)
-    words = timer.words(logits, [10, 11, 12, 2], [-0.1, -0.3, -0.5, -9.0], seconds=0.8, spaced=True)
+    aligner = WordAligner(decode, blank=1, silent={2}, vocabulary=14)
+    words = aligner.align(logits, [10, 11, 12, 2], [-0.1, -0.3, -0.5, -9.0], seconds=0.8, spaced=True)
     assert [(word.word, round(word.start, 3), round(word.end, 3)) for word in words] == [
         ("ab", 0.1, 0.5),
         ("c", 0.6, 0.7),
@@ -57,8 +57,8 @@ def test_a_head_over_characters_times_words_by_their_letters():
     logits = torch.full((8, len(characters)), -10.0)
     for frame, heard in enumerate([0, 2, 3, 3, 1, 0, 4, 0]):
         logits[frame, heard] = 10.0
-    timer = WordTimer(decode, blank=0, silent={2}, vocabulary=6, characters=characters)
-    words = timer.words(logits, [0, 10, 11, 12, 2], [-9.0, -0.1, -0.3, -0.5, -9.0], seconds=0.8, spaced=True)
+    aligner = WordAligner(decode, blank=0, silent={2}, vocabulary=6, characters=characters)
+    words = aligner.align(logits, [0, 10, 11, 12, 2], [-9.0, -0.1, -0.3, -0.5, -9.0], seconds=0.8, spaced=True)
     assert [(word.word, round(word.start, 3), round(word.end, 3)) for word in words] == [
         ("ab", 0.1, 0.4),
         ("c", 0.6, 0.7),
@@ -69,7 +69,7 @@ def test_a_head_over_characters_times_words_by_their_letters():
 def test_a_word_that_the_head_cannot_say_is_where_the_one_before_it_ends():
     logits = torch.full((3, 12), -10.0)
     logits[:, 1], logits[1, 10] = 0.0, 10.0
-    words = WordTimer(decode, blank=1, silent=set(), vocabulary=12).words(
+    words = WordAligner(decode, blank=1, silent=set(), vocabulary=12).align(
         logits, [10, 12], [-0.1, -0.1], seconds=0.3, spaced=True
     )
     assert [(word.word, round(word.start, 3), round(word.end, 3)) for word in words] == [
@@ -79,5 +79,5 @@ def test_a_word_that_the_head_cannot_say_is_where_the_one_before_it_ends():
 
 
 def test_a_text_that_is_too_long_for_the_frames_has_no_times():
-    timer = WordTimer(decode, blank=1, silent=set(), vocabulary=14)
-    assert timer.words(torch.zeros(1, 14), [10, 12], [-0.1, -0.1], seconds=0.1, spaced=True) is None
+    aligner = WordAligner(decode, blank=1, silent=set(), vocabulary=14)
+    assert aligner.align(torch.zeros(1, 14), [10, 12], [-0.1, -0.1], seconds=0.1, spaced=True) is None

@@ -13,7 +13,7 @@ from speechcli.pipelines.recognition.languages import Languages, detect_language
 from speechcli.pipelines.recognition.phrases import Phrase, cut_at_times
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.recognition.suspicion import is_silence, is_suspect
-from speechcli.pipelines.recognition.word_times import Timer, make_timer
+from speechcli.pipelines.recognition.word_times import make_word_timer
 from speechcli.pipelines.recognition.words import mean
 from speechcli.pipelines.search.options import check_times, effective_options, other_searches
 from speechcli.pipelines.search.write import Request, TextWriter, tokenizer_of
@@ -54,7 +54,7 @@ class AttentionRecognizer(Recognizer):
             adapters=bundle.adapters,
         )
         self.targets = len(self.languages.targets)
-        self._timer = make_timer(bundle, options, self.max_seconds)
+        self._timer = make_word_timer(bundle, options, self.max_seconds)
         self._tag_head = None if bundle.characters is not None else bundle.model.ctc_head
         if options.task == "translate" and options.decoding.ctc_weight:
             raise UsageError("`--ctc-weight` hears what is said, which a translation is not.", hint="Leave it out.")
@@ -82,8 +82,7 @@ class AttentionRecognizer(Recognizer):
             self._decoded(hypotheses, spoken[request.row], request, silent[request.row])
             for request, hypotheses in zip(requests, texts, strict=True)
         ]
-        if self._timer is not None:
-            decoded = [_timed(self._timer, encoded, *each) for each in zip(requests, decoded, strict=True)]
+        decoded = [self._timed(encoded, *each) for each in zip(requests, decoded, strict=True)]
         return [tuple(decoded[first : first + self.targets]) for first in range(0, len(decoded), self.targets)]
 
     def _spoken(self, clips: Sequence[Clip], encoded: Encoded, start_logits: Tensor | None) -> list[str | None]:
@@ -128,6 +127,13 @@ class AttentionRecognizer(Recognizer):
             texts[0], best.tokens, best.logprobs, *codes, tuple(others[1:]), phrases=phrases, no_speech_prob=no_speech
         )
 
+    def _timed(self, encoded: Encoded, request: Request, decoded: Decoded) -> Decoded:
+        if self._timer is None:
+            return decoded
+        spaced = has_spaces(decoded.target_language)
+        words = self._timer(encoded, request, decoded.tokens, decoded.logprobs, spaced=spaced)
+        return decoded._replace(words=words, phrases=())
+
     def _phrases(self, tokens: Sequence[int], first_time: int, seconds: float) -> tuple[Phrase, ...]:
         found = (
             Phrase(start, end, said, self._tokenizer.decode(said).strip())
@@ -145,9 +151,3 @@ class AttentionRecognizer(Recognizer):
         if self.languages.writes_spoken:
             return language or written, written or language
         return language, written
-
-
-def _timed(timer: Timer, encoded: Encoded, request: Request, decoded: Decoded) -> Decoded:
-    spaced = has_spaces(decoded.target_language)
-    words = timer(encoded, request, decoded.tokens, decoded.logprobs, spaced=spaced)
-    return decoded._replace(words=words, phrases=())

@@ -15,7 +15,7 @@ from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.options import ModelOptions, SpeechOptions
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
-from speechcli.pipelines.recognition.words import WordTimer, mean
+from speechcli.pipelines.recognition.words import WordAligner, mean
 from speechcli.pipelines.search.options import DEFAULT_BEAMS, check_times
 from speechcli.pipelines.search.scorers import language_model, read_hotwords
 from speechcli.text.languages import has_spaces, language_code
@@ -56,7 +56,8 @@ class CtcRecognizer(Recognizer):
             bonuses=bonuses,
         )
         self._language = options.language
-        self._timer = WordTimer(self._text, blank=self._blank, silent=set(), vocabulary=self._model.head.out_features)
+        vocabulary = self._model.head.out_features
+        self._aligner = WordAligner(self._text, blank=self._blank, silent=set(), vocabulary=vocabulary)
         self._times_words = asked.word_times
 
     def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
@@ -81,7 +82,7 @@ class CtcRecognizer(Recognizer):
         if not self._times_words:
             return decoded
         seconds, spaced = len(clip.samples) / self.sample_rate, has_spaces(code)
-        return decoded._replace(words=self._timer.words(logits, texts[0], sure[0], seconds=seconds, spaced=spaced))
+        return decoded._replace(words=self._aligner.align(logits, texts[0], sure[0], seconds=seconds, spaced=spaced))
 
     def _silence(self, clip: Clip) -> tuple[Decoded, ...]:
         code = self._code(clip)

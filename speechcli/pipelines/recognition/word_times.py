@@ -13,13 +13,13 @@ from speechcli.models.cross_attention import cross_attention_weights
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
 from speechcli.nn.layer import TransformerLayer
 from speechcli.pipelines.options import SpeechOptions
-from speechcli.pipelines.recognition.words import Decode, WordTimer, spell, timed
+from speechcli.pipelines.recognition.words import Decode, WordAligner, spell, with_times
 from speechcli.pipelines.search.write import Request
 from speechcli.transcript import Word
 
 
-class Timer(Protocol):
-    """Times the words of texts."""
+class WordTimer(Protocol):
+    """Tells when the words of a text were said."""
 
     def __call__(
         self, encoded: Encoded, request: Request, tokens: Sequence[int], logprobs: Sequence[float], *, spaced: bool
@@ -39,11 +39,11 @@ class Timer(Protocol):
 
 
 @dataclass(frozen=True)
-class CtcTimes:
-    """Times words by what a CTC head says of the frames."""
+class CtcWordTimer:
+    """Times words by the CTC head of a model with a decoder."""
 
     model: SpeechEncoderDecoder
-    timer: WordTimer
+    aligner: WordAligner
 
     def __call__(
         self, encoded: Encoded, request: Request, tokens: Sequence[int], logprobs: Sequence[float], *, spaced: bool
@@ -52,11 +52,11 @@ class CtcTimes:
         assert self.model.ctc_head is not None
         row = request.row
         logits = self.model.ctc_head(encoded.frames[row, : int(encoded.frame_lengths[row])])
-        return self.timer.words(logits, tokens, logprobs, seconds=request.seconds, spaced=spaced)
+        return self.aligner.align(logits, tokens, logprobs, seconds=request.seconds, spaced=spaced)
 
 
 @dataclass(frozen=True)
-class AttentionTimes:
+class AttentionWordTimer:
     """Times words by where some heads of the decoder look (Whisper's way, as released in 2023).
 
     A token is read while the head still looks at it, and the next one is looked for then: a word begins where the token
@@ -91,10 +91,10 @@ class AttentionTimes:
         edges = [begin * frame for begin in begins]
         offset = words[0].places[0]
         spans = {offset + place: (start, end) for place, (start, end) in enumerate(zip(edges, edges[1:], strict=False))}
-        return timed(words, logprobs, spans)
+        return with_times(words, logprobs, spans)
 
 
-def make_timer(bundle: Bundle, options: SpeechOptions, window: float) -> Timer | None:
+def make_word_timer(bundle: Bundle, options: SpeechOptions, window: float) -> WordTimer | None:
     """Choose how words are timed; None where nobody asks.
 
     Args:
@@ -116,10 +116,10 @@ def make_timer(bundle: Bundle, options: SpeechOptions, window: float) -> Timer |
         silent = {id_ for id_ in ids if id_ is not None}
         blank, vocabulary = bundle.settings.get("ctc", {}).get("blank_id", 0), model.ctc_head.out_features
         own = bundle.characters
-        timer = WordTimer(tokenizer.decode, blank=blank, silent=silent, vocabulary=vocabulary, characters=own)
-        return CtcTimes(model, timer)
+        aligner = WordAligner(tokenizer.decode, blank=blank, silent=silent, vocabulary=vocabulary, characters=own)
+        return CtcWordTimer(model, aligner)
     if tokenizer is not None and tokenizer.no_timestamps_id is not None and bundle.config.whole:
-        return AttentionTimes(model, tokenizer.decode, _heads(bundle), window, bundle.generation.eos_ids)
+        return AttentionWordTimer(model, tokenizer.decode, _heads(bundle), window, bundle.generation.eos_ids)
     raise UsageError(
         f"`--word-times` needs a model with a CTC head, or a whole Whisper, but {bundle.name} is neither.",
         hint="Train it with `--set objective.ctc_weight=0.3`, or leave out --word-times.",

@@ -50,8 +50,8 @@ def spell(decode: Decode, tokens: Sequence[int], *, spaced: bool = True) -> list
     return found
 
 
-class WordTimer:
-    """Times the words of a text by what a CTC head says of the frames.
+class WordAligner:
+    """Finds the words of a text among the frames of its recording, by the logits of a CTC head.
 
     Args:
         decode: of the vocabulary.
@@ -67,10 +67,10 @@ class WordTimer:
         self._decode, self._blank, self._characters = decode, blank, characters
         self._silent, self._vocabulary = silent | {blank}, vocabulary
 
-    def words(
+    def align(
         self, logits: Tensor, tokens: Sequence[int], logprobs: Sequence[float], *, seconds: float, spaced: bool
     ) -> tuple[Word, ...] | None:
-        """Time the words of one text.
+        """Return the words of one text with their times.
 
         Args:
             logits: (frames, vocabulary) of the recording.
@@ -91,7 +91,7 @@ class WordTimer:
             return None
         frame = seconds / max(1, logits.size(0))
         by_place = {place: (spans[own[0]].start * frame, spans[own[-1]].end * frame) for place, own in owned if own}
-        return timed(spelled, logprobs, by_place)
+        return with_times(spelled, logprobs, by_place)
 
     def _of_tokens(self, tokens: Sequence[int]) -> tuple[list[int], list[tuple[int, range]]]:
         """Return the tokens that the head says, and with the place of each which of these it is."""
@@ -113,10 +113,10 @@ def _of_characters(
     return labels, owned
 
 
-def timed(
+def with_times(
     spelled: Sequence[Spelled], logprobs: Sequence[float], spans: Mapping[int, tuple[float, float]]
 ) -> tuple[Word, ...]:
-    """Time words by their tokens; one without any timed token is where the one before it ends.
+    """Give words the times of their tokens; one whose tokens have none is where the one before it ends.
 
     Args:
         spelled: the words.

@@ -25,7 +25,7 @@ import torch
 from speechcli.audio.read import read_audio
 from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.errors import ModelError
-from speechcli.pipelines.recognition.words import WordTimer
+from speechcli.pipelines.recognition.words import WordAligner
 from speechcli.recipes.embedded_data.arguments import make_parser
 from speechcli.recipes.embedded_data.catalogues import read_catalogues
 from speechcli.recipes.embedded_data.manifest import (
@@ -201,7 +201,7 @@ def cut(rows: Sequence[Row], bundle: Bundle) -> Voice:
     if head is None or tokenizer is None or features is None:
         raise ModelError(f"The model must have a CTC head and a tokenizer, but {bundle.name} has not.")
     blank = bundle.settings["ctc"]["blank_id"]
-    timer = WordTimer(tokenizer.decode, blank=blank, silent=set(), vocabulary=head.out_features)
+    aligner = WordAligner(tokenizer.decode, blank=blank, silent=set(), vocabulary=head.out_features)
     voice = Voice()
     for row in rows:
         sound = read_audio(row.path, sample_rate=RATE).samples
@@ -209,7 +209,7 @@ def cut(rows: Sequence[Row], bundle: Bundle) -> Voice:
         logits = head(bundle.model.encode(batch.values, batch.lengths).frames)[0]
         tokens = tokenizer.encode(row.transcript)
         seconds = len(sound) / RATE
-        timed = timer.words(logits, tokens, [0.0] * len(tokens), seconds=seconds, spaced=True)
+        timed = aligner.align(logits, tokens, [0.0] * len(tokens), seconds=seconds, spaced=True)
         # a dash between two words is no word
         spoken = [word for word in timed or () if normalise(word.word)]
         if not spoken:
