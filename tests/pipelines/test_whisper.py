@@ -24,38 +24,25 @@ from speechcli.pipelines.recognition.recognizer import Clip
 from speechcli.pipelines.scoring import make_collate
 from speechcli.pipelines.train import train
 from speechcli.training.merge import merge_options
-from tests.parity.reference import quiet
-from tests.parity.whisper import ENGLISH, EOS, GERMAN, START, SUPPRESSED, TIMESTAMPS, TRANSCRIBE, make_whisper
-from tests.text.vocabularies import write_whisper
+from tests.parity.whisper import ENGLISH, EOS, GERMAN, START, SUPPRESSED, TIMESTAMPS, TRANSCRIBE
 
-RATE = 16_000
+from .tiny_model import RATE, noise
+
 CODES = {ENGLISH: "en", GERMAN: "de"}
 NO_TIMES = DecodingOptions(generation_set=(f"suppress_tokens={[*SUPPRESSED, *TIMESTAMPS]}",))
-
-
-def noise(seconds: float, seed: int) -> np.ndarray:
-    return (np.random.default_rng(seed).standard_normal(round(seconds * RATE)) * 0.1).astype(np.float32)
 
 
 CLIPS = [noise(seconds, seed) for seed, seconds in enumerate((1.0, 0.4, 0.7, 0.1))]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    quiet()
-    folder = tmp_path_factory.mktemp("whisper")
-    make_whisper(folder, seed=3)
-    return write_whisper(folder, words=60)
+def bundle(whisper_folder: Path) -> Bundle:
+    return load(whisper_folder)
 
 
 @pytest.fixture(scope="module")
-def bundle(folder: Path) -> Bundle:
-    return load(folder)
-
-
-@pytest.fixture(scope="module")
-def reference(folder: Path) -> Any:
-    return transformers.WhisperForConditionalGeneration.from_pretrained(folder).eval()
+def reference(whisper_folder: Path) -> Any:
+    return transformers.WhisperForConditionalGeneration.from_pretrained(whisper_folder).eval()
 
 
 def their_features(clips: list[np.ndarray]) -> torch.Tensor:
@@ -89,8 +76,10 @@ def test_the_users_language_and_task_are_told_to_the_decoder(bundle: Bundle, ref
 @pytest.mark.parametrize(
     "told", [{"language": "de", "task": "translate"}, {"language": "<|en|>"}, {"task": "transcribe"}]
 )
-def test_in_python_generate_takes_the_language_and_the_task(folder: Path, reference: Any, told: dict[str, str]) -> None:
-    ours, banned = speechcli.SpeechEncoderDecoderModel.from_pretrained(folder), [*SUPPRESSED, *TIMESTAMPS]
+def test_in_python_generate_takes_the_language_and_the_task(
+    whisper_folder: Path, reference: Any, told: dict[str, str]
+) -> None:
+    ours, banned = speechcli.SpeechEncoderDecoderModel.from_pretrained(whisper_folder), [*SUPPRESSED, *TIMESTAMPS]
     rows = ours.generate(input_features=their_features(CLIPS), suppress_tokens=banned, **told).tolist()
     wanted = reference.generate(their_features(CLIPS), suppress_tokens=banned, **told).tolist()
     assert [[id_ for id_ in row[4:] if id_ != EOS] for row in rows] == [
@@ -102,23 +91,23 @@ def test_in_python_generate_takes_the_language_and_the_task(folder: Path, refere
 
 
 def test_in_python_the_extractor_and_the_model_speak_of_mels_and_frames_as_transformers_does(
-    folder: Path, reference: Any
+    whisper_folder: Path, reference: Any
 ) -> None:
-    extractor = speechcli.AutoFeatureExtractor.from_pretrained(folder)
+    extractor = speechcli.AutoFeatureExtractor.from_pretrained(whisper_folder)
     batch = extractor(CLIPS, sampling_rate=RATE, return_tensors="pt", padding="max_length")
     torch.testing.assert_close(batch.input_features, their_features(CLIPS), atol=1e-5, rtol=0)
     ids = torch.tensor([[START, GERMAN, TRANSCRIBE]] * len(CLIPS))
-    ours = speechcli.SpeechEncoderDecoderModel.from_pretrained(folder)(**batch, decoder_input_ids=ids).logits
+    ours = speechcli.SpeechEncoderDecoderModel.from_pretrained(whisper_folder)(**batch, decoder_input_ids=ids).logits
     torch.testing.assert_close(ours, reference(**batch, decoder_input_ids=ids).logits, atol=1e-4, rtol=0)
     with pytest.raises(UsageError, match="`padding` must be True, False or 'max_length', but is 'longest'"):
         extractor(CLIPS, padding="longest")
 
 
 def test_the_silence_behind_a_recording_is_heard_even_where_the_extractor_counts_frames(
-    folder: Path, reference: Any, tmp_path: Path
+    whisper_folder: Path, reference: Any, tmp_path: Path
 ) -> None:
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    extractor = transformers.WhisperFeatureExtractor.from_pretrained(folder, return_attention_mask=True)
+    shutil.copytree(whisper_folder, tmp_path, dirs_exist_ok=True)
+    extractor = transformers.WhisperFeatureExtractor.from_pretrained(whisper_folder, return_attention_mask=True)
     extractor.save_pretrained(tmp_path)
     batch = extractor(CLIPS, sampling_rate=RATE, return_tensors="pt")
     ids = torch.tensor([[START, GERMAN, TRANSCRIBE]] * len(CLIPS))
@@ -126,7 +115,7 @@ def test_the_silence_behind_a_recording_is_heard_even_where_the_extractor_counts
     torch.testing.assert_close(ours, reference(**batch, decoder_input_ids=ids).logits, atol=1e-4, rtol=0)
     told = DecodingOptions(generation_set=NO_TIMES.generation_set, max_new_tokens=8)
     options, clips = TranscribeOptions(decoding=told, language="de"), [Clip(clip) for clip in CLIPS]
-    found = [AttentionRecognizer(load(place), options).decode(clips) for place in (tmp_path, folder)]
+    found = [AttentionRecognizer(load(place), options).decode(clips) for place in (tmp_path, whisper_folder)]
     assert found[0] == found[1]
 
 
@@ -190,14 +179,14 @@ def test_labels_are_those_of_the_reference_recipe(bundle: Bundle) -> None:
         collate.check_languages([Utterance(id="2", audio=Path("2"), seconds=1.0, targets=(Target("ab", None),))])
 
 
-def test_training_goes_on_and_transformers_opens_the_result(folder: Path, tmp_path: Path) -> None:
+def test_training_goes_on_and_transformers_opens_the_result(whisper_folder: Path, tmp_path: Path) -> None:
     lines = ["path\tlanguage\ttext"]
     for number, clip in enumerate(CLIPS[:3]):
         soundfile.write(tmp_path / f"{number}.wav", clip, RATE)
         lines.append(f"{number}.wav\tde\tabab")
     (tmp_path / "train.tsv").write_text("\n".join(lines) + "\n")
     values = {
-        "model.path": str(folder),
+        "model.path": str(whisper_folder),
         "data.train": str(tmp_path / "train.tsv"),
         "data.dev": str(tmp_path / "train.tsv"),
         "data.min_seconds": 0.1,
@@ -212,8 +201,8 @@ def test_training_goes_on_and_transformers_opens_the_result(folder: Path, tmp_pa
     _, told = transformers.WhisperForConditionalGeneration.from_pretrained(result.last, output_loading_info=True)
     assert not told["missing_keys"] and not told["unexpected_keys"]
     config = json.loads((result.last / "config.json").read_text())
-    assert config == json.loads((folder / "config.json").read_text())
-    before, after = load(folder).model.state_dict(), load(result.last).model.state_dict()
+    assert config == json.loads((whisper_folder / "config.json").read_text())
+    before, after = load(whisper_folder).model.state_dict(), load(result.last).model.state_dict()
     assert torch.equal(before["encoder.positions.weight"], after["encoder.positions.weight"])  # they do not learn
     assert not torch.equal(before["decoder.tokens.weight"], after["decoder.tokens.weight"])
 

@@ -19,36 +19,25 @@ from speechcli.pipelines.recognition.recognizer import Clip
 from speechcli.pipelines.recognition.word_times import make_word_timer
 from speechcli.pipelines.search.write import Request
 from speechcli.text.prompts import Prompt
-from tests.parity.reference import quiet
-from tests.parity.whisper import ENGLISH, EOS, START, TIMESTAMPS, TRANSCRIBE, make_whisper, token_times
-from tests.text.vocabularies import write_whisper
+from tests.parity.whisper import ENGLISH, EOS, START, TIMESTAMPS, TRANSCRIBE, token_times
 
-RATE = 16_000
+from .tiny_model import RATE, noise
+
 HEADS = [[0, 1], [1, 3], [2, 0]]
 TIMED = TranscribeOptions(language="en", decoding=DecodingOptions(word_times=True))
 
 
-def noise(seconds: float, seed: int) -> np.ndarray:
-    return (np.random.default_rng(seed).standard_normal(round(seconds * RATE)) * 0.1).astype(np.float32)
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    quiet()
-    folder = tmp_path_factory.mktemp("whisper")
-    make_whisper(folder, seed=3)
-    return write_whisper(folder, words=60)
-
-
-@pytest.fixture(scope="module")
-def bundle(folder: Path) -> Bundle:
-    found = load(folder)
+def bundle(whisper_folder: Path) -> Bundle:
+    found = load(whisper_folder)
     return replace(found, generation=replace(found.generation, extra={"alignment_heads": HEADS}))
 
 
 @pytest.fixture(scope="module")
-def reference(folder: Path) -> Any:
-    return transformers.WhisperForConditionalGeneration.from_pretrained(folder, attn_implementation="eager").eval()
+def reference(whisper_folder: Path) -> Any:
+    return transformers.WhisperForConditionalGeneration.from_pretrained(
+        whisper_folder, attn_implementation="eager"
+    ).eval()
 
 
 @pytest.mark.parametrize("seconds", [1.0, 0.72, 0.34])
@@ -85,8 +74,8 @@ def test_times_of_words_do_not_change_the_text_and_lie_in_the_clip(bundle: Bundl
     assert any(each.words for (each,) in timed)
 
 
-def test_without_named_heads_those_of_the_later_layers_tell(folder: Path) -> None:
-    (result,) = AttentionRecognizer(load(folder), TIMED).decode([Clip(noise(0.5, 1))])
+def test_without_named_heads_those_of_the_later_layers_tell(whisper_folder: Path) -> None:
+    (result,) = AttentionRecognizer(load(whisper_folder), TIMED).decode([Clip(noise(0.5, 1))])
     assert result[0].words
 
 

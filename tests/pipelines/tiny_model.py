@@ -98,6 +98,10 @@ def tone(seconds: float, pitch: float = 220.0) -> np.ndarray:
     return (0.3 * np.sin(2 * np.pi * pitch * time)).astype(np.float32)
 
 
+def noise(seconds: float, seed: int) -> np.ndarray:
+    return (np.random.default_rng(seed).standard_normal(round(seconds * RATE)) * 0.1).astype(np.float32)
+
+
 def write_tone(path: Path, seconds: float = 0.5, pitch: float = 220.0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, tone(seconds, pitch), RATE)
