@@ -1,47 +1,28 @@
-"""The rules that generation options obey, each told as a sentence when broken."""
+"""The rule for each value of a generation_config.json, and the keys that are not supported."""
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from speechcli.errors import UsageError
 
-if TYPE_CHECKING:
-    from speechcli.decoding.options import GenerationOptions
 
-LEAST_TEMPERATURE = 1e-6
-"""When sampling: logits divided by much less are no finite numbers."""
-MOST_TEMPERATURE = 1e6
-"""When sampling: every token is as likely as any other there."""
-
-
-def check_options(options: "GenerationOptions") -> None:
-    """Check every value, then what holds between values.
+def check_value(name: str, value: Any) -> None:
+    """Check the value of one generation option.
 
     Raises:
-        UsageError: if a rule is broken.
+        UsageError: if the rule for it is broken.
     """
-    defaults = {item.name: item.default for item in fields(options)}
-    for name, (allowed, rule) in _RULES.items():
-        value = getattr(options, name)
-        if not (value is None and defaults[name] is None) and not allowed(value):
-            raise UsageError(f"`{name}` must be {rule}, but is {value!r}.")
-    if options.do_sample and not LEAST_TEMPERATURE <= options.temperature <= MOST_TEMPERATURE:
-        limits = f"from {LEAST_TEMPERATURE:g} to {MOST_TEMPERATURE:g}"
-        raise UsageError(
-            f"`temperature` must be {limits} when sampling, but is {options.temperature:g}.",
-            hint="Use do_sample=False instead.",
-        )
-    _check_returned(options)
-    _check_forced(options)
+    allowed, rule = _RULES[name]
+    if not allowed(value):
+        raise UsageError(f"`{name}` must be {rule}, but is {value!r}.")
 
 
 def check_supported(extra: Mapping[str, Any]) -> None:
-    """Refuse keys that ask for a search that does not exist here.
+    """Refuse keys that ask for a kind of search that is not supported.
 
     Raises:
-        UsageError: if one of them is set to more than its neutral value.
+        UsageError: if one of them has another value than its neutral one.
     """
     for name, neutral in UNSUPPORTED.items():
         value = extra.get(name)
@@ -50,25 +31,6 @@ def check_supported(extra: Mapping[str, Any]) -> None:
                 f"`{name}` must not be set, because it is not supported, but is {value!r}.",
                 hint=f"Remove {name} from the model's generation_config.json.",
             )
-
-
-def _check_returned(options: "GenerationOptions") -> None:
-    if options.num_beams == 1 and options.do_sample:
-        return
-    if options.num_return_sequences > options.num_beams:
-        raise UsageError(
-            f"`num_return_sequences` must be at most `num_beams` ({options.num_beams}), "
-            f"but is {options.num_return_sequences}.",
-            hint="Raise num_beams, or set do_sample.",
-        )
-
-
-def _check_forced(options: "GenerationOptions") -> None:
-    suppressed = set(options.suppress_tokens or ())
-    bos = () if options.forced_bos_token_id is None else (options.forced_bos_token_id,)
-    for name, forced in (("forced_bos_token_id", bos), ("forced_eos_token_id", options.forced_eos_ids)):
-        if forced and suppressed.issuperset(forced):
-            raise UsageError(f"`{name}` must not be among `suppress_tokens`, but is {list(forced)}.")
 
 
 def _whole(value: Any) -> bool:
@@ -163,4 +125,4 @@ UNSUPPORTED: dict[str, Any] = {
     "max_time": None,
     "token_healing": False,
 }
-"""Keys of other searches, with the value that asks for nothing."""
+"""Keys of other kinds of search, with the neutral value that asks for nothing."""

@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, NamedTuple
 
-from speechcli.decoding.checks import UNSUPPORTED, check_options, check_supported
+from speechcli.decoding.checks import UNSUPPORTED, check_supported, check_value
 from speechcli.errors import ModelError, UsageError
 
+LEAST_TEMPERATURE = 1e-6
+"""For sampling; dividing logits by much less gives infinities."""
+MOST_TEMPERATURE = 1e6
+"""For sampling; all tokens are equally likely there."""
 DEFAULT_NEW_TOKENS = 20
 """Tokens after the prompt when no length is set anywhere, as in transformers 5."""
 
@@ -106,7 +110,11 @@ class GenerationOptions:
         for each in fields(self):
             if each.name != "extra":
                 object.__setattr__(self, each.name, _frozen(getattr(self, each.name)))
-        check_options(self)
+        for name, default in _DEFAULTS.items():
+            value = getattr(self, name)
+            if value is not None or default is not None:
+                check_value(name, value)
+        self._check_together()
 
     @property
     def eos_ids(self) -> tuple[int, ...]:
@@ -182,6 +190,28 @@ class GenerationOptions:
             UsageError: if there is such a key.
         """
         check_supported(self.extra)
+
+    def _check_together(self) -> None:
+        if self.do_sample and not LEAST_TEMPERATURE <= self.temperature <= MOST_TEMPERATURE:
+            limits = f"from {LEAST_TEMPERATURE:g} to {MOST_TEMPERATURE:g}"
+            raise UsageError(
+                f"`temperature` must be {limits} when sampling, but is {self.temperature:g}.",
+                hint="Use do_sample=False instead.",
+            )
+        draws_each = self.do_sample and self.num_beams == 1
+        if self.num_return_sequences > self.num_beams and not draws_each:
+            raise UsageError(
+                f"`num_return_sequences` must be at most `num_beams` ({self.num_beams}), "
+                f"but is {self.num_return_sequences}.",
+                hint="Raise num_beams, or set do_sample.",
+            )
+        suppressed = set(self.suppress_tokens or ())
+        for name, forced in (
+            ("forced_bos_token_id", _as_ids(self.forced_bos_token_id)),
+            ("forced_eos_token_id", self.forced_eos_ids),
+        ):
+            if forced and suppressed.issuperset(forced):
+                raise UsageError(f"`{name}` must not be among `suppress_tokens`, but is {list(forced)}.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GenerationOptions":
