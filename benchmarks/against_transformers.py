@@ -26,7 +26,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from speechcli.checkpoints.bundle import load
 from speechcli.decoding.generate import generate
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.models.quantize import quantize_decoder
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 

@@ -21,8 +21,8 @@ from speechcli.data.loading import load_epoch
 from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError, ModelError, UsageError
 from speechcli.pipelines.files.inputs import Source
-from speechcli.pipelines.options import TranscribeOptions
 from speechcli.pipelines.recognition.pieces import End, Piece, Reader
+from speechcli.pipelines.speech_options import TranscribeOptions
 from tests.pipelines.tiny_model import write_tone
 
 resource = pytest.importorskip("resource")

@@ -3,7 +3,7 @@
 from speechcli.api.model import SpeechEncoderDecoderModel, SpeechEncoderDecoderOutput
 from speechcli.api.processors import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2Processor
 from speechcli.api.verbs import load, transcribe, translate
-from speechcli.decoding.options import GenerationOptions as GenerationConfig
+from speechcli.decoding.generation_options import GenerationOptions as GenerationConfig
 from speechcli.families.bart import BartConfig, MBartConfig
 from speechcli.families.bert import BertConfig, RobertaConfig
 from speechcli.families.composite import SpeechEncoderDecoderConfig

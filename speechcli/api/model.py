@@ -18,8 +18,8 @@ from speechcli.checkpoints.hub import resolve_model, upload
 from speechcli.checkpoints.special_ids import SpecialIds
 from speechcli.checkpoints.warm import FreshParameters
 from speechcli.decoding.generate import generate
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.decoding.hypothesis import padded_sequences
-from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import UsageError
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build, initialize
 from speechcli.models.decoder import TextDecoder

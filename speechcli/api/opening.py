@@ -5,12 +5,12 @@ from torch import Tensor
 
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.decoding.generate import start_prompt
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.errors import UsageError
 from speechcli.families.composite import SpeechEncoderDecoderConfig
 from speechcli.models.speech_encoder_decoder import shift_right
 from speechcli.pipelines.recognition.languages import detect_by_decoder, logits_at_start, usual_language
-from speechcli.pipelines.search.options import decoder_prompts
+from speechcli.pipelines.search.effective_options import decoder_prompts
 from speechcli.pipelines.search.write import obeying
 from speechcli.text.languages import resolve_language
 from speechcli.text.prompts import Task

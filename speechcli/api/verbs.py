@@ -16,8 +16,8 @@ from speechcli.errors import InputError, OutOfMemory, UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.load import load_bundle
-from speechcli.pipelines.options import ModelOptions, SpeechOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognition.listen import Listener, open_recognizer
+from speechcli.pipelines.speech_options import ModelOptions, SpeechOptions, TranscribeOptions, TranslateOptions
 from speechcli.transcript import Transcript
 
 Recording = str | Path | NDArray[Any]

@@ -16,7 +16,7 @@ from speechcli.checkpoints.language_adapters import apply_adapter, find_adapters
 from speechcli.checkpoints.lora import lora_base, with_lora
 from speechcli.checkpoints.tensors import read_tensors
 from speechcli.checkpoints.weights import ctc_head, fill, untie_if_different
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build
 from speechcli.families.rules import Copy

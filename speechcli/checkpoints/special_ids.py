@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.families.config import FamilyConfig
 from speechcli.text.languages import resolve_language

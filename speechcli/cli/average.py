@@ -5,30 +5,31 @@ from typing import Annotated, Literal
 
 import typer
 
-from speechcli.cli import options as o
+from speechcli.cli import shared_flags as flags
 
 Averaged = Annotated[
     list[Path], typer.Argument(metavar="RUN|MODEL...", help="Folder of a run, or of models.", show_default=False)
 ]
 Last = Annotated[
-    int | None, o.flag(o.INPUT, "--last", help="Only the N newest checkpoints. Absent: all.", metavar="N", min=1)
+    int | None,
+    flags.flag(flags.INPUT, "--last", help="Only the N newest checkpoints. Absent: all.", metavar="N", min=1),
 ]
 Best = Annotated[
-    int | None, o.flag(o.INPUT, "--best", help="Only the N checkpoints that scored best.", metavar="N", min=1)
+    int | None, flags.flag(flags.INPUT, "--best", help="Only the N checkpoints that scored best.", metavar="N", min=1)
 ]
 StoredDtype = Annotated[
-    Literal["float32", "bfloat16", "float16"], o.flag(o.OUTPUT, "--dtype", help="Numbers that the file holds.")
+    Literal["float32", "bfloat16", "float16"], flags.flag(flags.OUTPUT, "--dtype", help="Numbers that the file holds.")
 ]
 
 
 def average(
     sources: Averaged,
-    output_dir: o.ModelDir,
+    output_dir: flags.ModelDir,
     last: Last = None,
     best: Best = None,
     dtype: StoredDtype = "float32",
-    overwrite: o.Overwrite = False,
-    quiet: o.Quiet = False,
+    overwrite: flags.Overwrite = False,
+    quiet: flags.Quiet = False,
 ) -> None:
     """Average the checkpoints of a run, or several models, into one model."""
     from speechcli.cli.console import say

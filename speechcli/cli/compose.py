@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from speechcli.cli.console import say
-from speechcli.cli.options import flag, pick, without_none
+from speechcli.cli.shared_flags import flag, pick, without_none
 from speechcli.pipelines.compose_options import ComposeOptions, ComposeReport
 
 PARTS = "Parts"

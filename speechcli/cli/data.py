@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from speechcli.cli import options as o
+from speechcli.cli import shared_flags as flags
 
 MOST_TOKENS = 10_000_000
 
@@ -49,21 +49,21 @@ def check(
     manifests: Checked,
     against: Against = None,
     model: CheckedModel = None,
-    revision: o.Revision = None,
-    token: o.Token = None,
-    cache_dir: o.CacheDir = None,
-    offline: o.Offline = False,
-    language: o.SpokenDefault = None,
+    revision: flags.Revision = None,
+    token: flags.Token = None,
+    cache_dir: flags.CacheDir = None,
+    offline: flags.Offline = False,
+    language: flags.SpokenDefault = None,
     listen: Listen = True,
     workers: DecodingWorkers = 4,
     kind: TableFormat = "table",
     output: Filtered = None,
-    overwrite: o.Overwrite = False,
-    progress: o.Progress = "auto",
-    quiet: o.Quiet = False,
+    overwrite: flags.Overwrite = False,
+    progress: flags.Progress = "auto",
+    quiet: flags.Quiet = False,
 ) -> None:
     """Find what is wrong with manifests; exit code 5 if rows have errors."""
-    given = o.without_none(locals(), "against")
+    given = flags.without_none(locals(), "against")
     from speechcli.cli.findings import run
 
     run(given)
@@ -76,15 +76,15 @@ def vocabulary(
     output_dir: VocabularyDir,
     languages: TextLanguages = None,
     lowercase: Lowercase = False,
-    overwrite: o.Overwrite = False,
-    quiet: o.Quiet = False,
+    overwrite: flags.Overwrite = False,
+    quiet: flags.Quiet = False,
 ) -> None:
     """Learn a tokenizer from the texts of manifests: byte-pair pieces, and tags where there are several languages."""
-    given = o.without_none(locals(), "languages")
+    given = flags.without_none(locals(), "languages")
     from speechcli.cli.console import say
     from speechcli.pipelines.vocabulary import VocabularyOptions, make_vocabulary
 
-    made = make_vocabulary(o.pick(VocabularyOptions, given))
+    made = make_vocabulary(flags.pick(VocabularyOptions, given))
     if not quiet:
         say(f"{made.folder}: {made.tokens} tokens from {made.texts} texts {' '.join(made.tags)}".rstrip())
         language = f" --language {made.tags[0]}" if made.tags else ""

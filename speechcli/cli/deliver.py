@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from speechcli.cli.console import Console
-from speechcli.cli.options import pick
+from speechcli.cli.shared_flags import pick
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.job import run_job
-from speechcli.pipelines.options import InputOptions, ModelOptions, OutputOptions, SpeechOptions
+from speechcli.pipelines.speech_options import InputOptions, ModelOptions, OutputOptions, SpeechOptions
 
 TIMED = frozenset(("srt", "vtt", "tsv"))
 """Formats that are about times."""

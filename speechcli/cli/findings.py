@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from speechcli.cli.console import Console, write_data
-from speechcli.cli.options import pick
+from speechcli.cli.shared_flags import pick
 from speechcli.errors import SomeInputsFailed
-from speechcli.pipelines.options import ModelOptions
 from speechcli.pipelines.outcome import Progress
+from speechcli.pipelines.speech_options import ModelOptions
 
 if TYPE_CHECKING:
     from rich.table import Table

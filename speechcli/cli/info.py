@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechcli.cli import options as o
+from speechcli.cli import shared_flags as flags
 from speechcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,19 +19,19 @@ ModelArgument = Annotated[
 
 def info(
     name: ModelArgument = None,
-    model: o.Model = None,
-    revision: o.Revision = None,
-    token: o.Token = None,
-    cache_dir: o.CacheDir = None,
-    offline: o.Offline = False,
-    as_json: o.Json = False,
+    model: flags.Model = None,
+    revision: flags.Revision = None,
+    token: flags.Token = None,
+    cache_dir: flags.CacheDir = None,
+    offline: flags.Offline = False,
+    as_json: flags.Json = False,
 ) -> None:
     """Show what a model is, without loading it."""
     if name is not None and model is not None:
         raise UsageError(f"A model is named once, but got {name} and --model {model}.")
     from speechcli.cli.console import write_data
     from speechcli.pipelines.info import info as describe
-    from speechcli.pipelines.options import ModelOptions
+    from speechcli.pipelines.speech_options import ModelOptions
 
     found = describe(ModelOptions(model if name is None else name, revision, token, cache_dir, offline))
     write_data((_json(found) if as_json else _text(found)).encode("utf-8", "backslashreplace"))

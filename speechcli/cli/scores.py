@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from speechcli.cli.console import Console, say, write_data
-from speechcli.cli.options import pick
+from speechcli.cli.shared_flags import pick
 from speechcli.errors import SomeInputsFailed
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.options import ModelOptions
 from speechcli.pipelines.outcome import Progress
+from speechcli.pipelines.speech_options import ModelOptions
 
 
 def run(given: Mapping[str, Any]) -> None:

@@ -3,34 +3,40 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from speechcli.cli import options as o
+from speechcli.cli import shared_flags as flags
 from speechcli.training.limits import LARGEST_SEED
 
 TRAINING = "Training"
 
 MaybeEncoder = Annotated[
-    str | None, o.flag(o.MODEL, "--encoder", help="Instead of --model: a pretrained speech encoder.", metavar="MODEL")
+    str | None,
+    flags.flag(flags.MODEL, "--encoder", help="Instead of --model: a pretrained speech encoder.", metavar="MODEL"),
 ]
 MaybeDecoder = Annotated[
-    str | None, o.flag(o.MODEL, "--decoder", help="Instead of --model: a pretrained text decoder.", metavar="MODEL")
+    str | None,
+    flags.flag(flags.MODEL, "--decoder", help="Instead of --model: a pretrained text decoder.", metavar="MODEL"),
 ]
 Train = Annotated[
-    list[Path] | None, o.flag(TRAINING, "--train", help="Manifest to learn from; may be repeated.", metavar="FILE")
+    list[Path] | None, flags.flag(TRAINING, "--train", help="Manifest to learn from; may be repeated.", metavar="FILE")
 ]
 Dev = Annotated[
-    list[Path] | None, o.flag(TRAINING, "--dev", help="Manifest to score meanwhile; may be repeated.", metavar="FILE")
+    list[Path] | None,
+    flags.flag(TRAINING, "--dev", help="Manifest to score meanwhile; may be repeated.", metavar="FILE"),
 ]
 Recipe = Annotated[
-    str | None, o.flag(TRAINING, "--recipe", help="A .toml file, or the name of a shipped recipe.", metavar="RECIPE")
+    str | None,
+    flags.flag(TRAINING, "--recipe", help="A .toml file, or the name of a shipped recipe.", metavar="RECIPE"),
 ]
 Set = Annotated[
     list[str] | None,
-    o.flag(TRAINING, "--set", help="Any option of a recipe; may be repeated.", metavar="SECTION.KEY=VALUE"),
+    flags.flag(TRAINING, "--set", help="Any option of a recipe; may be repeated.", metavar="SECTION.KEY=VALUE"),
 ]
-ResumeRun = Annotated[bool, o.flag(TRAINING, "--resume/--no-resume", help="Go on with the run in the output folder.")]
+ResumeRun = Annotated[
+    bool, flags.flag(TRAINING, "--resume/--no-resume", help="Go on with the run in the output folder.")
+]
 DebugOverfit = Annotated[
     int | None,
-    o.flag(
+    flags.flag(
         TRAINING,
         "--debug-overfit",
         help="Only see whether N recordings can be learned by heart; nothing is written.",
@@ -40,36 +46,42 @@ DebugOverfit = Annotated[
 ]
 PushToHub = Annotated[
     str | None,
-    o.flag(
-        o.OUTPUT, "--push-to-hub", help="Write the best model to the Hugging Face Hub at the end.", metavar="OWNER/NAME"
+    flags.flag(
+        flags.OUTPUT,
+        "--push-to-hub",
+        help="Write the best model to the Hugging Face Hub at the end.",
+        metavar="OWNER/NAME",
     ),
 ]
-RunDir = Annotated[Path, o.flag(o.OUTPUT, "--output-dir", "-o", help="Folder of the run.", metavar="DIR")]
+RunDir = Annotated[Path, flags.flag(flags.OUTPUT, "--output-dir", "-o", help="Folder of the run.", metavar="DIR")]
 MaybeDevice = Annotated[
     str | None,
-    o.flag(o.MODEL, "--device", help="auto, cpu, cuda, cuda:N or mps.", callback=o.known_device, metavar="DEVICE"),
+    flags.flag(
+        flags.MODEL, "--device", help="auto, cpu, cuda, cuda:N or mps.", callback=flags.known_device, metavar="DEVICE"
+    ),
 ]
 MaybeDtype = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"] | None,
-    o.flag(o.MODEL, "--dtype", help="Numbers of the matrix products."),
+    flags.flag(flags.MODEL, "--dtype", help="Numbers of the matrix products."),
 ]
 MaybeSeed = Annotated[
-    int | None, o.flag(o.MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0, max=LARGEST_SEED)
+    int | None,
+    flags.flag(flags.MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0, max=LARGEST_SEED),
 ]
 
 
 def train(
     output_dir: RunDir,
-    model: o.Model = None,
-    revision: o.Revision = None,
+    model: flags.Model = None,
+    revision: flags.Revision = None,
     encoder: MaybeEncoder = None,
     decoder: MaybeDecoder = None,
-    token: o.Token = None,
-    cache_dir: o.CacheDir = None,
-    offline: o.Offline = False,
+    token: flags.Token = None,
+    cache_dir: flags.CacheDir = None,
+    offline: flags.Offline = False,
     device: MaybeDevice = None,
     dtype: MaybeDtype = None,
-    threads: o.Threads = None,
+    threads: flags.Threads = None,
     seed: MaybeSeed = None,
     train: Train = None,
     dev: Dev = None,
@@ -78,9 +90,9 @@ def train(
     resume: ResumeRun = False,
     push_to_hub: PushToHub = None,
     debug_overfit: DebugOverfit = None,
-    progress: o.Progress = "auto",
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
+    progress: flags.Progress = "auto",
+    quiet: flags.Quiet = False,
+    verbose: flags.Verbose = False,
 ) -> None:
     """Train a model, or compose one first."""
     given = locals()

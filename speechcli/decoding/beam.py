@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.decoding.hypothesis import Hypothesis, to_hypotheses
-from speechcli.decoding.options import GenerationOptions
 from speechcli.decoding.processors import build_processors, process
 from speechcli.decoding.scorers import Scorer
 from speechcli.decoding.step import CacheT, Step, first_step

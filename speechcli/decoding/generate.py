@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from speechcli.decoding.beam import beam_search
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.decoding.hypothesis import Hypothesis
-from speechcli.decoding.options import GenerationOptions
 from speechcli.decoding.scorers import Scorer
 from speechcli.decoding.search import drawn, most_likely, search
 from speechcli.decoding.step import CacheT, Step

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 
 
 class Hypothesis(NamedTuple):

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.decoding.timestamps import TimestampRules
 from speechcli.decoding.warpers import build_warpers
 from speechcli.errors import UsageError

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.decoding.hypothesis import Hypothesis, to_hypotheses
-from speechcli.decoding.options import GenerationOptions
 from speechcli.decoding.processors import build_processors, process
 from speechcli.decoding.scorers import Scorer
 from speechcli.decoding.step import CacheT, Step, first_step

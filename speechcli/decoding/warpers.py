@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 
 TOP_H_TOKENS = 100
 """Top-h looks at no more than this many tokens, as in transformers."""

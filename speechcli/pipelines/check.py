@@ -10,7 +10,7 @@ from speechcli.data.manifest import Manifest, ManifestOptions, read_manifest
 from speechcli.data.write import manifest_bytes
 from speechcli.errors import InputError, UsageError
 from speechcli.pipelines.files.outputs import refuse_replacing, write_atomically
-from speechcli.pipelines.options import ModelOptions
+from speechcli.pipelines.speech_options import ModelOptions
 from speechcli.text.languages import resolve_language
 
 MANIFEST_SUFFIXES = (".tsv", ".csv", ".jsonl")

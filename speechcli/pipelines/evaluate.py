@@ -13,11 +13,11 @@ from speechcli.errors import AllInputsFailed, InputError, UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.files.outputs import Input, refuse_replacing, write_atomically
 from speechcli.pipelines.load import load_bundle
-from speechcli.pipelines.options import ModelOptions, TranscribeOptions, named_files
 from speechcli.pipelines.recognition.ctc import CtcRecognizer
 from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, transcribe_utterances
-from speechcli.pipelines.search.options import effective_options
+from speechcli.pipelines.search.effective_options import effective_options
 from speechcli.pipelines.search.write import TextWriter
+from speechcli.pipelines.speech_options import ModelOptions, TranscribeOptions, named_files
 from speechcli.training.metrics import GroupScore, Pair, score_pairs
 from speechcli.training.objective import Objective
 from speechcli.writers import encode

@@ -12,10 +12,10 @@ from speechcli.checkpoints.features import feature_values
 from speechcli.checkpoints.hub import read_headers
 from speechcli.checkpoints.parts import part_of, section
 from speechcli.checkpoints.tensors import read_header
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.pipelines.load import find_model
-from speechcli.pipelines.options import ModelOptions
+from speechcli.pipelines.speech_options import ModelOptions
 from speechcli.text.tokenizer import Tokenizer
 
 # The families' words for the same thing.

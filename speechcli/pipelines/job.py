@@ -18,8 +18,8 @@ from speechcli.pipelines.files.outputs import (
     write_atomically,
 )
 from speechcli.pipelines.files.stream import Sink, Stream
-from speechcli.pipelines.options import ModelOptions, OutputOptions, SpeechOptions, check_shown, named_files
 from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Report, Warned, in_order, silent
+from speechcli.pipelines.speech_options import ModelOptions, OutputOptions, SpeechOptions, check_shown, named_files
 from speechcli.training.signals import StopSignals
 from speechcli.writers import make_writers
 

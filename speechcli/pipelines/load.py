@@ -11,7 +11,7 @@ from speechcli.checkpoints.hub import resolve_model
 from speechcli.errors import UsageError
 from speechcli.models.quantize import quantize_decoder
 from speechcli.pipelines.decoding_options import check
-from speechcli.pipelines.options import ModelOptions
+from speechcli.pipelines.speech_options import ModelOptions
 from speechcli.training.limits import MOST_THREADS
 from speechcli.training.precision import DTYPES, native_bfloat16
 

@@ -19,9 +19,9 @@ from speechcli.training.learner import Learner
 from speechcli.training.merge import Merged
 from speechcli.training.objective import means
 from speechcli.training.optimizer import set_learning_rate
-from speechcli.training.options import TrainOptions
 from speechcli.training.progress import Progress, now
 from speechcli.training.step import Stepper, StepResult
+from speechcli.training.train_options import TrainOptions
 
 MAX_STEPS = 500
 WARMUP_STEPS = 10

@@ -10,7 +10,7 @@ from accelerate.utils import gather_object
 from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.checkpoints.hub import upload
 from speechcli.data.manifest import Utterance
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.errors import UsageError
 from speechcli.pipelines.compose_options import refuse_model
 from speechcli.pipelines.files.outputs import make_folder, refuse_replacing
@@ -36,9 +36,9 @@ from speechcli.training.loop import Evaluation, Trainer, TrainReport
 from speechcli.training.merge import RUN_OPTIONS, Merged, write_options
 from speechcli.training.metrics import mean_quality, score_pairs
 from speechcli.training.objective import Objective
-from speechcli.training.options import TrainOptions
 from speechcli.training.resume import changed_options
 from speechcli.training.state import TrainState, checkpoints, latest_checkpoint, load_checkpoint
+from speechcli.training.train_options import TrainOptions
 
 __all__ = ["HubAccess", "TrainResult", "evaluation_options", "train"]
 

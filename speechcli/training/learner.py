@@ -11,8 +11,8 @@ from speechcli.errors import UsageError
 from speechcli.training.ema import RunningMean
 from speechcli.training.freezing import freeze
 from speechcli.training.optimizer import build_optimizer
-from speechcli.training.options import TrainOptions
 from speechcli.training.sharding import exchange_gradients, shard, shared_alike, whole
+from speechcli.training.train_options import TrainOptions
 
 
 class Learner:

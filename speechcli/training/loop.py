@@ -18,11 +18,11 @@ from speechcli.training.feed import Feed
 from speechcli.training.learner import Learner
 from speechcli.training.objective import Objective
 from speechcli.training.optimizer import learning_rate, set_learning_rate
-from speechcli.training.options import TrainOptions
 from speechcli.training.progress import Meter, Progress, now, share_done
 from speechcli.training.signals import StopSignals
 from speechcli.training.state import TrainState, checkpoint_folder, prune_checkpoints, save_checkpoint
 from speechcli.training.step import Stepper
+from speechcli.training.train_options import TrainOptions
 
 
 class Evaluation(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from speechcli.errors import OutputError, UsageError
-from speechcli.training.options import TrainOptions, shipped_recipes
+from speechcli.training.train_options import TrainOptions, shipped_recipes
 
 RUN_OPTIONS = "options.toml"
 """Every run's folder holds its options in this file, which is a recipe itself."""

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from speechcli.training.freezing import region
-from speechcli.training.options import OptimizerSection
 from speechcli.training.sharding import whole
+from speechcli.training.train_options import OptimizerSection
 
 
 def build_optimizer(model: nn.Module, options: OptimizerSection) -> torch.optim.AdamW:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from speechcli.training.feed import Feed
 from speechcli.training.objective import PARTS, means
-from speechcli.training.options import RunSection
+from speechcli.training.train_options import RunSection
 
 
 @dataclass

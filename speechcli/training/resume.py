@@ -4,7 +4,7 @@ from pathlib import Path
 
 from speechcli.errors import UsageError
 from speechcli.training.merge import RUN_OPTIONS, merge_options
-from speechcli.training.options import TrainOptions
+from speechcli.training.train_options import TrainOptions
 
 # How long, how often and where: the steps themselves are the same.
 FREE = (

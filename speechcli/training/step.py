@@ -15,9 +15,9 @@ from speechcli.training.feed import seed_all
 from speechcli.training.learner import Learner
 from speechcli.training.objective import PARTS, Counts, Objective, detached
 from speechcli.training.optimizer import clip_gradients
-from speechcli.training.options import TrainOptions
 from speechcli.training.precision import autocast, chosen_dtype
 from speechcli.training.progress import Progress
+from speechcli.training.train_options import TrainOptions
 
 
 class StepResult(NamedTuple):

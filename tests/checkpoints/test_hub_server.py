@@ -15,7 +15,7 @@ from speechcli.checkpoints.folder import read_weights
 from speechcli.checkpoints.hub import read_headers, resolve_model
 from speechcli.errors import ModelError
 from speechcli.pipelines.info import info
-from speechcli.pipelines.options import ModelOptions
+from speechcli.pipelines.speech_options import ModelOptions
 
 from .hub_server import HubServer, serving
 

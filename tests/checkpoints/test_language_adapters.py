@@ -14,10 +14,10 @@ from speechcli.checkpoints.bundle import Bundle, load, save
 from speechcli.checkpoints.ctc import load_ctc
 from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines.compose_options import ComposeOptions
-from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.ctc import CtcRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
+from speechcli.pipelines.speech_options import TranscribeOptions, TranslateOptions
 from speechcli.pipelines.warm_start import warm_start
 from speechcli.text.languages import language_code
 

@@ -14,9 +14,9 @@ import torch
 from speechcli.audio.read import read_audio
 from speechcli.checkpoints.compose import warm_start
 from speechcli.models.speech_encoder_decoder import sequence_loss, shift_right
-from speechcli.pipelines.options import TranscribeOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
+from speechcli.pipelines.speech_options import TranscribeOptions
 
 WHISPER = os.environ.get("SPEECHCLI_WHISPER", "").split(":")[0]
 BERT = os.environ.get("SPEECHCLI_BERT", "")

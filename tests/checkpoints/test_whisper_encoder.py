@@ -12,7 +12,7 @@ from speechcli.checkpoints.bundle import Bundle, load, save
 from speechcli.checkpoints.compose import init, warm_start
 from speechcli.checkpoints.warm import FreshParameters
 from speechcli.pipelines.info import info
-from speechcli.pipelines.options import ModelOptions
+from speechcli.pipelines.speech_options import ModelOptions
 from tests.parity.reference import quiet
 from tests.parity.whisper import START, make_whisper
 from tests.text.vocabularies import write_whisper

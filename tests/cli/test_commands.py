@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from speechcli.cli import deliver as deliver_module
 from speechcli.cli.app import app, main
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.options import (
+from speechcli.pipelines.outcome import JobReport
+from speechcli.pipelines.speech_options import (
     InputOptions,
     ModelOptions,
     OutputOptions,
@@ -18,7 +19,6 @@ from speechcli.pipelines.options import (
     TranscribeOptions,
     TranslateOptions,
 )
-from speechcli.pipelines.outcome import JobReport
 
 MODEL_FLAGS = (
     "--model m --revision r --token t --cache-dir c --offline --device cuda:1 --dtype bfloat16 --threads 3 --seed 4 "

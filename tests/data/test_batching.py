@@ -11,7 +11,7 @@ from speechcli.data.batching import DurationBatches, balanced_weights
 from speechcli.data.manifest import Utterance
 from speechcli.data.neighbours import find_joinable
 from speechcli.errors import InputError, UsageError
-from speechcli.training.options import BatchSection
+from speechcli.training.train_options import BatchSection
 
 LIMIT = 20.0
 

@@ -9,8 +9,8 @@ from transformers import GenerationConfig
 from transformers.modeling_outputs import BaseModelOutput
 
 from speechcli.decoding.generate import generate
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.decoding.hypothesis import padded_sequences
-from speechcli.decoding.options import GenerationOptions
 
 from .oracle import BART, BERT, IDS, PrefixCache, PrefixStep, memory_of, model_of
 

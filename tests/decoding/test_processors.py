@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import BartConfig, BartForCausalLM, GenerationConfig
 from transformers.generation import logits_process as theirs
 
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.decoding.processors import build_processors, process
 from speechcli.errors import UsageError
 

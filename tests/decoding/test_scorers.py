@@ -9,7 +9,7 @@ import torch
 from speechcli.decoding.ctc import prefix_beam_search
 from speechcli.decoding.ctc_prefix import CtcPrefixScorer
 from speechcli.decoding.generate import generate
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.decoding.scorers import Hotwords, LanguageModelBonus, LanguageModelScorer
 
 from .test_ctc import brute_force, logprobs

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from speechcli.decoding.beam import beam_search
 from speechcli.decoding.generate import generate, start_prompt
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.decoding.hypothesis import Hypothesis, padded_sequences
-from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import UsageError
 
 from .oracle import BART, BERT, IDS, PrefixCache, PrefixStep, memory_of, model_of

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from transformers import GenerationConfig
 from transformers.generation.logits_process import WhisperTimeStampLogitsProcessor
 
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.decoding.processors import build_processors
 from speechcli.decoding.timestamps import TimestampRules
 

@@ -17,11 +17,11 @@ import transformers
 from speechcli.audio.read import read_audio
 from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
 from speechcli.pipelines.recognition.words import spell
-from speechcli.pipelines.search.options import decoder_prompts
+from speechcli.pipelines.search.effective_options import decoder_prompts
+from speechcli.pipelines.speech_options import TranscribeOptions, TranslateOptions
 from tests.parity.reference import quiet
 from tests.parity.whisper import token_times
 

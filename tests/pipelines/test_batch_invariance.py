@@ -5,9 +5,9 @@ import pytest
 import transformers
 
 from speechcli.audio.features import FilterbankFeatures, WaveformFeatures
-from speechcli.pipelines.options import TranscribeOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
+from speechcli.pipelines.speech_options import TranscribeOptions
 from tests.parity.reference import ENCODERS, OTHER_ENCODERS
 
 from .tiny_model import make_bundle

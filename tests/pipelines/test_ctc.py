@@ -20,10 +20,10 @@ from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.evaluate import EvaluateOptions, evaluate
 from speechcli.pipelines.info import info
 from speechcli.pipelines.load import load_bundle
-from speechcli.pipelines.options import ModelOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognition.ctc import CtcRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
 from speechcli.pipelines.search.scorers import read_hotwords
+from speechcli.pipelines.speech_options import ModelOptions, TranscribeOptions, TranslateOptions
 
 TOKENS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEF'"]
 # An even number of filterbank frames: of an odd one, transformers also reads the padding that it stacks last.

@@ -5,7 +5,7 @@ import pytest
 from speechcli.checkpoints.tensors import read_header
 from speechcli.errors import ModelError
 from speechcli.pipelines.info import info
-from speechcli.pipelines.options import ModelOptions
+from speechcli.pipelines.speech_options import ModelOptions
 
 from .tiny_model import make_bundle, save_model
 

@@ -6,7 +6,7 @@ import pytest
 from speechcli.audio.url import Url
 from speechcli.errors import InputError, UsageError
 from speechcli.pipelines.files.inputs import find_inputs
-from speechcli.pipelines.options import InputOptions
+from speechcli.pipelines.speech_options import InputOptions
 
 from .tiny_model import write_tone
 

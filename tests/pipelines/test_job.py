@@ -17,7 +17,8 @@ from speechcli.errors import (
 from speechcli.pipelines.files.journal import journal_path
 from speechcli.pipelines.files.lock import locked
 from speechcli.pipelines.job import run_job
-from speechcli.pipelines.options import (
+from speechcli.pipelines.outcome import Failure, JobReport, Loaded, Outcome, Warned
+from speechcli.pipelines.speech_options import (
     InputOptions,
     ModelOptions,
     OutputOptions,
@@ -25,7 +26,6 @@ from speechcli.pipelines.options import (
     TranscribeOptions,
     TranslateOptions,
 )
-from speechcli.pipelines.outcome import Failure, JobReport, Loaded, Outcome, Warned
 from speechcli.transcript import Segment, Transcript
 
 from .tiny_model import save_model, write_tone

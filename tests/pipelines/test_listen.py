@@ -9,11 +9,11 @@ from speechcli.audio.url import Url
 from speechcli.errors import InputError
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.files.inputs import Source
-from speechcli.pipelines.options import InputOptions, ModelOptions, TranscribeOptions
 from speechcli.pipelines.outcome import Outcome, Progress, Warned, in_order
 from speechcli.pipelines.recognition import pieces
 from speechcli.pipelines.recognition.listen import Listener, join
 from speechcli.pipelines.recognition.recognizer import Decoded
+from speechcli.pipelines.speech_options import InputOptions, ModelOptions, TranscribeOptions
 
 RATE = 100
 

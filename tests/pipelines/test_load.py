@@ -3,7 +3,7 @@ import torch
 
 from speechcli.errors import UsageError
 from speechcli.pipelines.load import choose_device, choose_dtype, load_bundle
-from speechcli.pipelines.options import ModelOptions
+from speechcli.pipelines.speech_options import ModelOptions
 
 from .tiny_model import save_model
 

@@ -7,10 +7,10 @@ import torch
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.options import InputOptions, ModelOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
 from speechcli.pipelines.search.write import TextWriter
+from speechcli.pipelines.speech_options import InputOptions, ModelOptions, TranscribeOptions, TranslateOptions
 
 from .tiny_model import RATE, make_bundle, tone
 

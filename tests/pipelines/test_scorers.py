@@ -8,10 +8,10 @@ import transformers
 
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.options import TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
 from speechcli.pipelines.search.scorers import read_hotwords
+from speechcli.pipelines.speech_options import TranscribeOptions, TranslateOptions
 
 from .tiny_model import make_bundle, make_tokenizer, tone
 

@@ -16,12 +16,12 @@ from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.data.manifest import Target, Utterance
 from speechcli.errors import UsageError
 from speechcli.pipelines.files.inputs import Source
-from speechcli.pipelines.options import DecodingOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.recognition import attention
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.listen import Listener
 from speechcli.pipelines.recognition.recognizer import Clip
 from speechcli.pipelines.scoring import make_collate
+from speechcli.pipelines.speech_options import DecodingOptions, TranscribeOptions, TranslateOptions
 from speechcli.pipelines.train import train
 from speechcli.training.merge import merge_options
 from tests.parity.whisper import ENGLISH, EOS, GERMAN, START, SUPPRESSED, TIMESTAMPS, TRANSCRIBE

@@ -13,11 +13,11 @@ from transformers.models.whisper.generation_whisper import _dynamic_time_warping
 from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.decoding.alignment import align_by_attention, dynamic_time_warping
 from speechcli.errors import ModelError
-from speechcli.pipelines.options import DecodingOptions, TranscribeOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
 from speechcli.pipelines.recognition.word_times import make_word_timer
 from speechcli.pipelines.search.write import Request
+from speechcli.pipelines.speech_options import DecodingOptions, TranscribeOptions
 from speechcli.text.prompts import Prompt
 from tests.parity.whisper import ENGLISH, EOS, START, TIMESTAMPS, TRANSCRIBE, token_times
 

@@ -11,7 +11,7 @@ from speechcli.errors import AllInputsFailed, UsageError
 from speechcli.pipelines.average import average
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.evaluate import EvaluateOptions, evaluate
-from speechcli.pipelines.options import ModelOptions
+from speechcli.pipelines.speech_options import ModelOptions
 from speechcli.training.state import checkpoint_folder
 
 

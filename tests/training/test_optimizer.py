@@ -9,7 +9,7 @@ from speechcli.checkpoints.bundle import load
 from speechcli.errors import UsageError
 from speechcli.training.freezing import freeze, region
 from speechcli.training.optimizer import build_optimizer, clip_gradients, learning_rate, set_learning_rate
-from speechcli.training.options import OptimizerSection
+from speechcli.training.train_options import OptimizerSection
 
 
 @pytest.mark.parametrize(

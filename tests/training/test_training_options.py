@@ -3,7 +3,7 @@ import pytest
 from speechcli.errors import OutputError, UsageError
 from speechcli.training.limits import LIMITS, check_numbers
 from speechcli.training.merge import merge_options, write_options
-from speechcli.training.options import TrainOptions, shipped_recipes
+from speechcli.training.train_options import TrainOptions, shipped_recipes
 
 
 def test_later_layers_win_and_are_remembered(tmp_path):

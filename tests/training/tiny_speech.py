@@ -9,7 +9,7 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from speechcli.audio.features import FilterbankFeatures
 from speechcli.checkpoints.bundle import Bundle, save
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build
 from speechcli.text.tokenizer import Tokenizer
 

@@ -10,8 +10,8 @@ from speechcli.audio.inside import AudioFile
 from speechcli.audio.read import AUDIO_EXTENSIONS
 from speechcli.audio.url import Url
 from speechcli.errors import InputError, UsageError
-from speechcli.pipelines.options import InputOptions
 from speechcli.pipelines.outcome import Failure
+from speechcli.pipelines.speech_options import InputOptions
 
 
 class Source(NamedTuple):

@@ -11,8 +11,8 @@ from speechcli.audio.inside import outer_file
 from speechcli.audio.url import Url
 from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.files.outputs import Output, output_error
-from speechcli.pipelines.options import Shard
 from speechcli.pipelines.outcome import Failure
+from speechcli.pipelines.speech_options import Shard
 from speechcli.writers import json_line
 
 WHOLE = Shard(1, 1)

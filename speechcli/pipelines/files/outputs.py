@@ -15,7 +15,7 @@ from speechcli.audio.read import AUDIO_EXTENSIONS
 from speechcli.audio.url import Url
 from speechcli.errors import OutputError, UsageError
 from speechcli.pipelines.files.inputs import Source
-from speechcli.pipelines.options import target_labels
+from speechcli.pipelines.speech_options import target_labels
 
 # What a job keeps beside its outputs; parts of a job have their own.
 _OURS = re.compile(r"(speechcli|failures)(\.\d+-of-\d+)?")

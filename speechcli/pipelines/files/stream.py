@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from speechcli.errors import UsageError
-from speechcli.pipelines.options import target_labels
+from speechcli.pipelines.speech_options import target_labels
 from speechcli.subtitles import DEFAULT_SHAPE, CueShape
 from speechcli.transcript import Transcript, one_line
 from speechcli.writers import encode, indented, make_writers

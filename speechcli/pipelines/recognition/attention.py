@@ -8,15 +8,15 @@ from speechcli.checkpoints.bundle import Bundle
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import UsageError
 from speechcli.models.speech_encoder_decoder import Encoded
-from speechcli.pipelines.options import SpeechOptions
 from speechcli.pipelines.recognition.languages import Languages, detect_languages, logits_at_start, usual_language
 from speechcli.pipelines.recognition.phrases import Phrase, cut_at_times
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.recognition.suspicion import is_silence, is_suspect
 from speechcli.pipelines.recognition.word_times import make_word_timer
 from speechcli.pipelines.recognition.words import mean
-from speechcli.pipelines.search.options import check_times, effective_options, other_searches
+from speechcli.pipelines.search.effective_options import check_times, effective_options, other_searches
 from speechcli.pipelines.search.write import Request, TextWriter, tokenizer_of
+from speechcli.pipelines.speech_options import SpeechOptions
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.text.prompts import Task
 from speechcli.transcript import Alternative

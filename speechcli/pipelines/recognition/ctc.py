@@ -13,11 +13,11 @@ from speechcli.decoding.ctc import Bonus, as_path, collapse, prefix_beam_search
 from speechcli.decoding.scorers import Hotwords, LanguageModelBonus
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.options import ModelOptions, SpeechOptions
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.recognition.words import WordAligner, mean
-from speechcli.pipelines.search.options import DEFAULT_BEAMS, check_times
+from speechcli.pipelines.search.effective_options import DEFAULT_BEAMS, check_times
 from speechcli.pipelines.search.scorers import language_model, read_hotwords
+from speechcli.pipelines.speech_options import ModelOptions, SpeechOptions
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.transcript import Alternative
 

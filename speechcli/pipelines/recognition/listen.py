@@ -12,7 +12,6 @@ from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.errors import OutOfMemory
 from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.load import load_bundle
-from speechcli.pipelines.options import SpeechOptions
 from speechcli.pipelines.outcome import Failure, Loaded, Outcome, Progress, Report, Warned, silent
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.backoff import BackOff
@@ -22,6 +21,7 @@ from speechcli.pipelines.recognition.phrases import Phrase
 from speechcli.pipelines.recognition.pieces import End, Piece, Reader
 from speechcli.pipelines.recognition.read_ahead import read_ahead
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
+from speechcli.pipelines.speech_options import SpeechOptions
 from speechcli.text.languages import has_spaces
 from speechcli.transcript import Segment, Transcript
 

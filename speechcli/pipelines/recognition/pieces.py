@@ -19,8 +19,8 @@ from speechcli.audio.segments import cut
 from speechcli.audio.url import Url
 from speechcli.errors import InputError, OutOfMemory, SpeechCliError
 from speechcli.pipelines.files.inputs import Source
-from speechcli.pipelines.options import InputOptions, SpeechOptions
 from speechcli.pipelines.outcome import Failure
+from speechcli.pipelines.speech_options import InputOptions, SpeechOptions
 
 # Below half a step of 16-bit audio there is nothing but digital silence.
 SILENT_PEAK = 0.5 / 2**15

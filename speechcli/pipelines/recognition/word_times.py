@@ -12,9 +12,9 @@ from speechcli.errors import ModelError, UsageError
 from speechcli.models.cross_attention import cross_attention_weights
 from speechcli.models.speech_encoder_decoder import Encoded, SpeechEncoderDecoder
 from speechcli.nn.layer import TransformerLayer
-from speechcli.pipelines.options import SpeechOptions
 from speechcli.pipelines.recognition.words import Decode, WordAligner, spell, with_times
 from speechcli.pipelines.search.write import Request
+from speechcli.pipelines.speech_options import SpeechOptions
 from speechcli.transcript import Word
 
 

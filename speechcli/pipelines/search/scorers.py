@@ -7,13 +7,13 @@ from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.checkpoints.hub import resolve_model
 from speechcli.checkpoints.language_model import load_language_model
 from speechcli.decoding.ctc_prefix import CtcPrefixScorer
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.decoding.scorers import Hotwords, LanguageModelScorer, Scorer
 from speechcli.errors import UsageError
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.options import ModelOptions
+from speechcli.pipelines.speech_options import ModelOptions
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
 

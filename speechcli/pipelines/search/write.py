@@ -7,14 +7,14 @@ import torch
 
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.decoding.generate import generate
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.decoding.hypothesis import Hypothesis
-from speechcli.decoding.options import GenerationOptions
 from speechcli.errors import ModelError, UsageError
 from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.options import ModelOptions
-from speechcli.pipelines.search.options import decoder_prompts, with_limit
+from speechcli.pipelines.search.effective_options import decoder_prompts, with_limit
 from speechcli.pipelines.search.scorers import Scorers
+from speechcli.pipelines.speech_options import ModelOptions
 from speechcli.text.prompts import Prompt
 from speechcli.text.tokenizer import Tokenizer
 

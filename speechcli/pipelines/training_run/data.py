@@ -20,7 +20,7 @@ from speechcli.text.languages import language_code
 from speechcli.training.audio_cache import fill_cache
 from speechcli.training.events import Report, Warned
 from speechcli.training.feed import Feed
-from speechcli.training.options import AugmentSection, TrainOptions
+from speechcli.training.train_options import AugmentSection, TrainOptions
 
 ItemT = TypeVar("ItemT")
 

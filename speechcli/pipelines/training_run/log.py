@@ -7,8 +7,8 @@ from speechcli.errors import InputError, OutputError
 from speechcli.pipelines.training_run.history import read_history
 from speechcli.pipelines.training_run.model_card import CARD, model_card
 from speechcli.training.events import Evaluated, Event, Report, Saved, event_to_dict
-from speechcli.training.options import TrainOptions
 from speechcli.training.state import checkpoint_folder, checkpoint_step, checkpoints, publish
+from speechcli.training.train_options import TrainOptions
 
 
 class RunLog:

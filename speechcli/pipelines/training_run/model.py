@@ -22,8 +22,8 @@ from speechcli.nn.masks import Spans
 from speechcli.pipelines.training_run.data import count_languages
 from speechcli.text.characters import Characters
 from speechcli.training.events import Report, Started, Warned
-from speechcli.training.options import AugmentSection, TrainOptions
 from speechcli.training.precision import chosen_dtype
+from speechcli.training.train_options import AugmentSection, TrainOptions
 
 
 class HubAccess(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 from speechcli import __version__
 from speechcli.pipelines.training_run.history import Event, History
 from speechcli.text.languages import language_name
-from speechcli.training.options import TrainOptions
+from speechcli.training.train_options import TrainOptions
 
 CARD = "README.md"
 TITLES = {"wer": "WER", "cer": "CER", "bleu": "BLEU", "chrf": "chrF", "exact_match": "exact match"}

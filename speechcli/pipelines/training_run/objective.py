@@ -7,7 +7,7 @@ from speechcli.data.manifest import Utterance
 from speechcli.errors import UsageError
 from speechcli.text.prompts import Prompts
 from speechcli.training.objective import Objective
-from speechcli.training.options import ObjectiveSection
+from speechcli.training.train_options import ObjectiveSection
 
 
 def make_objective(

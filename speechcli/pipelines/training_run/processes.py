@@ -9,7 +9,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 
 from speechcli.errors import UsageError
 from speechcli.pipelines.load import choose_device
-from speechcli.training.options import RunSection
+from speechcli.training.train_options import RunSection
 
 LONGEST_WAIT = timedelta(hours=6)
 """For other processes: one of them may be decoding much longer recordings, or writing to a slow disk."""

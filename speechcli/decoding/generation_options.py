@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, NamedTuple
 
-from speechcli.decoding.checks import UNSUPPORTED, check_supported, check_value
+from speechcli.decoding.option_rules import UNSUPPORTED, check_supported, check_value
 from speechcli.errors import ModelError, UsageError
 
 LEAST_TEMPERATURE = 1e-6

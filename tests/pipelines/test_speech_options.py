@@ -4,7 +4,7 @@ import pytest
 
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.options import (
+from speechcli.pipelines.speech_options import (
     InputOptions,
     ModelOptions,
     OutputOptions,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from speechcli.audio.raw import RAW_ENCODINGS
-from speechcli.pipelines.options import FORMATS, Shard
+from speechcli.pipelines.speech_options import FORMATS, Shard
 from speechcli.training.limits import LARGEST_SEED, MOST_THREADS
 
 MODEL, INPUT, OUTPUT = "Model", "Input", "Output"

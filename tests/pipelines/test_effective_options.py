@@ -1,9 +1,9 @@
 import pytest
 
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.search.options import effective_options, with_limit
+from speechcli.pipelines.search.effective_options import effective_options, with_limit
 
 MODEL = GenerationOptions(num_beams=4, max_length=200, length_penalty=0.5, forced_bos_token_id=9)
 

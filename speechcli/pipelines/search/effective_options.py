@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from speechcli.decoding.options import GenerationOptions
+from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.errors import UsageError
 from speechcli.pipelines.compose_options import parse_changes
 from speechcli.pipelines.decoding_options import DecodingOptions

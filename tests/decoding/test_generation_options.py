@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from transformers import GenerationConfig
 
-from speechcli.decoding.checks import UNSUPPORTED
-from speechcli.decoding.options import GenerationOptions, LengthLimits
+from speechcli.decoding.generation_options import GenerationOptions, LengthLimits
+from speechcli.decoding.option_rules import UNSUPPORTED
 from speechcli.errors import ModelError, UsageError
 
 BROKEN: list[tuple[str, Any]] = [

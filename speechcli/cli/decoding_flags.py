@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from speechcli.cli.options import flag
+from speechcli.cli.shared_flags import flag
 
 DECODING = "Decoding"
 
