@@ -8,17 +8,19 @@ import typer
 from speechcli.cli import shared_flags as flags
 
 Averaged = Annotated[
-    list[Path], typer.Argument(metavar="RUN|MODEL...", help="Folder of a run, or of models.", show_default=False)
+    list[Path], typer.Argument(metavar="RUN|MODEL...", help="Run folder, or model folders.", show_default=False)
 ]
 Last = Annotated[
     int | None,
-    flags.flag(flags.INPUT, "--last", help="Only the N newest checkpoints. Absent: all.", metavar="N", min=1),
+    flags.flag(flags.INPUT, "--last", help="Only the N newest checkpoints. Default: all.", metavar="N", min=1),
 ]
 Best = Annotated[
-    int | None, flags.flag(flags.INPUT, "--best", help="Only the N checkpoints that scored best.", metavar="N", min=1)
+    int | None,
+    flags.flag(flags.INPUT, "--best", help="Only the N checkpoints with the best scores.", metavar="N", min=1),
 ]
 StoredDtype = Annotated[
-    Literal["float32", "bfloat16", "float16"], flags.flag(flags.OUTPUT, "--dtype", help="Numbers that the file holds.")
+    Literal["float32", "bfloat16", "float16"],
+    flags.flag(flags.OUTPUT, "--dtype", help="Number format of the weights in the file."),
 ]
 
 

@@ -1,4 +1,4 @@
-"""What `init` and `warm-start` share: options, and what they say at the end."""
+"""What `init` and `warm-start` share: flags, and the report at the end."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -10,23 +10,36 @@ from speechcli.pipelines.compose_options import ComposeOptions, ComposeReport
 PARTS = "Parts"
 
 EncoderSet = Annotated[
-    list[str] | None, flag(PARTS, "--encoder-set", help="Change the encoder's configuration.", metavar="KEY=VALUE")
+    list[str] | None,
+    flag(
+        PARTS,
+        "--encoder-set",
+        help="Change a key of the encoder's configuration; may be repeated.",
+        metavar="KEY=VALUE",
+    ),
 ]
 DecoderSet = Annotated[
-    list[str] | None, flag(PARTS, "--decoder-set", help="Change the decoder's configuration.", metavar="KEY=VALUE")
+    list[str] | None,
+    flag(
+        PARTS,
+        "--decoder-set",
+        help="Change a key of the decoder's configuration; may be repeated.",
+        metavar="KEY=VALUE",
+    ),
 ]
 TokenizerFrom = Annotated[
     str | None,
-    flag(PARTS, "--tokenizer", help="Folder or Hub id of the vocabulary. Absent: the decoder's.", metavar="MODEL"),
+    flag(PARTS, "--tokenizer", help="Folder or Hub id of the tokenizer. Default: the decoder's.", metavar="MODEL"),
 ]
 Language = Annotated[
-    str | None, flag(PARTS, "--language", help="What a multilingual decoder writes by itself.", metavar="LANGUAGE")
+    str | None,
+    flag(PARTS, "--language", help="Language that a multilingual decoder writes by default.", metavar="LANGUAGE"),
 ]
 StartId = Annotated[
-    int | None, flag(PARTS, "--decoder-start-token-id", help="What the decoder reads first.", metavar="ID", min=0)
+    int | None, flag(PARTS, "--decoder-start-token-id", help="First token that the decoder reads.", metavar="ID", min=0)
 ]
-PadId = Annotated[int | None, flag(PARTS, "--pad-token-id", help="Fills shorter texts.", metavar="ID", min=0)]
-EosId = Annotated[int | None, flag(PARTS, "--eos-token-id", help="Ends a text.", metavar="ID", min=0)]
+PadId = Annotated[int | None, flag(PARTS, "--pad-token-id", help="Padding token.", metavar="ID", min=0)]
+EosId = Annotated[int | None, flag(PARTS, "--eos-token-id", help="End-of-text token.", metavar="ID", min=0)]
 
 
 def options_of(given: Mapping[str, Any]) -> ComposeOptions:
@@ -35,7 +48,7 @@ def options_of(given: Mapping[str, Any]) -> ComposeOptions:
 
 
 def show(report: ComposeReport, *, quiet: bool) -> None:
-    """Say what was made, and how to go on."""
+    """Say what was made, and what the next step is."""
     if quiet:
         return
     say(f"{report.folder}: {report.parameters:,} parameters")

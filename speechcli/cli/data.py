@@ -9,36 +9,45 @@ from speechcli.cli import shared_flags as flags
 
 MOST_TOKENS = 10_000_000
 
-data = typer.Typer(no_args_is_help=True, help="Look at the data that models learn from.")
+data = typer.Typer(no_args_is_help=True, help="Check training data, and learn a vocabulary from it.")
 
 Checked = Annotated[
-    list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests or corpora, used together.", show_default=False)
+    list[Path],
+    typer.Argument(metavar="MANIFEST...", help="Manifests or corpora that are used together.", show_default=False),
 ]
 Against = Annotated[
     list[Path] | None,
-    typer.Option("--against", help="Another split, that should share nothing; may be repeated.", metavar="MANIFEST"),
+    typer.Option(
+        "--against", help="Another split, which should have nothing in common; may be repeated.", metavar="MANIFEST"
+    ),
 ]
 CheckedModel = Annotated[
-    str | None, typer.Option("--model", "-m", help="Model that has to write the texts.", metavar="MODEL")
+    str | None, typer.Option("--model", "-m", help="Model whose tokenizer must cover the texts.", metavar="MODEL")
 ]
 Listen = Annotated[bool, typer.Option("--listen/--no-listen", help="Decode all recordings.")]
-DecodingWorkers = Annotated[int, typer.Option("--workers", help="Threads that decode.", metavar="N", min=1)]
-TableFormat = Annotated[Literal["table", "json"], typer.Option("--format", "-f", help="A table, or all findings.")]
+DecodingWorkers = Annotated[int, typer.Option("--workers", help="Threads that decode audio.", metavar="N", min=1)]
+TableFormat = Annotated[
+    Literal["table", "json"], typer.Option("--format", "-f", help="table: a summary; json: every finding.")
+]
 Filtered = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Write the rows without errors here: .tsv, .csv or .jsonl.", metavar="FILE"),
+    typer.Option(
+        "--output", "-o", help="Write the rows without errors to this file: .tsv, .csv or .jsonl.", metavar="FILE"
+    ),
 ]
 TextManifests = Annotated[
-    list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests with texts to learn from.", show_default=False)
+    list[Path],
+    typer.Argument(metavar="MANIFEST...", help="Manifests whose texts are learned from.", show_default=False),
 ]
 Size = Annotated[
-    int, typer.Option("--size", help="Tokens at most.", metavar="N", min=1, max=MOST_TOKENS, show_default=False)
+    int,
+    typer.Option("--size", help="Maximum number of tokens.", metavar="N", min=1, max=MOST_TOKENS, show_default=False),
 ]
 TextLanguages = Annotated[
     list[str] | None,
-    typer.Option("--language", help="Texts in this language only; may be repeated.", metavar="LANGUAGE"),
+    typer.Option("--language", help="Use only texts in this language; may be repeated.", metavar="LANGUAGE"),
 ]
-Lowercase = Annotated[bool, typer.Option("--lowercase/--no-lowercase", help="Write without capitals.")]
+Lowercase = Annotated[bool, typer.Option("--lowercase/--no-lowercase", help="Lowercase the texts.")]
 VocabularyDir = Annotated[
     Path, typer.Option("--output-dir", "-o", help="Folder for the tokenizer.", metavar="DIR", show_default=False)
 ]
@@ -62,7 +71,7 @@ def check(
     progress: flags.Progress = "auto",
     quiet: flags.Quiet = False,
 ) -> None:
-    """Find what is wrong with manifests; exit code 5 if rows have errors."""
+    """Find errors in manifests; exit code 5 if there are any."""
     given = flags.without_none(locals(), "against")
     from speechcli.cli.findings import run
 
@@ -79,7 +88,7 @@ def vocabulary(
     overwrite: flags.Overwrite = False,
     quiet: flags.Quiet = False,
 ) -> None:
-    """Learn a tokenizer from the texts of manifests: byte-pair pieces, and tags where there are several languages."""
+    """Learn a tokenizer from the texts of manifests: byte-pair encoding, with language tags if there are several."""
     given = flags.without_none(locals(), "languages")
     from speechcli.cli.console import say
     from speechcli.pipelines.vocabulary import VocabularyOptions, make_vocabulary

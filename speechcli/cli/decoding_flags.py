@@ -1,4 +1,4 @@
-"""Options of the search for text: what `transcribe` and `translate` share, and some of it `evaluate`."""
+"""Flags for decoding: shared by `transcribe` and `translate`, most of them also by `evaluate`."""
 
 import re
 from typing import Annotated, Literal
@@ -30,45 +30,56 @@ Spoken = Annotated[
 ]
 Targets = Annotated[
     list[str] | None,
-    flag(DECODING, "--to", help="Language to translate into; may be given more than once.", metavar="LANGUAGE"),
+    flag(DECODING, "--to", help="Target language; may be repeated.", metavar="LANGUAGE"),
 ]
 Strategy = Annotated[
     Literal["greedy", "beam", "sample"] | None,
-    flag(DECODING, "--strategy", help="How text is searched for. What is not set here is as the model says."),
+    flag(
+        DECODING,
+        "--strategy",
+        help="Search strategy. Unset decoding options: as in the model's generation_config.json.",
+    ),
 ]
-BeamSize = Annotated[int | None, flag(DECODING, "--beam-size", help="Texts kept at each step.", metavar="N", min=1)]
+BeamSize = Annotated[int | None, flag(DECODING, "--beam-size", help="Number of beams.", metavar="N", min=1)]
 LengthPenalty = Annotated[
-    float | None, flag(DECODING, "--length-penalty", help="Above 0 favours longer texts.", metavar="X")
+    float | None, flag(DECODING, "--length-penalty", help="Above 0 favors longer texts.", metavar="X")
 ]
 EarlyStopping = Annotated[
     Literal["true", "false", "never"] | None,
     flag(
         DECODING,
         "--early-stopping",
-        help="Stop at enough finished texts, or when better ones are unlikely (false) or impossible (never).",
+        help="Stop when enough beams have finished (true), or better ones are unlikely (false) or impossible (never).",
         callback=_early_stopping,
     ),
 ]
 Temperature = Annotated[
     float | None,
-    flag(DECODING, "--temperature", help="Of sampling: below 1 keeps to likely tokens, above 1 strays.", metavar="X"),
+    flag(
+        DECODING,
+        "--temperature",
+        help="Sampling temperature: below 1 prefers likely tokens, above 1 less likely ones.",
+        metavar="X",
+    ),
 ]
 TopK = Annotated[
-    int | None, flag(DECODING, "--top-k", help="Sample from the N likeliest tokens; 0: from all.", metavar="N", min=0)
+    int | None, flag(DECODING, "--top-k", help="Sample from the N most likely tokens; 0: from all.", metavar="N", min=0)
 ]
 TopP = Annotated[
     float | None,
     flag(
         DECODING,
         "--top-p",
-        help="Sample from the likeliest tokens that together have this probability.",
+        help="Sample from the most likely tokens that together have this probability.",
         metavar="P",
         max=1.0,
     ),
 ]
 MinP = Annotated[
     float | None,
-    flag(DECODING, "--min-p", help="Sample from tokens at least P times as likely as the likeliest.", metavar="P"),
+    flag(
+        DECODING, "--min-p", help="Sample from tokens at least P times as likely as the most likely one.", metavar="P"
+    ),
 ]
 TypicalP = Annotated[
     float | None,
@@ -80,7 +91,8 @@ TypicalP = Annotated[
     ),
 ]
 NumReturn = Annotated[
-    int | None, flag(DECODING, "--num-return", help="Texts returned for each segment, in JSON.", metavar="N", min=1)
+    int | None,
+    flag(DECODING, "--num-return", help="Number of alternative texts per segment, in JSON.", metavar="N", min=1),
 ]
 RepetitionPenalty = Annotated[
     float | None, flag(DECODING, "--repetition-penalty", help="Above 1 makes repetitions less likely.", metavar="X")
@@ -90,20 +102,20 @@ NoRepeatNgramSize = Annotated[
     flag(
         DECODING,
         "--no-repeat-ngram-size",
-        help="Never write the same N tokens in a row twice; 0: allowed.",
+        help="No sequence of N tokens may occur twice; 0: no limit.",
         metavar="N",
         min=0,
     ),
 ]
 MinNewTokens = Annotated[
-    int | None, flag(DECODING, "--min-new-tokens", help="Shortest text, in tokens.", metavar="N", min=0)
+    int | None, flag(DECODING, "--min-new-tokens", help="Minimum length of a text, in tokens.", metavar="N", min=0)
 ]
 MaxNewTokens = Annotated[
     str | None,
     flag(
         DECODING,
         "--max-new-tokens",
-        help="Longest text, in tokens; auto: in proportion to the audio.",
+        help="Maximum length of a text, in tokens; auto: in proportion to the audio.",
         metavar="N|auto",
         callback=_tokens,
     ),
@@ -122,36 +134,36 @@ CtcWeight = Annotated[
     flag(
         DECODING,
         "--ctc-weight",
-        help="Weight of the CTC head beside the decoder; 0: none. Absent: as the model was trained.",
+        help="Weight of the CTC scores in the search; 0: decoder only. Default: as the model was trained.",
         metavar="X",
     ),
 ]
 Lm = Annotated[
     str | None,
-    flag(DECODING, "--lm", help="A causal language model over the same vocabulary: folder or Hub id.", metavar="MODEL"),
+    flag(DECODING, "--lm", help="Causal language model with the same vocabulary: folder or Hub id.", metavar="MODEL"),
 ]
 LmWeight = Annotated[float, flag(DECODING, "--lm-weight", help="Weight of the language model.", metavar="X")]
 HotwordsFile = Annotated[
-    str | None, flag(DECODING, "--hotwords", help="Words and phrases that are likely, one a line.", metavar="FILE")
+    str | None, flag(DECODING, "--hotwords", help="File of likely words and phrases, one per line.", metavar="FILE")
 ]
 HotwordBoost = Annotated[
-    float, flag(DECODING, "--hotword-boost", help="Bonus for each token of a hotword.", metavar="X")
+    float, flag(DECODING, "--hotword-boost", help="Score bonus per token of a hotword.", metavar="X")
 ]
 RetryRepeats = Annotated[
     bool,
     flag(
         DECODING,
         "--retry-repeats/--no-retry-repeats",
-        help="Where a text repeats itself, search again: with more beams, then by chance.",
+        help="Decode a repetitive text again: with more beams, then by sampling.",
     ),
 ]
-WordTimes = Annotated[bool, flag(DECODING, "--word-times/--no-word-times", help="Say in JSON when each word was said.")]
+WordTimes = Annotated[bool, flag(DECODING, "--word-times/--no-word-times", help="Add the times of words to JSON.")]
 MaxSegment = Annotated[
     float,
     flag(
         DECODING,
         "--max-segment",
-        help="Longer audio is cut in pauses; seconds.",
+        help="Longest piece decoded at once; longer audio is cut at pauses.",
         metavar="SECONDS",
         min=1.0,
     ),
@@ -161,7 +173,7 @@ Timestamps = Annotated[
     flag(
         DECODING,
         "--timestamps/--no-timestamps",
-        help="Let the decoder say when each phrase begins and ends, where it can (Whisper). Absent: for srt, vtt, tsv.",
+        help="Let the decoder predict phrase times, where it can (Whisper). Default: for srt, vtt and tsv.",
     ),
 ]
 Vad = Annotated[
@@ -169,12 +181,19 @@ Vad = Annotated[
     flag(
         DECODING,
         "--vad",
-        help="How speech is told from pauses, which are left out. auto: only in audio longer than --max-segment; "
-        "silero where the extra vad is installed, else energy.",
+        help="Voice activity detection: pauses are skipped. auto: only in audio longer than --max-segment; "
+        "silero if the extra vad is installed, else energy.",
     ),
 ]
 BatchSeconds = Annotated[
     float | None,
-    flag(DECODING, "--batch-seconds", help="Audio decoded at once. Absent: what suits the device.", metavar="SECONDS"),
+    flag(
+        DECODING,
+        "--batch-seconds",
+        help="Seconds of audio per batch. Default: depends on the device.",
+        metavar="SECONDS",
+    ),
 ]
-BatchSize = Annotated[int, flag(DECODING, "--batch-size", help="Pieces of audio decoded at once.", metavar="N", min=1)]
+BatchSize = Annotated[
+    int, flag(DECODING, "--batch-size", help="Maximum pieces of audio per batch.", metavar="N", min=1)
+]

@@ -9,32 +9,45 @@ from speechcli.cli import decoding_flags as decoding
 from speechcli.cli import shared_flags as flags
 
 Manifests = Annotated[
-    list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests with texts.", show_default=False)
+    list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests with reference texts.", show_default=False)
 ]
 Task = Annotated[
     Literal["transcribe", "translate", "both"],
-    flags.flag(flags.INPUT, "--task", help="Score texts in the spoken language, in others, or both."),
+    flags.flag(flags.INPUT, "--task", help="Score transcripts, translations, or both."),
 ]
 ScoredTargets = Annotated[
     list[str] | None,
-    flags.flag(flags.INPUT, "--to", help="Score texts in this language only; may be repeated.", metavar="LANGUAGE"),
+    flags.flag(flags.INPUT, "--to", help="Score only texts in this language; may be repeated.", metavar="LANGUAGE"),
 ]
 ScoredSources = Annotated[
     list[str] | None,
-    flags.flag(flags.INPUT, "--from", help="Score this spoken language only; may be repeated.", metavar="LANGUAGE"),
+    flags.flag(
+        flags.INPUT,
+        "--from",
+        help="Score only recordings in this spoken language; may be repeated.",
+        metavar="LANGUAGE",
+    ),
 ]
 Limit = Annotated[
-    int, flags.flag(flags.INPUT, "--limit", help="Score only so many of each manifest; 0: all.", metavar="N", min=0)
+    int,
+    flags.flag(
+        flags.INPUT, "--limit", help="Score only the first N utterances of each manifest; 0: all.", metavar="N", min=0
+    ),
 ]
-Workers = Annotated[int, flags.flag(flags.INPUT, "--workers", help="Processes that read audio.", metavar="N", min=0)]
+Workers = Annotated[
+    int, flags.flag(flags.INPUT, "--workers", help="Worker processes that read audio.", metavar="N", min=0)
+]
 Uncased = Annotated[
     bool,
-    flags.flag(flags.INPUT, "--uncased/--cased", help="Score translations in lower case and without punctuation."),
+    flags.flag(flags.INPUT, "--uncased/--cased", help="Score translations lowercased and without punctuation."),
 ]
 Hypotheses = Annotated[
     Path | None,
     flags.flag(
-        flags.OUTPUT, "--hypotheses", help="Write references and hypotheses here, as JSON lines.", metavar="FILE"
+        flags.OUTPUT,
+        "--hypotheses",
+        help="Write references and hypotheses to this file, as JSON lines.",
+        metavar="FILE",
     ),
 ]
 
@@ -84,9 +97,9 @@ def evaluate(
     progress: flags.Progress = "auto",
     quiet: flags.Quiet = False,
 ) -> None:
-    """Score a model on manifests: WER and CER in the spoken language, BLEU and chrF in others.
+    """Score a model on manifests: WER and CER for transcripts, BLEU and chrF for translations.
 
-    Texts are searched for as by transcribe and translate. Recordings are decoded whole, and one text of each is scored.
+    Decoding works as in transcribe and translate, but each recording is decoded in one piece and has one text.
     """
     given = flags.without_none(locals(), "source_languages", "target_languages", "generation_set")
     from speechcli.cli.scores import run

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ModelArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[MODEL]", help="As --model.", show_default=False),
+    typer.Argument(metavar="[MODEL]", help="Same as --model.", show_default=False),
 ]
 
 
@@ -26,7 +26,7 @@ def info(
     offline: flags.Offline = False,
     as_json: flags.Json = False,
 ) -> None:
-    """Show what a model is, without loading it."""
+    """Describe a model without loading it."""
     if name is not None and model is not None:
         raise UsageError(f"A model is named once, but got {name} and --model {model}.")
     from speechcli.cli.console import write_data

@@ -33,7 +33,7 @@ def init(
     overwrite: flags.Overwrite = False,
     quiet: flags.Quiet = False,
 ) -> None:
-    """Make a model of random weights from two configurations."""
+    """Make a model with random weights from two configurations."""
     given = locals()
     from speechcli.pipelines import init as pipeline
 

@@ -10,12 +10,14 @@ from speechcli.cli import shared_flags as flags
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.", show_default=False)]
 Page = Annotated[
     Path | None,
-    flags.flag(flags.OUTPUT, "--output", "-o", help="File to write. Absent: report.html in the run.", metavar="FILE"),
+    flags.flag(
+        flags.OUTPUT, "--output", "-o", help="File to write. Default: report.html in the run folder.", metavar="FILE"
+    ),
 ]
 
 
 def report(run: RunFolder, output: Page = None, quiet: flags.Quiet = False) -> None:
-    """Write one HTML page about a training run: curves, scores, examples, and where the model looks."""
+    """Write an HTML page about a training run: curves, scores, examples and attention."""
     from speechcli.cli.console import say
     from speechcli.pipelines.report.write import write_report
 

@@ -10,36 +10,34 @@ TRAINING = "Training"
 
 MaybeEncoder = Annotated[
     str | None,
-    flags.flag(flags.MODEL, "--encoder", help="Instead of --model: a pretrained speech encoder.", metavar="MODEL"),
+    flags.flag(flags.MODEL, "--encoder", help="Pretrained speech encoder, instead of --model.", metavar="MODEL"),
 ]
 MaybeDecoder = Annotated[
     str | None,
-    flags.flag(flags.MODEL, "--decoder", help="Instead of --model: a pretrained text decoder.", metavar="MODEL"),
+    flags.flag(flags.MODEL, "--decoder", help="Pretrained text decoder, instead of --model.", metavar="MODEL"),
 ]
 Train = Annotated[
-    list[Path] | None, flags.flag(TRAINING, "--train", help="Manifest to learn from; may be repeated.", metavar="FILE")
+    list[Path] | None, flags.flag(TRAINING, "--train", help="Training manifest; may be repeated.", metavar="FILE")
 ]
 Dev = Annotated[
     list[Path] | None,
-    flags.flag(TRAINING, "--dev", help="Manifest to score meanwhile; may be repeated.", metavar="FILE"),
+    flags.flag(TRAINING, "--dev", help="Manifest to evaluate on during training; may be repeated.", metavar="FILE"),
 ]
 Recipe = Annotated[
     str | None,
-    flags.flag(TRAINING, "--recipe", help="A .toml file, or the name of a shipped recipe.", metavar="RECIPE"),
+    flags.flag(TRAINING, "--recipe", help="A .toml file, or the name of a built-in recipe.", metavar="RECIPE"),
 ]
 Set = Annotated[
     list[str] | None,
-    flags.flag(TRAINING, "--set", help="Any option of a recipe; may be repeated.", metavar="SECTION.KEY=VALUE"),
+    flags.flag(TRAINING, "--set", help="Set any option of a recipe; may be repeated.", metavar="SECTION.KEY=VALUE"),
 ]
-ResumeRun = Annotated[
-    bool, flags.flag(TRAINING, "--resume/--no-resume", help="Go on with the run in the output folder.")
-]
+ResumeRun = Annotated[bool, flags.flag(TRAINING, "--resume/--no-resume", help="Continue the run in the output folder.")]
 DebugOverfit = Annotated[
     int | None,
     flags.flag(
         TRAINING,
         "--debug-overfit",
-        help="Only see whether N recordings can be learned by heart; nothing is written.",
+        help="Only check that the model can overfit N recordings; nothing is written.",
         metavar="N",
         min=1,
     ),
@@ -49,11 +47,11 @@ PushToHub = Annotated[
     flags.flag(
         flags.OUTPUT,
         "--push-to-hub",
-        help="Write the best model to the Hugging Face Hub at the end.",
+        help="Upload the best model to the Hugging Face Hub at the end.",
         metavar="OWNER/NAME",
     ),
 ]
-RunDir = Annotated[Path, flags.flag(flags.OUTPUT, "--output-dir", "-o", help="Folder of the run.", metavar="DIR")]
+RunDir = Annotated[Path, flags.flag(flags.OUTPUT, "--output-dir", "-o", help="Folder for the run.", metavar="DIR")]
 MaybeDevice = Annotated[
     str | None,
     flags.flag(
@@ -62,11 +60,11 @@ MaybeDevice = Annotated[
 ]
 MaybeDtype = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"] | None,
-    flags.flag(flags.MODEL, "--dtype", help="Numbers of the matrix products."),
+    flags.flag(flags.MODEL, "--dtype", help="Number format of matrix products."),
 ]
 MaybeSeed = Annotated[
     int | None,
-    flags.flag(flags.MODEL, "--seed", help="Random choices depend on it.", metavar="N", min=0, max=LARGEST_SEED),
+    flags.flag(flags.MODEL, "--seed", help="Seed of all random choices.", metavar="N", min=0, max=LARGEST_SEED),
 ]
 
 
@@ -94,7 +92,7 @@ def train(
     quiet: flags.Quiet = False,
     verbose: flags.Verbose = False,
 ) -> None:
-    """Train a model, or compose one first."""
+    """Train a model, or first join an encoder and a decoder and train that."""
     given = locals()
     from speechcli.cli.processes import is_first, one_voice
     from speechcli.cli.training import TrainingConsole, merge

@@ -65,7 +65,7 @@ def transcribe(
     quiet: flags.Quiet = False,
     verbose: flags.Verbose = False,
 ) -> None:
-    """Write down speech in the language that is spoken."""
+    """Transcribe speech in the spoken language."""
     given = locals()
     from speechcli.cli.deliver import deliver, speech_sections
     from speechcli.pipelines.speech_options import OutputOptions, TranscribeOptions

@@ -64,7 +64,7 @@ def translate(
     quiet: flags.Quiet = False,
     verbose: flags.Verbose = False,
 ) -> None:
-    """Translate speech: several languages need one pass of the encoder."""
+    """Translate speech; several target languages share one encoder pass."""
     given = locals()
     from speechcli.cli.deliver import deliver, speech_sections
     from speechcli.pipelines.speech_options import OutputOptions, TranslateOptions
