@@ -1,4 +1,4 @@
-"""GenerationOptions: everything that decides how text is searched for, under Hugging Face's names."""
+"""GenerationOptions: all decoding options, under Hugging Face's names."""
 
 import difflib
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class LengthLimits(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
-    """How to decode. Every value is checked when made; a value that is not set has Hugging Face's default.
+    """How to decode. Values are checked on construction; those that are not set have Hugging Face's defaults.
 
     Raises:
         UsageError: if a value is not one of those described.
@@ -41,7 +41,7 @@ class GenerationOptions:
     """Shortest result in tokens, prompt not counted."""
 
     do_sample: bool = False
-    """Draw tokens by their probability instead of taking the most likely."""
+    """Draw tokens at random by their probability instead of taking the most likely."""
     num_beams: int = 1
     """Hypotheses kept side by side; 1 means no beam search."""
     num_return_sequences: int = 1
@@ -62,36 +62,36 @@ class GenerationOptions:
     top_h: float | None = None
     """Sampling: keep the most likely tokens up to this share of the entropy."""
     typical_p: float = 1.0
-    """Sampling: keep the tokens of most typical information with this probability together; 1 keeps all."""
+    """Sampling: keep the most typical tokens that together have this probability; 1 keeps all."""
     epsilon_cutoff: float = 0.0
     """Sampling: drop tokens less likely than this; 0 drops none."""
     eta_cutoff: float = 0.0
     """Sampling: as `epsilon_cutoff`, scaled by the entropy; 0 drops none."""
 
     repetition_penalty: float = 1.0
-    """Divides the positive, multiplies the negative scores of tokens said before; 1 changes nothing."""
+    """Positive scores of tokens that already occurred are divided by it, negative ones multiplied; 1: no effect."""
     no_repeat_ngram_size: int = 0
-    """No run of so many tokens occurs twice; 0 allows all."""
+    """No sequence of this many tokens may occur twice; 0: no limit."""
     bad_words_ids: tuple[tuple[int, ...], ...] | None = None
-    """Token sequences that are never completed."""
+    """Token sequences that are never generated."""
     sequence_bias: tuple[tuple[tuple[int, ...], float], ...] | None = None
-    """Pairs of a token sequence and what is added to the score of completing it."""
+    """Pairs of a token sequence and the bonus on the score of its last token."""
     suppress_tokens: tuple[int, ...] | None = None
-    """Ids that are never said."""
+    """Token ids that are never generated."""
     begin_suppress_tokens: tuple[int, ...] | None = None
-    """Ids that are not said first."""
+    """Token ids that are not generated first."""
     forced_bos_token_id: int | None = None
-    """Id said first after a prompt of one token: the language of multilingual decoders."""
+    """Token id generated first after a prompt of one token: the language of multilingual decoders."""
     forced_eos_token_id: int | tuple[int, ...] | None = None
-    """Id said last when `max_length` is reached."""
+    """Token id generated last when `max_length` is reached."""
     return_timestamps: bool = False
-    """Say times between the phrases, where `no_timestamps_token_id` is set."""
+    """Generate timestamps between phrases, if `no_timestamps_token_id` is set."""
     no_timestamps_token_id: int | None = None
-    """The id before the first time, of vocabularies that end with times."""
+    """The token id before the first timestamp, in vocabularies that end with timestamps."""
     max_initial_timestamp_index: int | None = None
-    """Largest time that may be said first, as its place among the times."""
+    """Largest timestamp that may be generated first, as its index among the timestamps."""
     exponential_decay_length_penalty: tuple[int, float] | None = None
-    """(start, factor): so many tokens after the prompt, the end becomes likelier by factor ** further tokens."""
+    """(start, factor): from `start` tokens after the prompt on, the end is favored by factor ** further tokens."""
     remove_invalid_values: bool = False
     """Replace NaN by 0 and infinities by the largest numbers."""
     renormalize_logits: bool = False
@@ -104,7 +104,7 @@ class GenerationOptions:
     decoder_start_token_id: int | None = None
 
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Keys of generation_config.json that are not ours, kept to be written back."""
+    """Other keys of generation_config.json, which are kept and written back."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -123,12 +123,12 @@ class GenerationOptions:
 
     @property
     def forced_eos_ids(self) -> tuple[int, ...]:
-        """Return the ids of which one ends a text that reaches its longest length."""
+        """Return the ids of which one ends a text that reaches its maximum length."""
         return _as_ids(self.forced_eos_token_id)
 
     @property
     def start_token_id(self) -> int:
-        """Return the id that the decoder begins with.
+        """Return the first id that the decoder reads.
 
         Raises:
             UsageError: if neither `decoder_start_token_id` nor `bos_token_id` is set.
@@ -143,9 +143,9 @@ class GenerationOptions:
 
     @property
     def fill_token_id(self) -> int:
-        """Return the id after the end of the shorter rows of a result tensor.
+        """Return the id that pads the shorter rows of a result tensor.
 
-        Beam search in transformers fills with end-of-sequence where the pad id is 0, with -1 where no id ends a text.
+        As in transformers, beam search pads with the end-of-text id if the pad id is 0, with -1 if no id ends a text.
         """
         if self.num_beams > 1:
             return (self.pad_token_id or self.eos_ids[0]) if self.eos_ids else -1
@@ -154,7 +154,7 @@ class GenerationOptions:
         return self.pad_token_id
 
     def length_limits(self, prompt_tokens: int) -> LengthLimits:
-        """Return the shortest and longest result for a prompt.
+        """Return the minimum and maximum length of a result for a prompt.
 
         Raises:
             UsageError: if the prompt leaves no room for a token.
@@ -184,7 +184,7 @@ class GenerationOptions:
         return replace(self, **{name: _DEFAULTS[name] if new is None else new for name, new in changes.items()})
 
     def check_supported(self) -> None:
-        """Refuse kept keys that ask for a search that does not exist here.
+        """Refuse keys that ask for a kind of search that is not supported.
 
         Raises:
             UsageError: if there is such a key.

@@ -21,7 +21,7 @@ from speechcli.training.state import checkpoint_step, checkpoints
 
 
 class AverageReport(NamedTuple):
-    """What was averaged."""
+    """The models that were averaged."""
 
     folders: tuple[Path, ...]
 
@@ -35,7 +35,7 @@ def average(
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     overwrite: bool = False,
 ) -> AverageReport:
-    """Write a model whose weights are the mean of others' (of one: its copy in another dtype).
+    """Write a model whose weights are the mean of those of other models; one model is copied, perhaps in another dtype.
 
     Everything but the weights is the last one's.
 
@@ -76,7 +76,7 @@ def average(
 
 
 def _average_heads(folders: Sequence[Path], output: Path, dtype: torch.dtype) -> None:
-    """Average speech encoders with a CTC head alone, tensor by tensor of their files; the rest is copied."""
+    """Average the weight files of speech encoders with only a CTC head; all other files are copied."""
     mean = average_states([files.read_weights(folder) for folder in folders])
     config = files.read_config(folders[-1]) | {"dtype": str(dtype).removeprefix("torch.")}
     with files.writing(output) as stage:

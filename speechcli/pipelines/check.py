@@ -1,4 +1,4 @@
-"""Lint manifests, and write what is left of them."""
+"""Check manifests, and write the rows without errors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,23 +23,23 @@ class CheckOptions:
     manifests: tuple[Path, ...]
     """Manifests that are used together."""
     against: tuple[Path, ...] = ()
-    """Other splits, that should share nothing with them."""
+    """Other splits, which should have nothing in common with them."""
     model: ModelOptions | None = None
-    """A model whose tokenizer must be able to write the texts."""
+    """A model whose tokenizer must cover the texts."""
     language: str | None = None
-    """The spoken language where a manifest does not say it."""
+    """The spoken language of manifest rows that name none."""
     listen: bool = True
-    """Decode all recordings; without it they are only looked up."""
+    """Decode all recordings, instead of only checking that they exist."""
     workers: int = 4
     """Threads that decode."""
     output: Path | None = None
-    """Manifest to write, of the rows without an error."""
+    """Manifest to write with the rows that have no errors."""
     overwrite: bool = False
-    """Replace the output if it is there."""
+    """Replace an existing output."""
 
 
 def check(options: CheckOptions, *, progress: Callable[[int, int], None] = lambda done, total: None) -> CheckReport:
-    """Check manifests together, and write the rows that have no error if an output is named.
+    """Check manifests together, and write the rows without errors if an output is given.
 
     Args:
         options: what to do.
@@ -83,7 +83,7 @@ def _check_output(output: Path, options: CheckOptions) -> None:
 
 
 def _spelling(model: ModelOptions | None) -> tuple[Callable[[str], bool], Callable[[str], str]]:
-    """Return what says whether a model has no tag for a language, and which characters it cannot write."""
+    """Return two functions: whether a model has no tag for a language, and which characters of a text it lacks."""
     if model is None:
         return (lambda language: False), (lambda text: "")
     from speechcli.checkpoints.hub import resolve_model

@@ -1,4 +1,4 @@
-"""The options of `init` and `warm-start`, and what the two share."""
+"""The options of `init` and `warm-start`, and helpers of both."""
 
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -12,51 +12,51 @@ from speechcli.pipelines.files.outputs import refuse_file, refuse_replacing
 
 @dataclass(frozen=True)
 class ComposeOptions:
-    """Which halves become which model."""
+    """Which encoder and decoder to join, and how."""
 
     encoder: str
     """`init`: a family, a config.json or a model; `warm-start`: a pretrained speech encoder."""
     decoder: str
     """`init`: a family, a config.json or a model; `warm-start`: a pretrained text decoder."""
     output_dir: Path
-    """Folder of the new model."""
+    """Folder for the new model."""
     encoder_set: tuple[str, ...] = ()
-    """`key=value` for the encoder's configuration."""
+    """Changes to the encoder's configuration, each `key=value`."""
     decoder_set: tuple[str, ...] = ()
-    """`key=value` for the decoder's configuration."""
+    """Changes to the decoder's configuration, each `key=value`."""
     tokenizer: str | None = None
-    """Where the vocabulary comes from; None: the decoder."""
+    """Folder or Hub id of the tokenizer; None: the decoder's."""
     language: str | None = None
-    """The language that a multilingual decoder is to write by itself."""
+    """Language that a multilingual decoder writes by default."""
     decoder_start_token_id: int | None = None
-    """What the decoder reads first; None: as the vocabulary says."""
+    """First token that the decoder reads; None: as in the vocabulary."""
     pad_token_id: int | None = None
-    """What fills shorter texts; None: as the vocabulary says."""
+    """Padding token; None: as in the vocabulary."""
     eos_token_id: int | None = None
-    """What ends a text; None: as the vocabulary says."""
+    """End-of-text token; None: as in the vocabulary."""
     token: str | None = field(default=None, repr=False)
-    """Access token of the Hub."""
+    """Access token for the Hub."""
     cache_dir: Path | None = None
-    """Where downloads are kept."""
+    """Folder for downloads."""
     offline: bool = False
-    """Never ask the network."""
+    """Do not use the network."""
     seed: int = 0
-    """Random weights depend on it."""
+    """Seed of random weights."""
     overwrite: bool = False
-    """Replace a model that is there."""
+    """Replace an existing model."""
     spoken: str | None = None
-    """`warm-start`: the language that the encoder's adapters are set to (MMS); None: as its checkpoint has them."""
+    """`warm-start`: language of the encoder's adapters (MMS); None: the adapters in the checkpoint."""
 
 
 @dataclass(frozen=True)
 class ComposeReport:
-    """What was made."""
+    """The new model."""
 
     folder: Path
     parameters: int
-    """Numbers in the weights."""
+    """Number of parameters."""
     remarks: tuple[str, ...]
-    """What the user should know, a sentence each."""
+    """Remarks for the user, one sentence each."""
 
 
 def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def refuse_model(folder: Path, sources: Iterable[str | Path] = (), *, overwrite: bool = False) -> None:
-    """Check that a model can go to a folder, and that none is there already.
+    """Check that a folder can hold a new model and does not hold one already.
 
     Raises:
         OutputError: it is a file.

@@ -1,4 +1,4 @@
-"""The options of the search for text, under the names of the flags. Importing this costs nothing: no torch."""
+"""Decoding options, named like the flags. Importing this module does not import torch."""
 
 import math
 from dataclasses import dataclass, fields
@@ -7,26 +7,26 @@ from typing import Any, Literal
 from speechcli.errors import UsageError
 
 MOST_TEXTS = 1000
-"""Kept side by side: more only cost memory and time."""
+"""Limit for beams and returned texts: more only cost memory and time."""
 MOST_SECONDS = 86_400
-"""Decoded in one go: a day."""
+"""Limit for the length of one piece: a day."""
 MOST_WEIGHT = 1000
-"""Of a scorer, which then drowns the model's own scores."""
+"""Limit for the weight of a scorer: at most this many times the model's own scores."""
 
 
 def finite(value: float | None) -> bool:
-    """Say whether a number is finite, where it is set."""
+    """Whether a number is finite or not set."""
     return value is None or math.isfinite(value)
 
 
 def check(holds: bool, name: str, rule: str, value: object) -> None:
-    """Raise `UsageError` with a sentence unless a rule holds."""
+    """Raise `UsageError` unless a rule holds."""
     if not holds:
         raise UsageError(f"`{name}` must be {rule}, but is {value}.")
 
 
 def check_used(options: Any, needed: str, *names: str) -> None:
-    """Raise `UsageError` if options are set that say nothing without another one, which is not."""
+    """Raise `UsageError` if options are set that have no effect without another one, which is not set."""
     if getattr(options, needed) is not None:
         return
     for item in fields(options):
@@ -37,62 +37,62 @@ def check_used(options: Any, needed: str, *names: str) -> None:
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """How text is searched for; None leaves the model's `generation_config.json` in force."""
+    """How to decode; None means the value of the model's `generation_config.json`."""
 
     strategy: Literal["greedy", "beam", "sample"] | None = None
-    """The likeliest token each time, the likeliest text among several, or a random one."""
+    """Take the most likely token at each step, search with several beams, or draw at random."""
     beam_size: int | None = None
-    """Texts kept at each step."""
+    """Number of beams."""
     length_penalty: float | None = None
-    """Above 0 favours longer texts in beam search."""
+    """Beam search: above 0 favors longer texts."""
     early_stopping: bool | Literal["never"] | None = None
-    """Stop with enough finished texts (true), when a better one is unlikely (false), or impossible (`never`)."""
+    """Stop beam search with enough texts (true), or if better ones are unlikely (false) or impossible (`never`)."""
     temperature: float | None = None
-    """Below 1 sharpens, above 1 flattens what `sample` draws from."""
+    """Sampling: below 1 sharpens the distribution, above 1 flattens it."""
     top_k: int | None = None
-    """Draw from so many likeliest tokens only."""
+    """Sampling: draw from this many most likely tokens."""
     top_p: float | None = None
-    """Draw from the likeliest tokens that together have this probability."""
+    """Sampling: draw from the most likely tokens that together have this probability."""
     min_p: float | None = None
-    """Draw from tokens with at least this share of the likeliest one's probability."""
+    """Sampling: draw from tokens with at least this share of the highest probability."""
     typical_p: float | None = None
-    """Draw from the tokens of most typical information that together have this probability."""
+    """Locally typical sampling: draw from the most typical tokens that together have this probability."""
     num_return: int | None = None
-    """Texts returned for each segment; those after the first are alternatives in JSON."""
+    """Number of texts per segment; those after the first are alternatives in JSON."""
     repetition_penalty: float | None = None
-    """Above 1 makes tokens that were said before less likely."""
+    """Above 1 makes tokens that already occurred less likely."""
     no_repeat_ngram_size: int | None = None
-    """No so many tokens in a row may occur twice."""
+    """No sequence of this many tokens may occur twice."""
     min_new_tokens: int | None = None
-    """Shortest text in tokens."""
+    """Minimum length of a text in tokens."""
     max_new_tokens: int | Literal["auto"] | None = None
-    """Longest text in tokens; `auto`: in proportion to the audio, also where the model sets a length."""
+    """Maximum length of a text in tokens; `auto`: in proportion to the audio, even if the model sets a length."""
     timestamps: bool | Literal["auto"] | None = None
-    """Let the decoder say when phrases begin and end (Whisper); `auto`: where its vocabulary has times."""
+    """Let the decoder predict when phrases begin and end (Whisper); `auto`: if its vocabulary has timestamps."""
     generation_set: tuple[str, ...] = ()
     """`key=value` for any other key of `generation_config.json`."""
     ctc_weight: float | None = None
-    """Weight of the CTC head beside the decoder in transcripts, from 0 to below 1; None: as the model was trained."""
+    """Weight of the CTC scores for transcripts, from 0 to below 1; None: as the model was trained."""
     lm: str | None = None
-    """A causal language model over the decoder's vocabulary, as `--model`."""
+    """A causal language model over the decoder's vocabulary: a folder or a name on the Hub."""
     lm_weight: float = 0.3
     """Weight of the language model."""
     hotwords: str | None = None
-    """A file with words and phrases that are likely, one a line."""
+    """A file of likely words and phrases, one per line."""
     hotword_boost: float = 1.0
-    """Added to the score for each token of a hotword."""
+    """Score bonus per token of a hotword."""
     retry_repeats: bool = False
-    """Search again where a text repeats itself: with more beams, then more and more by chance (`--seed`)."""
+    """Decode a repetitive text again: with more beams, then by sampling at rising temperatures (`--seed`)."""
     word_times: bool = False
-    """Say when each word was said; never changes the text."""
+    """Return the times of words; does not change the text."""
     max_segment: float = 30.0
-    """Longest stretch of audio decoded in one piece, in seconds; longer audio is cut in pauses."""
+    """Longest piece of audio decoded at once, in seconds; longer audio is cut at pauses."""
     vad: Literal["auto", "none", "energy", "silero"] = "auto"
-    """How speech is told from pauses, which are left out; `auto`: as well as possible, and only in longer audio."""
+    """Voice activity detection; pauses are skipped. `auto`: the best one available, and only in longer audio."""
     batch_seconds: float | None = None
-    """Seconds of audio decoded at once, padding counted; None: what suits the device."""
+    """Seconds of audio in a batch, including padding; None: depends on the device."""
     batch_size: int = 64
-    """Stretches of audio decoded at once."""
+    """Maximum number of pieces in a batch."""
 
     def __post_init__(self) -> None:
         if self.strategy in ("greedy", "sample") and (self.beam_size or 1) > 1:
@@ -128,11 +128,11 @@ class DecodingOptions:
 
     @property
     def draws(self) -> bool:
-        """Whether chance may decide a text."""
+        """Whether the text may depend on random numbers."""
         return self.strategy == "sample" or self.retry_repeats
 
     def chosen(self) -> dict[str, Any]:
-        """Return what changes the text and was asked for, by name."""
+        """Return the options that affect the text and are not at their defaults, by name."""
         silent = ("batch_seconds", "batch_size")
         return {
             item.name: getattr(self, item.name)

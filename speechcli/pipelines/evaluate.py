@@ -27,30 +27,30 @@ DEFAULT_BATCH_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What to score, and how."""
+    """What to evaluate, and how."""
 
     model: ModelOptions = ModelOptions()
     """Which model."""
     manifests: tuple[Path, ...] = ()
-    """Manifests with texts to compare with."""
+    """Manifests with reference texts."""
     task: str = "both"
-    """`transcribe` scores texts in the spoken language, `translate` those in others, `both` all."""
+    """`transcribe` scores transcripts, `translate` translations, `both` all texts."""
     language: str | None = None
-    """The spoken language where a manifest does not say it."""
+    """The spoken language of manifest rows that name none."""
     source_languages: tuple[str, ...] = ()
-    """Spoken languages to score; none: all."""
+    """Spoken languages to score; empty: all."""
     target_languages: tuple[str, ...] = ()
-    """Languages of texts to score; none: all."""
+    """Languages of texts to score; empty: all."""
     decoding: DecodingOptions = DecodingOptions()
     """How text is searched for."""
     uncased: bool = False
-    """Score translations in lower case and without punctuation, as papers on small corpora do."""
+    """Score translations lowercased and without punctuation, as usual for small corpora."""
     limit: int = 0
-    """Utterances of each manifest to score, from its start; 0: all."""
+    """Score only the first utterances of each manifest, this many; 0: all."""
     workers: int = 0
-    """Processes that read audio."""
+    """Worker processes that read audio."""
     hypotheses: Path | None = None
-    """File to write each reference and hypothesis to, an object a line."""
+    """File for references and hypotheses, as JSON lines."""
 
     def __post_init__(self) -> None:
         if not self.manifests:
@@ -62,12 +62,12 @@ class EvaluateOptions:
 
 
 class EvaluateProgress(NamedTuple):
-    """How far an evaluation is."""
+    """Progress of an evaluation."""
 
     done: int
     """Utterances."""
     total: int
-    """Utterances in all."""
+    """Total number of utterances."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ class EvaluateReport:
 
     model: str
     scores: tuple[GroupScore, ...]
-    """One for each pair of spoken and target language."""
+    """One per pair of spoken and target language."""
     losses: dict[str, float]
-    """Means over all texts."""
+    """Mean losses over all texts."""
     seconds: float
-    """Audio that was decoded."""
+    """Seconds of decoded audio."""
     bad_rows: tuple[str, ...]
-    """Rows of the manifests that cannot be used, each in one sentence."""
+    """Unusable rows of the manifests, one sentence each."""
     failures: dict[str, str]
     """Utterance id -> why it could not be used."""
 
@@ -173,7 +173,7 @@ def _objective(bundle: Bundle) -> Objective:
 
 
 def write_pairs(pairs: Sequence[Pair], path: Path) -> None:
-    """Write references and hypotheses, a JSON object a line.
+    """Write references and hypotheses as JSON lines.
 
     Raises:
         OutputError: if the file cannot be written.

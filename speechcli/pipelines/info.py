@@ -1,4 +1,4 @@
-"""What a model is, from its files: configurations, vocabulary, and the headers of its weights."""
+"""Describe a model by its configurations, vocabulary and the headers of its weights."""
 
 import math
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ class ModelInfo:
     decoder: dict[str, Any]
     """Family and sizes."""
     parameters: dict[str, int] | None
-    """Numbers in the weights by part, and in all; None: the files do not say it without being loaded."""
+    """Number of parameters by part and in total; None: unknown without loading the weights."""
     dtypes: tuple[str, ...]
     """Types of the weights."""
     sample_rate: int | None
@@ -59,15 +59,15 @@ class ModelInfo:
     generation: dict[str, Any]
     """What differs from the defaults of decoding."""
     missing: tuple[str, ...]
-    """What the folder lacks, a sentence each."""
+    """What the folder lacks, one sentence each."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON has it."""
+        """Return the description as a JSON object."""
         return {"schema": 1, **asdict(self)}
 
 
 def info(options: ModelOptions) -> ModelInfo:
-    """Describe a model; its tensors are not read.
+    """Describe a model without reading its tensors.
 
     Raises:
         ModelError: there is no such model, or a file is corrupt.

@@ -1,4 +1,4 @@
-"""A model of random weights from two configurations."""
+"""Make a model with random weights from two configurations."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from speechcli.pipelines.compose_options import ComposeOptions, ComposeReport, p
 
 
 def init(options: ComposeOptions) -> ComposeReport:
-    """Write a model of random weights.
+    """Write a model with random weights.
 
     Raises:
         ModelError: a configuration is missing, not supported, or does not fit.
@@ -46,7 +46,7 @@ def special_ids(options: ComposeOptions) -> SpecialIds:
 
 
 def tokenizer_folder(options: ComposeOptions) -> Path | None:
-    """Return the folder of the vocabulary, if it is not the decoder's."""
+    """Return the folder of the tokenizer if it is not the decoder's."""
     return None if options.tokenizer is None else find(options.tokenizer, options, weights=False)
 
 

@@ -1,4 +1,4 @@
-"""Transcripts of many recordings to standard output or a folder: planned first, resumable, exact about failures."""
+"""Run `transcribe` or `translate`: to standard output or a folder, planned before any work, resumable."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ Work = tuple[Source, tuple[Output, ...]]
 
 
 def open_listener(options: SpeechOptions, report: Report) -> Listens:
-    """Load the model; torch is imported here and not before, when inputs and outputs are known to be in order."""
+    """Load the model. torch is imported only here, after inputs and outputs have been checked."""
     from speechcli.pipelines.recognition import listen
 
     return listen.open_listener(options, report)
@@ -51,7 +51,7 @@ def run_job(
     report: Report = silent,
     open_model: Open = open_listener,
 ) -> JobReport:
-    """Transcribe or translate all inputs, and write the results where the options say.
+    """Transcribe or translate all inputs, and write the results.
 
     Args:
         options: what to do.
@@ -109,7 +109,7 @@ def _to_folder(
 
 
 class _FolderJob:
-    """One output file for each recording, target language and format."""
+    """Writes one output file per recording, target language and format."""
 
     def __init__(self, options: SpeechOptions, outputs: OutputOptions, folder: Path, report: Report) -> None:
         self._options, self._outputs, self._report = options, outputs, report
@@ -122,7 +122,7 @@ class _FolderJob:
     def run(
         self, plan: Sequence[tuple[Output, ...]], inputs: Inputs, open_model: Open, stop: Callable[[], bool]
     ) -> JobReport:
-        """Do what is not done yet, until told to stop."""
+        """Process the inputs that are not done yet, until told to stop."""
         shard = self._outputs.shard
         part = shard.of(list(zip(inputs.sources, plan, strict=True)))
         work = [each for each in part if not (self._outputs.resume and self._journal.done(*each))]
@@ -150,7 +150,7 @@ class _FolderJob:
         return result
 
     def _foreign(self, work: Sequence[Work]) -> list[Output]:
-        """Return the outputs that this job has no right to replace without being told so."""
+        """Return the outputs that this job must not replace without `--overwrite`."""
         redo = not self._outputs.resume
         return [
             output
@@ -172,14 +172,14 @@ class _FolderJob:
 
 
 def _all_outcomes(missing: Sequence[Failure], heard: Iterator[Outcome]) -> Iterator[Outcome]:
-    """Yield the inputs that are not there, then what became of the others."""
+    """Yield the missing inputs, then the outcomes of the others."""
     for failure in missing:
         yield Outcome(-1, (), failure)
     yield from heard
 
 
 def _identity(options: ModelOptions) -> dict[str, Any]:
-    """Return what tells this model from others, and this version of it from others, without loading it."""
+    """Return what identifies the model and its version, without loading it."""
     folder = None if options.model is None else Path(options.model).expanduser()
     if folder is None or not folder.is_dir():
         return {"name": options.shown, "version": __version__}

@@ -1,4 +1,4 @@
-"""The model that the options name: found, loaded, and placed where it computes."""
+"""Find and load the model that the options name, and put it on its device."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from speechcli.training.limits import MOST_THREADS
 from speechcli.training.precision import DTYPES, native_bfloat16
 
 LARGE_BYTES = 100_000_000
-"""Of weight files: on processors, smaller models gain nothing from bfloat16, and stay exact."""
+"""Size of weight files below which `auto` stays at float32 on CPUs, where bfloat16 would not be faster."""
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device that a name means: `auto` takes a GPU if there is one, then Apple's, then the processor.
+    """Return the device for a name; `auto` means a CUDA GPU if there is one, else Apple's GPU, else the CPU.
 
     Raises:
         UsageError: it is no device, or not there.
@@ -42,7 +42,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device, folder: Path) -> torch.dtype:
-    """Return the numbers that a name means.
+    """Return the dtype for a name.
 
     `auto` is bfloat16 where the device multiplies it natively, but float32 on a processor when the model is small.
 
@@ -64,7 +64,7 @@ def weight_bytes(folder: Path) -> int:
 
 
 def prepare(options: ModelOptions, folder: Path) -> tuple[torch.device, torch.dtype]:
-    """Choose device and numbers for the model in a folder, and set torch's number of threads.
+    """Choose device and dtype for the model in a folder, and set torch's number of threads.
 
     Raises:
         UsageError: the device is not there, or the threads are not from 1 to 1024.
@@ -77,7 +77,7 @@ def prepare(options: ModelOptions, folder: Path) -> tuple[torch.device, torch.dt
 
 
 def find_model(options: ModelOptions, *, language: str | None = None, weights: bool = True) -> Path:
-    """Return the folder of the model that the options name, from the Hub where it is there.
+    """Return the folder of the model that the options name; download it if it is on the Hub.
 
     Args:
         options: which model.
@@ -99,7 +99,7 @@ def find_model(options: ModelOptions, *, language: str | None = None, weights: b
 
 
 def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle | CtcBundle:
-    """Find, load and place a model as the options say.
+    """Find a model, load it and put it on its device.
 
     Args:
         options: which model, and where.

@@ -1,4 +1,4 @@
-"""What became of one input, and of a whole job."""
+"""The outcome of one input, and of a whole job."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,26 +9,26 @@ from speechcli.transcript import Transcript
 
 
 class Failure(NamedTuple):
-    """An input that gave no text."""
+    """An input that could not be transcribed."""
 
     path: str
-    """The input as it was given."""
+    """The input as the user gave it."""
     message: str
     """Why, in one sentence."""
     hint: str | None = None
-    """What may help."""
+    """What may help, if anything."""
     exit_code: int = 4
     """The exit code if this were the only input."""
 
     @classmethod
     def of(cls, path: str, error: SpeechCliError) -> "Failure":
-        """Return the failure that an error means for one input."""
+        """Make a failure from an error."""
         return cls(path, error.message, error.hint, error.exit_code)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one input."""
+    """The outcome of one input."""
 
     index: int
     """Number of the input in the job, from 0."""
@@ -39,20 +39,20 @@ class Outcome:
 
 
 class Progress(NamedTuple):
-    """How far a job is."""
+    """Progress of a job."""
 
     done: int
-    """Inputs finished, well or not."""
+    """Finished inputs, failed ones included."""
     total: int
-    """Inputs in all."""
+    """Total number of inputs."""
     audio_seconds: float
-    """Seconds of audio finished so far, pauses included."""
+    """Seconds of audio processed so far, including pauses."""
     expected_seconds: float | None = None
-    """Seconds of audio in all inputs, as far as headers and sizes tell; None: unknown."""
+    """Estimated seconds of audio in all inputs, from headers and file sizes; None: unknown."""
 
 
 class Warned(NamedTuple):
-    """Something that the user should know and that stops nothing."""
+    """A warning for the user."""
 
     message: str
     """One sentence."""
@@ -64,9 +64,9 @@ class Loaded(NamedTuple):
     model: str
     """Its name."""
     device: str
-    """Where it computes."""
+    """Its device."""
     dtype: str
-    """In which numbers."""
+    """Its dtype."""
 
 
 Event = Progress | Warned | Loaded | Failure
@@ -74,11 +74,11 @@ Report = Callable[[Event], None]
 
 
 def silent(event: Event) -> None:
-    """Report to nobody."""
+    """Ignore an event."""
 
 
 def in_order(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
-    """Yield outcomes by their index, each as soon as all before it are known."""
+    """Yield outcomes in the order of their indices, each as early as possible."""
     waiting: dict[int, Outcome] = {}
     following = 0
     for outcome in outcomes:
@@ -90,21 +90,21 @@ def in_order(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
 
 @dataclass
 class JobReport:
-    """What became of all inputs."""
+    """The outcome of a whole job."""
 
     done: int = 0
-    """Inputs that gave text."""
+    """Inputs that were transcribed."""
     skipped: int = 0
-    """Inputs that an earlier run had done."""
+    """Inputs that an earlier run had finished."""
     audio_seconds: float = 0.0
-    """Seconds of audio in the inputs that gave text."""
+    """Seconds of audio in the transcribed inputs."""
     failures: list[Failure] = field(default_factory=list)
-    """Inputs that gave none."""
+    """Inputs that could not be transcribed."""
     left: int = 0
-    """Inputs that a signal left for another run."""
+    """Inputs left after a signal stopped the job."""
 
     def count(self, outcome: Outcome) -> None:
-        """Add what became of one input."""
+        """Count the outcome of one input."""
         if outcome.failure is not None:
             self.failures.append(outcome.failure)
         else:
@@ -112,7 +112,7 @@ class JobReport:
             self.audio_seconds += outcome.transcripts[0].duration
 
     def check(self) -> None:
-        """Turn failures into the exit code of the job.
+        """Raise the error for the exit code of the job, if there were failures.
 
         Raises:
             Stopped: a signal came, and another run can go on.

@@ -1,4 +1,4 @@
-"""`train --debug-overfit`: whether a set-up can learn at all, shown by a few recordings that it learns by heart."""
+"""`train --debug-overfit`: check that a model can learn at all, by overfitting it on a few recordings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ SHOWN_EVERY = 20
 
 
 class LearnedByHeart(NamedTuple):
-    """How it went."""
+    """The result of overfitting."""
 
     recordings: int
     steps: int
@@ -37,7 +37,7 @@ class LearnedByHeart(NamedTuple):
 
 
 def overfit(merged: Merged, count: int, *, hub: HubAccess = NO_ACCESS, report: Report) -> LearnedByHeart:
-    """Teach a few recordings by heart: without dropout, masks and augmentation every next token must come out right.
+    """Overfit a few recordings: without dropout, masks and augmentation, every next token must become right.
 
     Nothing is written. The encoder learns from the first step, unless it is frozen for good.
 
@@ -81,7 +81,7 @@ def overfit(merged: Merged, count: int, *, hub: HubAccess = NO_ACCESS, report: R
 def _learn(
     step: Callable[[int], StepResult | None], audio_seconds: float, options: TrainOptions, report: Report
 ) -> tuple[int, float]:
-    """Step until every token is right; return how many steps and seconds that took."""
+    """Train until every token is right; return the number of steps and seconds."""
     begun, accuracy = now(), 0.0
     for number in range(MAX_STEPS):
         result = step(number)

@@ -1,4 +1,4 @@
-"""Utterances to losses, hypotheses and scores; shared by training and evaluation."""
+"""Compute losses and hypotheses of utterances; shared by training and evaluation."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -23,43 +23,43 @@ from speechcli.training.objective import PARTS, Objective, detached, means
 from speechcli.training.precision import autocast
 
 ReportDone = Callable[[int], None]
-"""Told after each batch how many utterances are done."""
+"""Called after each batch with the number of finished utterances."""
 
 
 @dataclass(frozen=True)
 class ScoringOptions:
-    """How utterances are put together and decoded."""
+    """How utterances are batched and decoded."""
 
     max_seconds: float = 120.0
-    """Seconds of audio decoded at once, padding counted."""
+    """Seconds of audio in a batch, including padding."""
     max_items: int = 64
-    """Utterances decoded at once."""
+    """Maximum number of utterances in a batch."""
     workers: int = 0
-    """Processes that read audio."""
+    """Worker processes that read audio."""
     autocast: str = "float32"
-    """Numbers of the matrix products, as in `speechcli.training.precision`; float32: those of the weights."""
+    """Number format of matrix products, as in `speechcli.training.precision`; float32: that of the weights."""
 
 
 @dataclass
 class Scored:
-    """What was made of the utterances."""
+    """Hypotheses and losses of utterances."""
 
     pairs: list[Pair] = field(default_factory=list)
     sums: torch.Tensor = field(default_factory=lambda: torch.zeros(2 * PARTS, dtype=torch.float64))
-    """Summed parts of the objective with the right text fed to the decoder, see `objective.detached`."""
+    """Summed parts of the loss with teacher forcing, see `objective.detached`."""
     seconds: float = 0.0
-    """Audio that was decoded."""
+    """Seconds of decoded audio."""
     failures: dict[str, str] = field(default_factory=dict)
     """Utterance id -> why it could not be read."""
 
     @property
     def losses(self) -> dict[str, float]:
-        """Mean parts of the objective."""
+        """Mean parts of the loss."""
         return means(self.sums)
 
     @classmethod
     def join(cls, parts: Sequence["Scored"]) -> "Scored":
-        """Put together what was made of several batches, or by several processes."""
+        """Join the results of several batches or processes."""
         return cls(
             [pair for part in parts for pair in part.pairs],
             torch.stack([part.sums for part in parts]).sum(dim=0),
@@ -69,7 +69,7 @@ class Scored:
 
 
 def make_collate(bundle: Bundle, *, ctc: bool, read: Read | None = None) -> Collate:
-    """Make what turns utterances into a batch for a model, without augmentation.
+    """Make the collate function of a model, without augmentation.
 
     Raises:
         ModelError: if the model has no tokenizer.
@@ -100,7 +100,7 @@ def decode_utterances(
     *,
     progress: ReportDone = lambda done: None,
 ) -> Scored:
-    """Write every target of every utterance with a decoder, and compute the losses, from one pass of the encoder.
+    """Decode every target of every utterance, and compute the losses, with one encoder pass each.
 
     Args:
         writer: its model is left in evaluation mode.
@@ -130,7 +130,7 @@ def decode_utterances(
 
 
 def _pairs(writer: TextWriter, encoded: Encoded, batch: Batch) -> list[Pair]:
-    """Write all targets; one that was left out of the labels is written all the same."""
+    """Decode all targets, including those that were too long to be labels."""
     targets = [(row, each, target) for row, each in enumerate(batch.utterances) for target in each.targets]
     requests = [
         Request(
@@ -173,13 +173,13 @@ class Recordings:
 
 @dataclass
 class ReadRecordings:
-    """Reads a batch of utterances, and makes nothing of it."""
+    """A collate function that only reads the audio of a batch."""
 
     sampling_rate: int
     epoch: int = 0
 
     def __call__(self, utterances: Sequence[Utterance]) -> Recordings:
-        """Read what can be read."""
+        """Read the recordings; those that cannot be read are listed with the reason."""
         found = Recordings()
         for utterance in utterances:
             try:
@@ -197,7 +197,7 @@ def transcribe_utterances(
     *,
     progress: ReportDone = lambda done: None,
 ) -> Scored:
-    """Write down what is said with a recognizer, as `transcribe` does; there are no losses.
+    """Transcribe utterances with a recognizer, as `transcribe` does, without losses.
 
     Args:
         recognizer: the model.
@@ -222,7 +222,7 @@ def transcribe_utterances(
 
 
 class _Read(Protocol):
-    """A batch of recordings, as far as they could be read."""
+    """A batch, and what could not be read of it."""
 
     @property
     def utterances(self) -> list[Utterance]: ...
@@ -235,7 +235,7 @@ BatchT = TypeVar("BatchT", bound=_Read)
 
 
 def _plan(utterances: Sequence[Utterance], options: ScoringOptions, *, max_items: int) -> DurationBatches:
-    """Put utterances into batches; the longest is not too long, for nothing is left out of scores."""
+    """Plan the batches. The longest utterance always fits, because nothing may be left out of scores."""
     longest = max((utterance.seconds for utterance in utterances), default=0.0)
     seconds = max(options.max_seconds, longest)
     return DurationBatches(utterances, max_seconds=seconds, max_items=max_items, buckets=1, shuffle=False)

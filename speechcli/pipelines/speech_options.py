@@ -1,4 +1,4 @@
-"""The options of `transcribe` and `translate`. Importing this costs nothing: no torch, no audio library."""
+"""The options of `transcribe` and `translate`. Importing this module imports neither torch nor an audio library."""
 
 import re
 from collections.abc import Sequence
@@ -19,60 +19,60 @@ FORMATS = ("txt", "json", "jsonl", "srt", "vtt", "tsv", "manifest")
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model, and where and how it computes."""
+    """Which model to load, and how to run it."""
 
     model: str | None = None
     """A folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub; None: the embedded model."""
     revision: str | None = None
     """Branch, tag or commit on the Hub."""
     token: str | None = field(default=None, repr=False)
-    """Access token of the Hub."""
+    """Access token for the Hub."""
     cache_dir: Path | None = None
-    """Where downloads are kept; None: the Hub library's own place."""
+    """Folder for downloads; None: the default of huggingface_hub."""
     offline: bool = False
-    """Never ask the network."""
+    """Do not use the network."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Numbers of the weights and activations."""
+    """Number format of weights and activations."""
     threads: int | None = None
-    """Processor threads; None: torch's own choice."""
+    """CPU threads; None: torch's default."""
     seed: int = 0
-    """Sampling depends on it."""
+    """Seed for sampling."""
     quantize: Literal["none", "int8"] = "none"
-    """`int8`: the decoder's weights as 8-bit integers, on a processor."""
+    """`int8`: 8-bit weights in the decoder; CPU only."""
 
     @property
     def shown(self) -> str:
-        """The model's name for people, with its revision."""
+        """The name of the model in messages, with its revision."""
         name = self.model or "embedded"
         return name if self.revision is None else f"{name}@{self.revision}"
 
 
 @dataclass(frozen=True)
 class InputOptions:
-    """Which recordings, and how they are read."""
+    """Which recordings to process, and how to read them."""
 
     inputs: tuple[str, ...] = ()
     """Files, folders, globs, `@list.txt`, `-`."""
     manifest: Path | None = None
-    """A manifest whose recordings are taken too."""
+    """A manifest whose recordings are processed too."""
     raw: str | None = None
-    """Sample format of headerless PCM on standard input or in files, as FFmpeg calls it."""
+    """Sample format of headerless PCM, on standard input or in files, in FFmpeg's spelling."""
     rate: int = 16_000
     """Sample rate of headerless PCM in Hz."""
     channels: int = 1
-    """Channels of headerless PCM."""
+    """Number of channels of headerless PCM."""
     audio_backend: Literal["auto", "soundfile", "av"] = "auto"
-    """What decodes files."""
+    """Library that decodes audio files."""
     channel: str = "mix"
-    """`mix`, or the number of one channel, from 0."""
+    """`mix` (average all channels), or a channel number from 0."""
     start: float | None = None
-    """Seconds to skip at the start of each recording."""
+    """Second at which to start in each recording."""
     end: float | None = None
-    """Seconds at which each recording ends."""
+    """Second at which to end in each recording."""
     normalize: Literal["auto", "utterance", "none"] = "auto"
-    """Loudness: as the model's settings say, to zero mean and unit variance, or as it is."""
+    """Level normalization: as in the model's settings, to zero mean and unit variance, or none."""
 
     def __post_init__(self) -> None:
         check(
@@ -93,12 +93,12 @@ class InputOptions:
 
 @dataclass(frozen=True)
 class Shard:
-    """One part of a job that several processes or machines divide among them, without talking to each other."""
+    """One part of a job that is divided among several processes or machines, which need not communicate."""
 
     number: int
-    """Counted from 1."""
+    """Number of the part, from 1."""
     count: int
-    """Of parts."""
+    """Number of parts."""
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
@@ -122,24 +122,24 @@ class Shard:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where the text goes."""
+    """Where and how to write the texts."""
 
     output_dir: Path | None = None
-    """Folder for the outputs; None: standard output."""
+    """Output folder; None: standard output."""
     formats: tuple[str, ...] = ("txt",)
-    """Some of txt, json, jsonl, srt, vtt, tsv, manifest (JSON lines to train on, with the model's confidence)."""
+    """Some of txt, json, jsonl, srt, vtt, tsv and manifest (JSON lines for training, with the model's confidence)."""
     overwrite: bool = False
-    """Replace files that are there."""
+    """Replace existing files."""
     resume: bool = True
-    """Skip what the journal in the output folder says is done."""
+    """Skip inputs that the journal in the output folder lists as done."""
     shard: Shard = Shard(1, 1)
-    """The part of the inputs that is done here."""
+    """Which part of the inputs to process."""
     max_chars: int = DEFAULT_SHAPE.max_chars
-    """Characters in a line of srt and vtt."""
+    """Maximum characters per line, in srt and vtt."""
     max_lines: int = DEFAULT_SHAPE.max_lines
-    """Lines of a subtitle."""
+    """Maximum lines per subtitle."""
     max_cps: float = DEFAULT_SHAPE.max_cps
-    """Characters a second of a subtitle, where the pauses leave time for it."""
+    """Maximum characters per second of a subtitle, as far as pauses leave room to extend it."""
 
     def __post_init__(self) -> None:
         if self.output_dir is None and self.shard.count > 1:
@@ -158,11 +158,11 @@ class OutputOptions:
 
     @property
     def shape(self) -> CueShape:
-        """What subtitles may look like."""
+        """The shape of subtitles."""
         return CueShape(self.max_chars, self.max_lines, self.max_cps)
 
     def chosen(self) -> dict[str, Any]:
-        """Return what changes the outputs and was asked for, by name."""
+        """Return the options that affect the outputs and are not at their defaults, by name."""
         return {
             item.name: getattr(self.shape, item.name)
             for item in fields(CueShape)
@@ -171,10 +171,10 @@ class OutputOptions:
 
 
 def check_shown(decoding: DecodingOptions, formats: Sequence[str]) -> None:
-    """Refuse what takes time and is told in none of the formats.
+    """Refuse options whose result none of the output formats can show.
 
     Raises:
-        UsageError: it is asked for.
+        UsageError: there is one.
     """
     asked = {
         "--word-times": (decoding.word_times, ("json", "jsonl")),
@@ -195,19 +195,19 @@ class TranscribeOptions:
     """Speech to text in the spoken language."""
 
     model: ModelOptions = ModelOptions()
-    """Which model."""
+    """The model."""
     inputs: InputOptions = InputOptions()
-    """Which recordings."""
+    """The recordings."""
     decoding: DecodingOptions = DecodingOptions()
-    """How text is searched for."""
+    """How to decode."""
     language: str | None = None
-    """The spoken language; None: found by the model, where it can."""
+    """The spoken language; None: detected by the model, if it can."""
 
     task: ClassVar[Literal["transcribe"]] = "transcribe"
     targets: ClassVar[tuple[str, ...]] = ()
 
     def chosen(self) -> dict[str, Any]:
-        """Return everything that decides the text, apart from the model and the recording."""
+        """Return the options that affect the text, apart from the model and the recordings."""
         return _chosen(self)
 
 
@@ -216,15 +216,15 @@ class TranslateOptions:
     """Speech to text in other languages."""
 
     model: ModelOptions = ModelOptions()
-    """Which model."""
+    """The model."""
     inputs: InputOptions = InputOptions()
-    """Which recordings."""
+    """The recordings."""
     decoding: DecodingOptions = DecodingOptions()
-    """How text is searched for."""
+    """How to decode."""
     language: str | None = None
-    """The spoken language, where the user knows it."""
+    """The spoken language; None: detected by the model, if it can."""
     targets: tuple[str, ...] = ()
-    """Languages to translate into; none: the one that the model was trained for."""
+    """Target languages; empty: the one that the model was trained for."""
 
     task: ClassVar[Literal["translate"]] = "translate"
 
@@ -235,7 +235,7 @@ class TranslateOptions:
         object.__setattr__(self, "targets", tuple(once.values()))
 
     def chosen(self) -> dict[str, Any]:
-        """Return everything that decides the text, apart from the model and the recording."""
+        """Return the options that affect the text, apart from the model and the recordings."""
         return _chosen(self)
 
 
@@ -245,7 +245,7 @@ def named_files(model: ModelOptions, decoding: DecodingOptions) -> tuple[str | N
 
 
 def target_labels(targets: Sequence[str]) -> list[str]:
-    """Return short names of target languages for file names and tables: codes, where they tell them apart."""
+    """Return short names of target languages for file names and tables: their codes, if these are all different."""
     codes = [language_code(target) for target in targets]
     labels = codes if len(set(codes)) == len(codes) else list(targets)
     return ["".join(char if char.isalnum() or char in "-_" else "_" for char in label) for label in labels]

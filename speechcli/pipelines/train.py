@@ -1,4 +1,4 @@
-"""Train a model: compose or load it, read manifests, run the loop, keep what is best."""
+"""Train a model: load or compose it, read manifests, run the loop, keep the best checkpoint."""
 
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ from speechcli.data.manifest import Utterance
 from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.errors import UsageError
 from speechcli.pipelines.compose_options import refuse_model
-from speechcli.pipelines.files.outputs import make_folder, refuse_replacing
+from speechcli.pipelines.files.outputs import Input, make_folder, refuse_replacing
 from speechcli.pipelines.scoring import Scored, ScoringOptions, decode_utterances, make_collate
 from speechcli.pipelines.search.write import TextWriter
 from speechcli.pipelines.training_run.data import Share, make_feed, read_manifests, spread, tell_leaks
@@ -58,7 +58,7 @@ class TrainResult(NamedTuple):
     failures: dict[str, str]
     """Training utterances that could not be used: id -> why."""
     published: str | None = None
-    """Address of the model on the Hub, where it was to go there."""
+    """Address of the model on the Hub, if it was uploaded."""
 
 
 def train(
@@ -156,6 +156,7 @@ def _trainer(
 
 def _run_folder(output: Path, options: TrainOptions, *, resume: bool) -> Path:
     manifests = (*options.data.train, *options.data.dev)
+    read: list[Input]
     if resume:
         if not output.is_dir():
             raise UsageError(f"`--resume` goes on with a run, but {output} is no folder.")
@@ -184,7 +185,7 @@ def _teller(folder: Path, options: TrainOptions, report: Report, state: TrainSta
 def _validate(
     bundle: Bundle, utterances: list[Utterance], objective: Objective, options: TrainOptions, share: Share
 ) -> Evaluation:
-    """Score what each process has heard of the utterances, all together."""
+    """Evaluate on the utterances, each process on its share, and join the results."""
     run, batch = options.run, options.batch
     generation = evaluation_options(bundle.generation, beams=run.beam_size, max_new_tokens=run.max_new_tokens)
     batches = ScoringOptions(batch.max_seconds, batch.max_items, min(batch.workers, 1), run.dtype)
@@ -204,7 +205,7 @@ def _validate(
 
 
 def evaluation_options(generation: GenerationOptions, *, beams: int, max_new_tokens: int) -> GenerationOptions:
-    """Return a model's options for scoring during training: one text each, its length limited by the audio's."""
+    """Return a model's options for evaluation in training: one text each, its length limited by the audio."""
     return generation.with_(
         num_beams=beams,
         num_return_sequences=1,

@@ -1,4 +1,4 @@
-"""A vocabulary from the texts of manifests, for a model that begins with random weights."""
+"""Learn a tokenizer from the texts of manifests, for a model with random weights."""
 
 import re
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ class VocabularyOptions:
     """What to learn, and from which texts."""
 
     manifests: tuple[Path, ...]
-    """Manifests whose texts are read; their recordings need not be there."""
+    """Manifests whose texts are read; their recordings need not exist."""
     output_dir: Path
     """Folder for the files of the tokenizer."""
     size: int
-    """Tokens at most."""
+    """Maximum number of tokens."""
     lowercase: bool = False
-    """Write without capitals."""
+    """Lowercase the texts."""
     languages: tuple[str, ...] = ()
-    """Languages whose texts are read; none: all."""
+    """Languages whose texts are read; empty: all."""
     overwrite: bool = False
-    """Replace a tokenizer that is there."""
+    """Replace an existing tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class VocabularyReport:
     texts: int
     tokens: int
     tags: tuple[str, ...]
-    """Of the languages; none where there is only one."""
+    """Language tags; empty if there is only one language."""
 
 
 def make_vocabulary(options: VocabularyOptions) -> VocabularyReport:

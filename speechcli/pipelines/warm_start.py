@@ -1,4 +1,4 @@
-"""A model from a pretrained speech encoder and a pretrained text decoder."""
+"""Make a model from a pretrained speech encoder and a pretrained text decoder."""
 
 from speechcli.checkpoints import compose
 from speechcli.checkpoints.bundle import save

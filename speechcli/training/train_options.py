@@ -1,4 +1,4 @@
-"""The options of a training run, in sections; a recipe's `.toml` has the same sections and keys."""
+"""The options of a training run; a recipe (`.toml`) has the same sections and keys."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,220 +10,219 @@ from speechcli.training.limits import check_numbers
 
 @dataclass(frozen=True)
 class ModelSection:
-    """Where the weights come from."""
+    """Which weights training starts from, and which of them it changes."""
 
     path: str | None = None
-    """Model to start from: a folder or a hub id. Instead of it: `encoder` and `decoder`; none of them: the embedded
-    model."""
+    """Model to start from: a folder or a Hub id. Alternatively set `encoder` and `decoder`; if none of the three is
+    set, training starts from the embedded model."""
     encoder: str | None = None
-    """Pretrained speech encoder to compose a model from: a folder or a hub id."""
+    """Pretrained speech encoder to join with `decoder`: a folder or a Hub id."""
     decoder: str | None = None
-    """Pretrained text decoder to compose a model from: a folder or a hub id."""
+    """Pretrained text decoder to join with `encoder`: a folder or a Hub id."""
     revision: str | None = None
-    """Revision of the hub id in `path`."""
+    """Revision of the Hub id in `path`."""
     freeze: tuple[str, ...] = ()
-    """Parts that do not learn: `feature_encoder`, `encoder`, `decoder`, `embeddings`, `adapter`, `projection`,
-    `ctc_head`, what a parameter's name starts with, or a pattern such as `*.ffn.*`."""
+    """Parts to freeze: `feature_encoder`, `encoder`, `decoder`, `embeddings`, `adapter`, `projection`, `ctc_head`, the
+    beginning of parameter names, or a pattern such as `*.ffn.*`."""
     learn: Literal["all", "lna", "lora"] = "all"
-    """What learns of the rest: `all`; `lna`: layer norms, attention and what joins encoder and decoder, as in the
-    multilingual fine-tuning of Li et al. 2021; `lora`: low-rank additions to linear maps, and what joins the two."""
+    """What to train of the rest: `all`; `lna`: layer norms, attention and the parts between encoder and decoder, as in
+    the multilingual fine-tuning of Li et al. 2021; `lora`: low-rank adapters, and the parts between."""
     lora_rank: int = 8
-    """With `learn = "lora"`: width between the two matrices of an addition."""
+    """With `learn = "lora"`: rank of the adapters."""
     lora_alpha: float = 16.0
-    """With `learn = "lora"`: size of the additions; they are multiplied by it and divided by the rank."""
+    """With `learn = "lora"`: scale of the adapters; their output is multiplied by it and divided by the rank."""
     lora_dropout: float = 0.0
-    """With `learn = "lora"`: dropout on what the additions read."""
+    """With `learn = "lora"`: dropout on the input of the adapters."""
     lora_targets: tuple[str, ...] = ("*attn.query", "*attn.value")
-    """With `learn = "lora"`: patterns for the names of the linear maps that get additions."""
+    """With `learn = "lora"`: name patterns of the linear layers that get adapters."""
     freeze_encoder_steps: int = 0
-    """Steps during which the whole encoder stays as it is; afterwards it learns."""
+    """Number of steps at the start during which the encoder is frozen."""
 
 
 @dataclass(frozen=True)
 class DataSection:
-    """What is read, and how often."""
+    """Which utterances are used, and how often."""
 
     train: tuple[str, ...] = ()
-    """Manifests to learn from."""
+    """Training manifests."""
     dev: tuple[str, ...] = ()
-    """Manifests to score during training."""
+    """Manifests to evaluate on during training."""
     tasks: tuple[str, ...] = ("transcribe", "translate")
-    """Which targets to learn: `transcribe` (the spoken language), `translate` (others)."""
+    """Which texts to train on: `transcribe` (transcripts), `translate` (translations)."""
     languages: tuple[str, ...] = ()
-    """Target languages to learn; none: all in the manifests."""
+    """Target languages to train on; empty: all in the manifests."""
     spoken_language: str | None = None
-    """Language of the speech where a manifest does not say."""
+    """Spoken language of manifest rows that name none."""
     balance: Literal["none", "language", "set"] = "none"
-    """What is evened out by repeating utterances: nothing, spoken languages, or manifests."""
+    """What to balance by repeating utterances: nothing, spoken languages, or manifests (sets)."""
     temperature: float = 2.0
-    """With `balance`: shares become share^(1/temperature); 1 leaves them, a large number makes them equal."""
+    """With `balance`: shares become share^(1/temperature); 1 keeps them, a large value makes them equal."""
     weights: tuple[float, ...] = ()
-    """How many times as often each manifest of `train` is drawn from, in their order; none: 1 for each."""
+    """Sampling weight of each manifest in `train`, in the same order; empty: 1 for each."""
     pseudo_weight: float = 1.0
-    """How many times as often an utterance is drawn whose text a model wrote (it has a confidence)."""
+    """Sampling weight of pseudo-labelled utterances, which have a confidence."""
     min_confidence: float = 0.0
-    """Training utterances whose text a model wrote with less confidence (0 to 1) are left out."""
+    """Pseudo-labelled training utterances with a lower confidence (0 to 1) are left out."""
     min_seconds: float = 0.1
-    """Shorter training utterances are left out."""
+    """Shorter training utterances are left out, in seconds."""
     max_seconds: float = 30.0
-    """Longer training utterances are left out."""
+    """Longer training utterances are left out, in seconds."""
     targets_per_utterance: int = 0
-    """How many targets (transcript, translations) of one utterance one step uses, drawn at random; 0: all."""
+    """How many texts (transcript, translations) of an utterance one step uses, drawn at random; 0: all."""
     max_dev_utterances: int = 0
-    """Dev utterances scored during training, spread evenly over the manifests; 0: all."""
+    """Dev utterances used in each evaluation, spread evenly over the manifests; 0: all."""
     max_bad: float = 0.01
-    """Share of a manifest's rows with errors above which training does not begin; errors are those that `speechcli data
-    check --no-listen` counts."""
+    """Training refuses a manifest with a larger share of bad rows; `speechcli data check --no-listen` lists them."""
     cache_audio: bool = False
-    """Keep the decoded training audio in memory, so that it is decoded once: 2 bytes a sample, 4 where resampled."""
+    """Keep decoded training audio in memory: 2 bytes per sample, 4 if it was resampled."""
 
 
 @dataclass(frozen=True)
 class BatchSection:
-    """How utterances are put together."""
+    """How utterances are batched."""
 
     max_seconds: float = 120.0
-    """Seconds of audio in a batch, padding counted."""
+    """Seconds of audio in a batch, including padding."""
     max_items: int = 64
-    """Utterances in a batch."""
+    """Maximum number of utterances in a batch."""
     buckets: int = 20
-    """Groups of like duration that batches are drawn from."""
+    """Number of groups of similar duration from which batches are drawn."""
     accumulation: int = 1
-    """Batches whose gradients make one step."""
+    """Gradient accumulation: batches per step."""
     workers: int = 1
-    """Processes that read audio and compute features; 0: in the training process."""
+    """Worker processes that read audio and compute features; 0: the training process does it."""
 
 
 @dataclass(frozen=True)
 class AugmentSection:
-    """What is changed in training at random."""
+    """Random changes to the training audio."""
 
     speed: tuple[float, float] = (1.0, 1.0)
     """Range of the playing speed, such as 0.9 to 1.1."""
     gain_db: tuple[float, float] = (0.0, 0.0)
-    """Range of the change of level in decibels."""
+    """Range of the change in level, in decibels."""
     noise_probability: float = 0.0
-    """Share of utterances that get noise."""
+    """Share of utterances to which noise is added."""
     noise_folder: str | None = None
-    """Folder of recordings of noise, at any depth; unset: white and pink noise are made."""
+    """Folder with recordings of noise, searched recursively; unset: generated white and pink noise."""
     noise_snr: tuple[float, float] = (10.0, 40.0)
-    """Range of the signal-to-noise ratio in decibels."""
+    """Range of the signal-to-noise ratio, in decibels."""
     band_probability: float = 0.0
-    """Share of utterances that are cut to the band of a telephone."""
+    """Share of utterances that are band-limited like telephone audio."""
     concatenate_probability: float = 0.0
-    """Probability that an utterance is put together with the next of its manifest, where speaker and languages are the
-    same and the pair is no longer than `data.max_seconds`; a pair learns nothing from a teacher."""
+    """Probability that an utterance is concatenated with the next one of its manifest, if speaker and languages are the
+    same and the pair is no longer than `data.max_seconds`; teacher labels are not used for pairs."""
     mask_time_probability: float | None = None
-    """SpecAugment: about this share of the frames is hidden; unset: what the model's configuration says."""
+    """SpecAugment: share of masked frames, approximately; unset: as in the model's configuration."""
     mask_time_frames: int | None = None
-    """SpecAugment: length of a hidden stretch, in frames of the encoder; unset: the model's."""
+    """SpecAugment: length of a time mask in encoder frames; unset: as in the model's configuration."""
     mask_channel_probability: float | None = None
-    """SpecAugment: about this share of the encoder's channels is hidden; unset: the model's."""
+    """SpecAugment: share of masked channels, approximately; unset: as in the model's configuration."""
     mask_channel_width: int | None = None
-    """SpecAugment: channels hidden together; unset: the model's."""
+    """SpecAugment: width of a channel mask; unset: as in the model's configuration."""
 
 
 @dataclass(frozen=True)
 class ObjectiveSection:
-    """What is made small."""
+    """The training loss."""
 
     label_smoothing: float = 0.0
-    """Share of the probability that is spread over all tokens in the decoder's target."""
+    """Label smoothing of the decoder's cross-entropy."""
     ctc_weight: float = 0.0
-    """Weight of the CTC loss on the encoder; the decoder's cross-entropy gets the rest."""
+    """Weight of the CTC loss on the encoder; the cross-entropy of the decoder has the weight 1 minus this."""
     ctc_vocabulary: Literal["auto", "decoder", "characters"] = "auto"
-    """What the CTC head says: the decoder's tokens, which beam search can then weigh together with the decoder's, or
-    the characters of the training transcripts. `auto`: what the model's head says; a new one says the tokens."""
+    """Vocabulary of the CTC head: the decoder's tokens, so that beam search can combine both scores, or the characters
+    of the training transcripts. `auto`: that of the model's CTC head; a new head gets the decoder's tokens."""
     teacher_weight: float = 0.0
-    """Weight of telling, frame by frame, the classes that a larger encoder sees in the recordings (column `teacher` of
-    the manifests); added to the rest."""
+    """Weight of a frame-level distillation loss: predicting the classes that a larger encoder assigns to the frames
+    (column `teacher` of the manifests). It is added to the other losses."""
     learn_language: bool = True
-    """Whether the decoder learns to say the language tag, Whisper's also the task; not needed where both are always
-    given."""
+    """Whether the decoder learns to predict the language tag, and Whisper's also the task; not needed if both are
+    always given."""
 
 
 @dataclass(frozen=True)
 class OptimizerSection:
-    """How weights move."""
+    """The optimizer, AdamW, and the learning rate."""
 
     learning_rate: float = 1e-4
-    """Highest learning rate."""
+    """Peak learning rate."""
     encoder_scale: float = 1.0
-    """Factor of the learning rate for the encoder."""
+    """Learning rate factor for the encoder."""
     bridge_scale: float = 1.0
-    """Factor for what stands between encoder and decoder: adapter, projection, CTC head."""
+    """Learning rate factor for the parts between encoder and decoder: adapter, projection, CTC head."""
     decoder_scale: float = 1.0
-    """Factor for the decoder."""
+    """Learning rate factor for the decoder."""
     betas: tuple[float, float] = (0.9, 0.98)
-    """AdamW's decay rates of the moments."""
+    """Decay rates of the moments."""
     weight_decay: float = 0.01
-    """AdamW's weight decay; norms, biases and other vectors are left out."""
+    """Weight decay; not applied to norms, biases and other vectors."""
     warmup_steps: int = 500
-    """Steps in which the learning rate rises from 0."""
+    """Steps during which the learning rate rises from 0."""
     schedule: Literal["constant", "linear", "cosine", "inverse-sqrt"] = "cosine"
-    """How the learning rate falls after the warm-up."""
+    """How the learning rate changes after the warm-up."""
     min_learning_rate: float = 0.0
-    """The learning rate falls no lower."""
+    """Lower limit of the learning rate after the warm-up."""
     clip: float = 5.0
-    """Largest norm of the gradient; 0: any."""
+    """Gradient clipping: the maximum norm; 0: no clipping."""
 
 
 @dataclass(frozen=True)
 class RunSection:
-    """How long, how often, and in which numbers."""
+    """How long to train, how often to evaluate and save, and where to compute."""
 
     max_steps: int = 0
-    """Steps to make; 0: not limited."""
+    """Maximum number of steps; 0: no limit."""
     max_epochs: int = 0
-    """Passes over the data to make; 0: not limited."""
+    """Maximum number of epochs; 0: no limit."""
     max_minutes: float = 0.0
-    """Minutes to train, over all resumed parts; 0: not limited."""
+    """Maximum training time in minutes, including the time before a resume; 0: no limit."""
     eval_every: int = 1000
-    """Steps between two evaluations on the dev manifests."""
+    """Steps between evaluations on the dev manifests."""
     save_every: int = 1000
-    """Steps between two checkpoints."""
+    """Steps between checkpoints."""
     log_every: int = 50
-    """Steps between two lines of the log."""
+    """Steps between lines of the log."""
     keep_last: int = 1
-    """Newest checkpoints to keep."""
+    """Number of newest checkpoints to keep."""
     keep_best: int = 1
-    """Best checkpoints to keep."""
+    """Number of best checkpoints to keep."""
     best_by: Literal["score", "loss"] = "score"
-    """What says which is best: the mean of WER and BLEU scores, or the loss on the dev manifests."""
+    """How the best checkpoint is chosen: by the mean score, or by the loss on the dev manifests."""
     patience: int = 0
-    """Stop after this many evaluations without a new best; 0: never."""
+    """Early stopping: stop after this many evaluations without a new best; 0: never."""
     seed: int = 0
-    """Every random choice depends on it."""
+    """Seed of all random choices."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `mps`."""
     threads: int = 0
-    """Processor threads; 0: torch's own choice."""
+    """CPU threads; 0: torch's default."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Numbers of the matrix products; weights and losses stay float32. `auto`: bfloat16 where it is multiplied
-    natively. float16 scales the loss."""
+    """Number format of matrix products; weights and losses stay float32. `auto`: bfloat16 where the hardware multiplies
+    it natively. With float16 the loss is scaled."""
     gradient_checkpointing: bool = False
-    """Compute the encoder's layers a second time in the backward pass instead of keeping what they made: about a third
-    slower, with room for much longer batches."""
+    """Recompute the encoder's activations in the backward pass instead of storing them: about a third slower, but with
+    room for much larger batches."""
     shard_weights: bool = False
-    """Where several processes train (torchrun, accelerate launch): share weights, gradients and moments out among them
-    (FSDP) instead of keeping a copy in each; no layer is skipped at random then."""
+    """With several processes (torchrun, accelerate launch): shard weights, gradients and optimizer state among them
+    (FSDP) instead of keeping a copy in each. LayerDrop is then off."""
     ema_decay: float = 0.0
-    """Evaluate and save a running mean of the weights with this decay, such as 0.999; 0: the weights themselves."""
+    """Evaluate and save an exponential moving average of the weights with this decay, such as 0.999; 0: no average."""
     max_nonfinite: int = 10
-    """Steps in a row that may be skipped because the loss or gradient is not finite."""
+    """Consecutive steps that may be skipped because the loss or gradient is not finite."""
     tensorboard: bool = False
-    """Write the curves for TensorBoard too, into the run's folder `tensorboard` (extra `tensorboard`)."""
+    """Also write the curves for TensorBoard, into `tensorboard/` in the run folder (extra `tensorboard`)."""
     samples: int = 5
-    """References and hypotheses shown at each evaluation."""
+    """Number of references and hypotheses shown at each evaluation."""
     beam_size: int = 1
-    """Beams of the evaluation's decoding; 1: greedy."""
+    """Beam size for evaluation; 1: greedy."""
     max_new_tokens: int = 0
-    """Longest hypothesis of the evaluation's decoding, in tokens; 0: by the length of the audio."""
+    """Maximum length of a hypothesis in evaluation, in tokens; 0: in proportion to the audio."""
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """All sections; see each for its keys."""
+    """All sections of training options."""
 
     model: ModelSection = field(default_factory=ModelSection)
     data: DataSection = field(default_factory=DataSection)
@@ -248,7 +247,7 @@ class TrainOptions:
                 raise UsageError(f"`{key}` must be {rule}, but is {value}.")
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Return sections of plain values, as a recipe has them."""
+        """Return the sections as dictionaries, as in a recipe."""
         return {
             section.name: {
                 item.name: getattr(getattr(self, section.name), item.name)
@@ -259,6 +258,6 @@ class TrainOptions:
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """Return the recipes that come with the package by name."""
+    """Return the built-in recipes by name."""
     folder = Path(__file__).parent.parent / "recipes"
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}

@@ -1,1 +1,1 @@
-"""Recordings in, texts out: what the user names, and where the results go."""
+"""Input and output files of a job."""

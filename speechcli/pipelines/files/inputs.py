@@ -1,4 +1,4 @@
-"""Files, folders, globs, lists, manifests and standard input to an ordered list of recordings."""
+"""Turn files, folders, globs, URLs, lists and manifests into an ordered list of recordings."""
 
 import glob
 import os
@@ -15,20 +15,20 @@ from speechcli.pipelines.speech_options import InputOptions
 
 
 class Source(NamedTuple):
-    """One recording to listen to."""
+    """One recording to transcribe."""
 
     path: AudioFile | Url | None
     """The file; None: standard input."""
     name: str
-    """What transcripts, the journal and messages call it."""
+    """Its name in transcripts, the journal and messages."""
     place: PurePath
-    """Where it lies in the input tree: what the output folder mirrors."""
+    """Its place in the input tree, which the output folder mirrors."""
     language: str | None = None
-    """The spoken language, where a manifest says it."""
+    """The spoken language, if a manifest names it."""
     start: float | None = None
-    """Second at which it begins, where it is a stretch of the file."""
+    """Start in seconds, if it is a part of the file."""
     end: float | None = None
-    """Second at which it ends, where it is a stretch of the file."""
+    """End in seconds, if it is a part of the file."""
 
 
 class Inputs(NamedTuple):
@@ -39,7 +39,7 @@ class Inputs(NamedTuple):
 
 
 def find_inputs(options: InputOptions) -> Inputs:
-    """Find every recording that the options name, each once, in the order of the options.
+    """Find every recording that the options name, once each, in the given order.
 
     A file is placed by its name alone; what a folder, a glob or a list names is placed relative to that folder, to
     the fixed part of the glob, or to the folder that all entries of the list share.
@@ -104,7 +104,7 @@ def _is_recording(path: Path) -> bool:
 
 
 def _walk(folder: Path, tell: Callable[[OSError], None]) -> Iterator[Path]:
-    """Yield every file below a folder, hidden ones left out, linked folders once; tell of folders that are closed."""
+    """Yield every file below a folder, except hidden ones; unreadable folders are reported."""
     seen: set[str] = set()
     for here, folders, files in os.walk(folder, onerror=tell, followlinks=True):
         real = os.path.realpath(here)

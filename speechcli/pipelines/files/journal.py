@@ -1,4 +1,4 @@
-"""The journal of a folder job: what is done, so that a second run does the rest; and the list of what failed."""
+"""The journal of a folder job, which lets a second run skip what is done, and the list of failures."""
 
 import json
 import os
@@ -53,19 +53,19 @@ class Journal:
         return self._name(output) in self._makers
 
     def started(self, source: Source, output: Output) -> bool:
-        """Whether an earlier run made this file from this very input, with the same model and options."""
+        """Whether an earlier run began to write this file from the same input, model and options."""
         made = self._makers.get(self._name(output), {})
         return {**made, "done": False} == self._maker(source, done=False)
 
     def done(self, source: Source, outputs: Sequence[Output]) -> bool:
-        """Whether all these files are there, made from this very input with the same model and options."""
+        """Whether all these files exist and were made from the same input, model and options."""
         maker = self._maker(source, done=True)
         return maker is not None and all(
             self._makers.get(self._name(output)) == maker and output.path.exists() for output in outputs
         )
 
     def add(self, source: Source, outputs: Sequence[Output], *, done: bool) -> None:
-        """Write down that outputs are about to be written, or that they are.
+        """Record that outputs are about to be written, or have been written.
 
         Raises:
             OutputError: the journal cannot be written.
@@ -106,7 +106,7 @@ class FailureList:
         self._count = 0
 
     def add(self, failure: Failure) -> None:
-        """Write down a failure; the first one replaces the list of an earlier run.
+        """Record a failure; the first one replaces the list of an earlier run.
 
         Raises:
             OutputError: the list cannot be written.
@@ -129,7 +129,7 @@ class FailureList:
 
 
 def journal_path(folder: Path, shard: Shard) -> Path:
-    """Return where a job, or a part of one, keeps its journal."""
+    """Return the path of the journal of a job, or of a part of one."""
     return folder / _named("speechcli", shard)
 
 
@@ -138,7 +138,7 @@ def _named(stem: str, shard: Shard) -> str:
 
 
 def _oldest_first(folder: Path) -> list[Path]:
-    """Return the journals of all parts of jobs in a folder."""
+    """Return all journals in a folder, oldest first."""
     paths = [path for path in folder.glob("speechcli*.jsonl") if re.fullmatch(r"(\.\d+-of-\d+)?", path.stem[9:])]
     return sorted(paths, key=lambda path: path.stat().st_mtime_ns)
 

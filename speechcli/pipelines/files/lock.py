@@ -1,4 +1,4 @@
-"""One process at a time for one part of a job in one output folder."""
+"""A lock, so that only one process works on a job in an output folder."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ except ImportError:  # Windows: two processes there are not kept apart
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a file, which is made if it is not there and removed if it is empty in the end.
+    """Lock a file; it is created if necessary, and removed at the end if it is empty.
 
     Raises:
         OutputError: another process holds it, or it cannot be written.

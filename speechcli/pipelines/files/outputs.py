@@ -1,4 +1,4 @@
-"""Names of the output files, planned before any work, and writing them all or not at all."""
+"""Plan the names of output files before any work, protect existing files, and write atomically."""
 
 import contextlib
 import errno
@@ -39,7 +39,7 @@ class Output(NamedTuple):
 def plan_outputs(
     sources: Sequence[Source], directory: Path, formats: Sequence[str], targets: Sequence[str]
 ) -> list[tuple[Output, ...]]:
-    """Name every output file: the input tree, with a new extension.
+    """Plan the output files, which mirror the input tree with new extensions.
 
     Inputs that would get the same name keep their extension (`talk.wav.txt`, `talk.mp3.txt`). With several target
     languages the target stands in the name (`talk.es.txt`). A name too long for a file system is shortened.
@@ -69,7 +69,7 @@ def plan_outputs(
 
 
 def refuse_overwriting(outputs: Iterable[Output]) -> None:
-    """Check that none of the files is there already.
+    """Check that none of the files exists.
 
     Raises:
         UsageError: a file is there.
@@ -114,7 +114,7 @@ def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Input]) -> None:
 
 
 def _on_disk(read: Input) -> Path:
-    """Return the file or folder that a name means, if there is one."""
+    """Return the path that a name stands for, whether or not it exists."""
     return outer_file(read) if isinstance(read, AudioFile) else Path(str(read)).expanduser()
 
 
@@ -124,7 +124,7 @@ def _inode(path: Path) -> tuple[int, int]:
 
 
 def refuse_file(folder: Path) -> None:
-    """Check that what should be a folder is no file.
+    """Check that a folder is not a file.
 
     Raises:
         OutputError: it is one.
@@ -134,7 +134,7 @@ def refuse_file(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, and make sure that files can be written there.
+    """Create a folder and its parents, and check that it is writable.
 
     Raises:
         OutputError: it cannot be created or written.
@@ -149,7 +149,7 @@ def make_folder(folder: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, even if the power fails.
+    """Write a file atomically, so that a crash never leaves half of it.
 
     A device, a pipe and what standard output goes to are written into, after what was written there before.
 
@@ -177,7 +177,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _open_stream(path: Path) -> BinaryIO | None:
-    """Open what is written into and not replaced: a device, a pipe, or an open file such as `/dev/stdout`."""
+    """Open a device, a pipe or an open file such as `/dev/stdout`, which must be written into instead of replaced."""
     for number in (1, 2):
         with contextlib.suppress(OSError):
             if os.path.samestat(path.stat(), os.fstat(number)):
@@ -187,13 +187,13 @@ def _open_stream(path: Path) -> BinaryIO | None:
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
-    """Return the sentence for a file or folder that cannot be written."""
+    """Return the error for a file or folder that cannot be written."""
     hint = "Free some space, or choose another folder with -o; what is done stays done." if is_full(error) else None
     return OutputError(f"{path} cannot be written: {error.strerror or error}.", hint=hint)
 
 
 def is_full(error: OSError) -> bool:
-    """Whether the disk, or the user's share of it, is full."""
+    """Whether the disk or the user's quota is full."""
     return error.errno in _NO_SPACE
 
 
@@ -207,7 +207,7 @@ def _stems(places: Sequence[PurePath]) -> list[PurePath]:
 
 
 def _fitting(stem: str, ending: str) -> str:
-    """Return a file name of at most 255 bytes; what is cut off is told apart by a digest of the whole."""
+    """Return a file name of at most 255 bytes; a shortened name gets a digest of the whole name."""
     encoded = os.fsencode(stem)
     room = LONGEST_NAME - len(os.fsencode(ending))
     if len(encoded) <= room:

@@ -1,4 +1,4 @@
-"""Transcripts on one stream, such as standard output: plain for one, told apart for several."""
+"""Write transcripts to one stream, such as standard output."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,7 +12,7 @@ Sink = Callable[[bytes], None]
 
 
 class Stream:
-    """Writes transcripts as they come.
+    """Writes transcripts as they arrive.
 
     | format | one recording, one language | more |
     |---|---|---|

@@ -1,1 +1,1 @@
-"""A model that listens: recordings to pieces, pieces to texts, texts to transcripts."""
+"""From audio to text: recordings are cut into pieces, decoded, and joined into transcripts."""

@@ -1,4 +1,4 @@
-"""Clips of audio to texts with a text decoder: encoder, language, search."""
+"""Transcribe clips with an encoder-decoder model: encode, detect the language, search."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ from speechcli.transcript import Alternative
 
 
 class AttentionRecognizer(Recognizer):
-    """A speech encoder and a text decoder that are ready to listen.
+    """A recognizer with a speech encoder and a text decoder.
 
     Args:
         bundle: the model and everything that belongs to it.
@@ -86,14 +86,14 @@ class AttentionRecognizer(Recognizer):
         return [tuple(decoded[first : first + self.targets]) for first in range(0, len(decoded), self.targets)]
 
     def _spoken(self, clips: Sequence[Clip], encoded: Encoded, start_logits: Tensor | None) -> list[str | None]:
-        """Tell in which languages clips are spoken, where that is known or can be heard."""
+        """Return the spoken languages of clips, if they are known or can be detected."""
         heard = [self._usual] * len(clips)
         if self.languages.detects and self._usual is None:
             heard = detect_languages(self._tag_head, encoded, self._prompts, start_logits)
         return [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, heard, strict=True)]
 
     def _search(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:
-        """Search for the texts; where one repeats itself, take the first that does not of other ways to search."""
+        """Search for the texts; replace repetitive ones by the first result of other searches that is not."""
         texts = self._writer.write(encoded, requests)
         for options in other_searches(self._writer.options) if self._retries else ():
             for place in [place for place, found in enumerate(texts) if self._is_suspect(found)]:
@@ -105,7 +105,7 @@ class AttentionRecognizer(Recognizer):
         return is_suspect(self._tokenizer.decode(hypotheses[0].tokens).strip(), hypotheses[0].tokens)
 
     def _encode(self, clips: Sequence[Clip]) -> Encoded:
-        """Encode each clip as if it were alone."""
+        """Encode clips, each as if it were alone."""
         order: list[int] = []
         parts = []
         for rows, inputs, lengths in self._inputs(clips):

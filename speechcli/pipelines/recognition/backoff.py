@@ -1,4 +1,4 @@
-"""Batches that shrink when memory runs out."""
+"""Retry with smaller batches when memory runs out."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 class BackOff:
-    """Runs work in batches; when memory runs out, halves the batch, and stays with the smaller one."""
+    """Runs work in batches; halves the batch size for good when memory runs out."""
 
     def __init__(self) -> None:
         self._largest: int | None = None
@@ -20,7 +20,7 @@ class BackOff:
     def run(
         self, work: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]
     ) -> Iterator[tuple[Sequence[Item], Sequence[Result] | OutOfMemory]]:
-        """Do the work in one go if it fits, else in parts.
+        """Do the work at once if it fits into memory, else in parts.
 
         Yields:
             A part of the items, and its results; or the error for a single item that does not fit alone.

@@ -1,10 +1,10 @@
-"""Which clips are decoded together: of like length, and not too many at once."""
+"""Batches of clips with similar lengths."""
 
 from collections.abc import Sequence
 
 
 def batches(lengths: Sequence[int], *, max_padded: float, max_items: int) -> list[list[int]]:
-    """Put clips together, longest first, so that memory runs out at once or not at all.
+    """Group clips into batches, longest first, so that memory runs out early or not at all.
 
     Args:
         lengths: of the clips.

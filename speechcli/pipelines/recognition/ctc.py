@@ -1,4 +1,4 @@
-"""Clips of audio to texts with a CTC head alone: no language is chosen, and nothing but what is said can be written."""
+"""Transcribe clips with an encoder that has only a CTC head."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -25,11 +25,11 @@ _OF_DECODERS = frozenset(item.name for item in fields(DecodingOptions)) - {
     *("strategy", "beam_size", "num_return", "word_times", "timestamps", "lm", "lm_weight"),
     *("hotwords", "hotword_boost", "max_segment", "vad", "batch_seconds", "batch_size"),
 }
-"""What a CTC head alone cannot be told."""
+"""Options that need a decoder."""
 
 
 class CtcRecognizer(Recognizer):
-    """A speech encoder with a CTC head that is ready to listen.
+    """A recognizer with a speech encoder and a CTC head.
 
     Args:
         bundle: the model and everything that belongs to it.
@@ -98,7 +98,7 @@ class CtcRecognizer(Recognizer):
 
 
 def _bonuses(bundle: CtcBundle, asked: DecodingOptions, where: ModelOptions) -> list[Bonus]:
-    """Return what the user wants added to the scores of texts."""
+    """Return the language model and hotword bonuses that the user asks for."""
     bonuses: list[Bonus] = []
     if asked.hotwords is not None:
         words = read_hotwords(bundle.tokenizer, Path(asked.hotwords))

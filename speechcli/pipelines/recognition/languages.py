@@ -1,4 +1,4 @@
-"""The language that is spoken (asked for, or detected), and the one that is written."""
+"""The spoken language, given or detected, and the language of the text."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from speechcli.text.prompts import Prompts, Task, translation_tag
 
 
 class Languages:
-    """The languages of one model, and what was asked for.
+    """The languages that a model knows, and those that the user asks for.
 
     Args:
         prompts: how the model is told a language.
@@ -50,7 +50,7 @@ class Languages:
         return bool(self._prompts.tags) and self.spoken is None
 
     def spoken_in(self, name: str | None, found: str | None) -> str | None:
-        """Return the tag or name of the spoken language: the user's word, the manifest's, then what was heard.
+        """Return the spoken language: as given by the user, else by the manifest, else as detected.
 
         A name for which the model has no tag gives way to what was heard where the model must be told.
         """
@@ -81,7 +81,7 @@ class Languages:
 
 
 def usual_language(generation: Mapping[str, Any], prompts: Prompts) -> str | None:
-    """Find the tag of the language that a model was made for, where its generation_config.json says so.
+    """Return the tag of the default language in a model's generation_config.json, if there is one.
 
     The key is `language`, in older files `forced_decoder_ids`.
 
@@ -97,7 +97,7 @@ def usual_language(generation: Mapping[str, Any], prompts: Prompts) -> str | Non
 
 
 def logits_at_start(decoder: TextDecoder, memory: Tensor, mask: Tensor | None, prompts: Prompts) -> Tensor | None:
-    """Score what a decoder says after its start token alone: the spoken language, or that there is no speech.
+    """Return a decoder's logits after its start token, which predict the spoken language, or that there is no speech.
 
     Args:
         decoder: that is asked.
@@ -115,7 +115,7 @@ def logits_at_start(decoder: TextDecoder, memory: Tensor, mask: Tensor | None, p
 
 
 def detect_by_decoder(start_logits: Tensor, prompts: Prompts) -> list[str | None]:
-    """Find the tags of the spoken languages in what `logits_at_start` returned, as Whisper does."""
+    """Detect the spoken languages from the logits of `logits_at_start`, as Whisper does."""
     tags = sorted(prompts.tags, key=lambda tag: prompts.tags[tag])
     scores = start_logits[:, [prompts.tags[tag] for tag in tags]]
     return [tags[index] for index in scores.argmax(dim=-1).tolist()]
@@ -124,7 +124,7 @@ def detect_by_decoder(start_logits: Tensor, prompts: Prompts) -> list[str | None
 def detect_languages(
     head: nn.Linear | None, encoded: Encoded, prompts: Prompts, start_logits: Tensor | None
 ) -> list[str | None]:
-    """Find the tags of the spoken languages.
+    """Detect the spoken languages.
 
     A decoder that is told the language says it first; other models may have a CTC head that learned tags.
 
@@ -147,7 +147,7 @@ def detect_languages(
 
 
 def detect_by_ctc(logits: Tensor, lengths: Tensor, ids: Sequence[int]) -> list[int]:
-    """Find which of some tokens a CTC head hears: the one with the highest log-probability in any frame.
+    """Detect one of some tokens by a CTC head: the one with the highest log-probability in any frame.
 
     Args:
         logits: of the CTC head, (batch, frames, vocabulary).
@@ -164,7 +164,7 @@ def detect_by_ctc(logits: Tensor, lengths: Tensor, ids: Sequence[int]) -> list[i
 
 
 def _hint(name: str | None, ids: Mapping[str, int]) -> str | None:
-    """Return the model's tag for a language if it has one; any other is as good as a hint."""
+    """Return the model's tag for a language, or the name itself if there is none."""
     if name is None:
         return None
     try:

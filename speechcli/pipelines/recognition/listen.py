@@ -1,4 +1,4 @@
-"""Recordings to transcripts: pieces of many recordings in batches, decoded, put together again."""
+"""Transcribe recordings: decode their pieces in batches, and join the texts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -35,31 +35,31 @@ NOTHING = np.zeros(0, dtype=np.float32)
 
 
 class _Window(NamedTuple):
-    """What is batched together."""
+    """Pieces that are batched together."""
 
     items: list[Piece | End]
     expected_seconds: float | None
 
 
 class _Heard(NamedTuple):
-    """A piece whose audio is no longer needed."""
+    """A decoded piece, without its audio."""
 
     start: float
     end: float
     decoded: tuple[Decoded, ...]
-    """One for each target language."""
+    """One per target language."""
 
 
 @dataclass
 class _Recording:
-    """What is known of a recording so far."""
+    """A recording that is not finished yet."""
 
     heard: dict[int, _Heard] = field(default_factory=dict)
     end: End | None = None
 
 
 class Listener:
-    """Listens to many recordings with one model.
+    """Transcribes many recordings with one model.
 
     Args:
         recognizer: the model.
@@ -86,7 +86,7 @@ class Listener:
         self._expected_seconds: float | None = None
 
     def listen(self, sources: Sequence[Source], stop: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
-        """Yield what became of each recording, as soon as it is known and not always in order.
+        """Yield the outcome of each recording as soon as it is known, not necessarily in order.
 
         A recording that cannot be read or does not fit into memory is a failure; the others go on.
 
@@ -110,7 +110,7 @@ class Listener:
         self._report(Progress(self._done, len(self._sources), self._audio_seconds, self._expected_seconds))
 
     def _windows(self) -> Iterator[_Window]:
-        """Read until there is enough to do."""
+        """Read pieces ahead, in groups large enough to batch by length."""
         limit = min(WINDOW_BATCHES * self._batch_seconds, WINDOW_SECONDS)
         items: list[Piece | End] = []
         samples = 0
@@ -143,7 +143,7 @@ class Listener:
         return self._recognizer.decode([Clip(each.samples, self._sources[each.index].language) for each in pieces])
 
     def _taken(self, part: Sequence[Piece], results: Sequence[tuple[Decoded, ...]] | OutOfMemory) -> Iterator[Outcome]:
-        """Hand results to their recordings, and yield the recordings that are complete."""
+        """Assign results to their recordings, and yield those that are complete."""
         self._audio_seconds += sum(piece.covers for piece in part)
         self._tell()
         if isinstance(results, OutOfMemory):
@@ -228,13 +228,13 @@ class Listener:
 
 
 def join(texts: Sequence[str], language: str | None) -> str:
-    """Join the texts of segments as their language does."""
+    """Join the texts of segments, with spaces if the language has them."""
     between = " " if has_spaces(language) else ""
     return between.join(text for text in texts if text)
 
 
 def _commonest(languages: Sequence[tuple[str | None, int]]) -> str | None:
-    """Return the language in which most was said; silence has no language of its own."""
+    """Return the language with the most tokens; silence does not count."""
     totals: dict[str, int] = {}
     for language, tokens in languages:
         if language is not None:
@@ -243,7 +243,7 @@ def _commonest(languages: Sequence[tuple[str | None, int]]) -> str | None:
 
 
 def open_recognizer(bundle: Bundle | CtcBundle, options: SpeechOptions) -> Recognizer:
-    """Make a model ready to listen.
+    """Make the recognizer for a model.
 
     Raises:
         ModelError: the model cannot write text.
@@ -253,7 +253,7 @@ def open_recognizer(bundle: Bundle | CtcBundle, options: SpeechOptions) -> Recog
 
 
 def open_listener(options: SpeechOptions, report: Report = silent) -> Listener:
-    """Load a model and make it listen as the options say.
+    """Load a model, and make a listener for it.
 
     Raises:
         ModelError: the model cannot be loaded, or cannot write text.

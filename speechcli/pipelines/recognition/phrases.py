@@ -1,4 +1,4 @@
-"""Whisper's timestamps: a text with tokens of times, cut into phrases that have a start and an end."""
+"""Whisper's timestamps: split a text at its timestamp tokens into phrases."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -6,24 +6,24 @@ from typing import NamedTuple
 from speechcli.transcript import Word
 
 TIME_STEP = 0.02
-"""Seconds from one time of a vocabulary to the next."""
+"""Seconds between two successive timestamps of the vocabulary."""
 
 
 class Phrase(NamedTuple):
-    """A part of a text, and when it is said, in seconds from the start of the clip."""
+    """A part of a text with its start and end, in seconds from the start of the clip."""
 
     start: float
     end: float
     tokens: tuple[int, ...]
     text: str
     words: tuple[Word, ...] | None = None
-    """With seconds from the start of the clip, where they were asked for and can be told."""
+    """With times in seconds from the start of the clip; None: not asked for, or not available."""
 
 
 def cut_at_times(
     tokens: Sequence[int], first_time: int, seconds: float
 ) -> Iterator[tuple[float, float, tuple[int, ...]]]:
-    """Cut a text at its times.
+    """Split a text at its timestamps.
 
     Args:
         tokens: of the text; a start before and an end after each phrase, either of which may be missing.

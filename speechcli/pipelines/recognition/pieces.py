@@ -1,4 +1,4 @@
-"""Recordings to pieces of audio that are decoded one by one: opened, read in blocks, cut; never whole in memory."""
+"""Cut recordings into pieces that are decoded separately; a recording is never whole in memory."""
 
 import io
 import math
@@ -28,42 +28,42 @@ SILENT_PEAK = 0.5 / 2**15
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of a recording that is decoded in one go."""
+    """A part of a recording that is decoded at once."""
 
     index: int
     """Number of the recording in the job, from 0."""
     number: int
     """Number of the piece in the recording, from 0."""
     start: float
-    """Seconds from where the recording was begun to be read."""
+    """Start in seconds, from where reading the recording began."""
     samples: NDArray[np.float32]
     """(samples,) at the model's rate."""
     covers: float
-    """Seconds of the recording since the end of the piece before."""
+    """Seconds of the recording since the end of the previous piece."""
 
 
 @dataclass(frozen=True)
 class End:
-    """A recording was read to its end, or could not be."""
+    """The end of a recording, or the failure to read it."""
 
     index: int
     """Number of the recording in the job, from 0."""
     pieces: int
-    """How many pieces it had."""
+    """Number of its pieces."""
     seconds: float
-    """Length of the recording."""
+    """Length of the recording in seconds."""
     covers: float
     """Seconds of the recording since the end of the last piece."""
     truncated: bool = False
-    """Whether the recording is shorter than it says."""
+    """Whether the recording is shorter than its header says."""
     unheard: bool = False
-    """Whether it was taken for one long pause, although there is sound."""
+    """Whether no speech was found although there is sound."""
     failure: Failure | None = None
-    """Why it could not be read; its pieces are worthless then."""
+    """Why it could not be read; its pieces are then discarded."""
 
 
 class Reader:
-    """Reads recordings one after the other, and guesses how long all of them are.
+    """Reads recordings one after the other, and estimates their total length.
 
     Args:
         options: how to read and to cut.
@@ -85,13 +85,13 @@ class Reader:
 
     @property
     def expected_seconds(self) -> float | None:
-        """Length of all recordings, from the headers of those opened and the sizes of the others; None: unknown."""
+        """Estimated length of all recordings, from headers and file sizes; None: unknown."""
         if self._known_bytes == 0:
             return None
         return self._known_seconds * sum(self._sizes) / self._known_bytes
 
     def read(self, sources: Sequence[Source]) -> Iterator[Piece | End]:
-        """Yield the pieces of each recording, and its end."""
+        """Yield the pieces of each recording, then its end."""
         self._sizes = [_size(source) for source in sources]
         for index, source in enumerate(sources):
             try:
@@ -129,7 +129,7 @@ class Reader:
 
 
 class _Loudest:
-    """Blocks of samples, and the largest of those that were taken."""
+    """Iterates over blocks of samples, and remembers the peak."""
 
     def __init__(self, blocks: Iterator[NDArray[np.float32]]) -> None:
         self._blocks = blocks
@@ -142,7 +142,7 @@ class _Loudest:
 
 
 def open_source(source: Source, options: InputOptions, sample_rate: int) -> AbstractContextManager[Sound]:
-    """Open a recording as the options say.
+    """Open a recording with the given options.
 
     Raises:
         InputError: it cannot be read.
@@ -163,7 +163,7 @@ def open_source(source: Source, options: InputOptions, sample_rate: int) -> Abst
 
 
 class _StandardInput(io.RawIOBase):
-    """Standard input as a pipe, even if it is a file: its start is where the caller left it."""
+    """Standard input as a pipe, even if it is a file, because the caller may have read from it already."""
 
     def readable(self) -> bool:
         return True

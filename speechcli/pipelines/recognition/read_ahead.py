@@ -1,4 +1,4 @@
-"""Work in a thread while the caller works on what came before."""
+"""Prepare the next item in a thread while the caller works on the current one."""
 
 import threading
 from collections.abc import Generator, Iterator
@@ -9,14 +9,14 @@ Item = TypeVar("Item")
 
 
 class _End(Generic[Item]):
-    """The thread is done."""
+    """Marks the end of the items, and carries the error that ended them."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
 def read_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """Yield the same items; while the caller works on one, the next is made in a thread, and no more than that one.
+    """Yield the same items, prepared one item ahead in a thread.
 
     Raises:
         BaseException: whatever making an item raised.

@@ -1,4 +1,4 @@
-"""The base of the recognizers, of those with a text decoder and of those with a CTC head alone: clips to texts."""
+"""The base class of recognizers, which transcribe clips."""
 
 import math
 from abc import ABC, abstractmethod
@@ -21,16 +21,16 @@ from speechcli.transcript import Alternative, Word
 
 
 class Clip(NamedTuple):
-    """A stretch of audio that is decoded in one piece."""
+    """Audio that is decoded at once."""
 
     samples: NDArray[np.float32]
     """(samples,) at the model's rate."""
     language: str | None = None
-    """The spoken language, where it is known."""
+    """The spoken language, if it is known."""
 
 
 class Decoded(NamedTuple):
-    """What was made of a clip in one target language."""
+    """The text of a clip in one target language."""
 
     text: str
     tokens: tuple[int, ...]
@@ -42,11 +42,11 @@ class Decoded(NamedTuple):
     """Code of the language of the text."""
     alternatives: tuple[Alternative, ...] = ()
     words: tuple[Word, ...] | None = None
-    """With seconds from the start of the clip; None: nobody asked, or the model cannot tell."""
+    """With times in seconds from the start of the clip; None: not asked for, or not available."""
     phrases: tuple[Phrase, ...] = ()
-    """The text in pieces, where the model said their times and words have none."""
+    """The phrases of the text, if the model predicted their times and words have none."""
     no_speech_prob: float | None = None
-    """Probability that nobody speaks; None: the model cannot tell."""
+    """Probability that there is no speech; None: not predicted by this model."""
 
     @property
     def avg_logprob(self) -> float:
@@ -55,7 +55,7 @@ class Decoded(NamedTuple):
 
     @property
     def compression_ratio(self) -> float:
-        """How much zlib shrinks the text."""
+        """Length of the text divided by its length after zlib compression."""
         return compression_ratio(self.text)
 
     @property
@@ -65,7 +65,7 @@ class Decoded(NamedTuple):
 
 
 class Recognizer(ABC):
-    """A model that is ready to listen.
+    """A model that transcribes clips.
 
     Args:
         encoder: of the model.
@@ -85,22 +85,22 @@ class Recognizer(ABC):
 
     @property
     def sample_rate(self) -> int:
-        """Of the clips, in Hz."""
+        """Sample rate of the clips, in Hz."""
         return self._features.sampling_rate
 
     @property
     def max_seconds(self) -> float:
-        """Longest clip that is heard to its end."""
+        """Maximum length of a clip in seconds."""
         longest = self._features.longest
         return math.inf if longest is None else longest / self.sample_rate
 
     def padded(self, samples: int) -> int:
-        """Samples that a clip of so many makes the encoder work on: a whole window, where it takes nothing else."""
+        """Return how many samples the encoder processes for a clip of this many; more if its window is fixed."""
         return self._features.longest or samples
 
     @torch.inference_mode()
     def decode(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
-        """Decode clips together: one pass of the encoder, however many target languages.
+        """Decode clips together, with one encoder pass for all target languages.
 
         Returns:
             For each clip one result for each target language. Digital silence has an empty text.
@@ -113,7 +113,7 @@ class Recognizer(ABC):
         return results
 
     def _inputs(self, clips: Sequence[Clip]) -> Iterator[tuple[list[int], Tensor, Tensor | None]]:
-        """Yield clips, and inputs and lengths as the encoder takes them: together only where padding is not heard."""
+        """Yield indices of clips with their encoder inputs and lengths, batched only if padding has no effect."""
         groups = [list(range(len(clips)))]
         if not (self._features.pads and self._encoder.ignores_padding):
             by_length: dict[int, list[int]] = {}
@@ -127,8 +127,8 @@ class Recognizer(ABC):
 
     @abstractmethod
     def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
-        """Write what was said in clips that are not silent."""
+        """Transcribe clips that are not silent."""
 
     @abstractmethod
     def _silence(self, clip: Clip) -> tuple[Decoded, ...]:
-        """Write nothing, in each target language."""
+        """Return the empty text in each target language."""

@@ -1,4 +1,4 @@
-"""When words were said, by the CTC head of a model or by its decoder's attention."""
+"""Times of words, by the CTC head of a model or by its decoder's attention."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from speechcli.transcript import Word
 
 
 class WordTimer(Protocol):
-    """Tells when the words of a text were said."""
+    """Finds the times of the words of a text."""
 
     def __call__(
         self, encoded: Encoded, request: Request, tokens: Sequence[int], logprobs: Sequence[float], *, spaced: bool
@@ -57,7 +57,7 @@ class CtcWordTimer:
 
 @dataclass(frozen=True)
 class AttentionWordTimer:
-    """Times words by where some heads of the decoder look (Whisper's way, as released in 2023).
+    """Times words by the cross-attention of some heads of the decoder (as released with Whisper in 2023).
 
     A token is read while the head still looks at it, and the next one is looked for then: a word begins where the token
     before it is read.
@@ -68,7 +68,7 @@ class AttentionWordTimer:
     heads: tuple[tuple[int, int], ...]
     """Pairs of layer and head."""
     window: float
-    """Seconds that the encoder listens to, silence after the recording included."""
+    """Length of the encoder's window in seconds, including silence after the recording."""
     ends: tuple[int, ...]
     """Ids that end a text."""
 
@@ -95,7 +95,7 @@ class AttentionWordTimer:
 
 
 def make_word_timer(bundle: Bundle, options: SpeechOptions, window: float) -> WordTimer | None:
-    """Choose how words are timed; None where nobody asks.
+    """Make the word timer of a model; None if word times are not asked for.
 
     Args:
         bundle: the model.
@@ -127,7 +127,7 @@ def make_word_timer(bundle: Bundle, options: SpeechOptions, window: float) -> Wo
 
 
 def _heads(bundle: Bundle) -> tuple[tuple[int, int], ...]:
-    """Return the heads that `alignment_heads` of generation_config.json names; else those of the later layers."""
+    """Return the `alignment_heads` of generation_config.json; by default all heads of the second half of the layers."""
     layers = bundle.model.decoder.layers
     readers = {number: layer.cross_attn for number, layer in enumerate(layers) if isinstance(layer, TransformerLayer)}
     every = {(layer, head) for layer, reader in readers.items() if reader for head in range(reader.heads)}

@@ -1,4 +1,4 @@
-"""Tokens to words: which belong together, how sure the model is of them, and when they were said."""
+"""Group tokens into words, with their probabilities and times."""
 
 import math
 import os
@@ -18,15 +18,15 @@ Decode = Callable[[Sequence[int]], str]
 
 
 class Spelled(NamedTuple):
-    """A word of a text, and where it stands among its tokens."""
+    """A word of a text, and the places of its tokens."""
 
     word: str
     places: tuple[int, ...]
-    """Of its tokens."""
+    """Indices of its tokens in the text."""
 
 
 def spell(decode: Decode, tokens: Sequence[int], *, spaced: bool = True) -> list[Spelled]:
-    """Find the words of a text, whatever the vocabulary is made of.
+    """Find the words of a text and their tokens, for any kind of vocabulary.
 
     Args:
         decode: of the vocabulary.
@@ -51,7 +51,7 @@ def spell(decode: Decode, tokens: Sequence[int], *, spaced: bool = True) -> list
 
 
 class WordAligner:
-    """Finds the words of a text among the frames of its recording, by the logits of a CTC head.
+    """Aligns the words of a text to the frames of its recording, by the logits of a CTC head.
 
     Args:
         decode: of the vocabulary.

@@ -1,4 +1,4 @@
-"""Where a model looks while it writes, for one recording."""
+"""Cross-attention and CTC probabilities of a model for one recording."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from speechcli.pipelines.scoring import make_collate
 
 
 class Looked(NamedTuple):
-    """What one recording and its texts gave."""
+    """Attention and CTC probabilities for one recording."""
 
     utterance: Utterance
     attention: list[tuple[str, list[str], NDArray[np.float32]]]
@@ -28,7 +28,7 @@ class Looked(NamedTuple):
 
 @torch.no_grad()
 def look(bundle: Bundle, utterance: Utterance) -> Looked:
-    """Read the right texts of a recording into a model, and note what it attends to.
+    """Run a model on a recording with teacher forcing, and record its attention.
 
     Raises:
         InputError: if the recording cannot be read.

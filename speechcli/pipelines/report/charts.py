@@ -1,4 +1,4 @@
-"""Pictures for a page: lines over steps and maps over time, as SVG that follows the page's colours."""
+"""SVG charts for the report: curves over steps, and maps over time."""
 
 import base64
 import math
@@ -29,7 +29,7 @@ class Series:
 
 
 def line_chart(title: str, series: Sequence[Series], *, note: str = "") -> str:
-    """Draw values over steps; empty where there is nothing to draw.
+    """Draw values over steps; empty if there are none.
 
     Args:
         title: above the chart.
@@ -56,7 +56,7 @@ def line_chart(title: str, series: Sequence[Series], *, note: str = "") -> str:
 
 
 def heat_map(title: str, values: NDArray[np.float32], labels: Sequence[str], *, seconds: float, note: str = "") -> str:
-    """Draw one row of squares a token, time from left to right.
+    """Draw one row of squares per token, with time from left to right.
 
     Args:
         title: above the picture.
@@ -99,14 +99,14 @@ def ticks(low: float, high: float, *, count: int = 4) -> list[float]:
 
 
 def number(value: float) -> str:
-    """Write a number as short as an axis wants it."""
+    """Format a number briefly for an axis."""
     if value and (abs(value) < 1e-3 or abs(value) >= 1e6):
         return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e").replace(".0e", "e")
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
 
 
 class _Scale:
-    """A straight map from values to places in the picture."""
+    """A linear map from values to coordinates."""
 
     def __init__(self, low: float, high: float, start: float, end: float) -> None:
         self.low, self.high = low, high
@@ -161,7 +161,7 @@ def _running_mean(points: Sequence[tuple[float, float]]) -> list[tuple[float, fl
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Drop what is not finite; of very many points, take means of neighbours."""
+    """Drop values that are not finite, and average neighbours if there are very many points."""
     finite = [(step, value) for step, value in points if math.isfinite(value)]
     if len(finite) <= MAX_POINTS:
         return finite

@@ -1,4 +1,4 @@
-"""Word-level differences between a reference and what a model wrote, as HTML."""
+"""Word-level differences between a reference and a hypothesis, as HTML."""
 
 from html import escape
 

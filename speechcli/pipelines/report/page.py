@@ -1,4 +1,4 @@
-"""The page about a run: one HTML file without scripts, light or dark as the reader's system is."""
+"""The report page: one HTML file without scripts, light or dark like the reader's system."""
 
 from collections.abc import Sequence
 from html import escape
@@ -19,7 +19,7 @@ BETTER = {
 
 
 def make_page(template: str, name: str, history: History, options: str, looked: Looked | None, missing: str) -> str:
-    """Put a page together.
+    """Assemble the page.
 
     Args:
         template: the page with places for `title`, `summary`, `body`.

@@ -1,4 +1,4 @@
-"""Write the page about a training run."""
+"""Write the report of a training run."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,7 @@ from speechcli.writers import encode
 
 
 def write_report(run: Path, output: Path | None = None) -> Path:
-    """Write one self-contained HTML page: curves, scores, examples, and where the model looks.
+    """Write a self-contained HTML page with curves, scores, examples and attention.
 
     Args:
         run: the folder of a run, finished or not.
@@ -45,7 +45,7 @@ def write_report(run: Path, output: Path | None = None) -> Path:
 
 
 def _looked(run: Path, history: History) -> tuple[Looked | None, str]:
-    """Look at one dev recording with the run's best model, or say why that is not possible."""
+    """Compute the attention for one dev recording with the run's best model, or say why that is not possible."""
     folder = next((run / name for name in ("best", "last") if (run / name).is_dir()), None)
     if folder is None:
         return None, "No model has been saved yet."
@@ -56,7 +56,7 @@ def _looked(run: Path, history: History) -> tuple[Looked | None, str]:
 
 
 def _example(run: Path, history: History) -> Utterance:
-    """Return the dev recording to look at: of those shown as samples, one with a transcript if there is one."""
+    """Return a dev recording for the attention plot, preferably a sample of the last evaluation, with a transcript."""
     options = merge_options(run=run).options
     if not options.data.dev:
         raise InputError("The run had no dev manifest, so there is no recording to look at.")

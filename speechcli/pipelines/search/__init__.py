@@ -1,1 +1,1 @@
-"""From encoded speech to texts, as the user and the model say; for every command that writes."""
+"""From encoded speech to text; shared by all commands that decode."""

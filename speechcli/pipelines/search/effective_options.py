@@ -1,4 +1,4 @@
-"""What the user asked for, put over what the model's generation_config.json says."""
+"""The decoding options in force: those of the user over those of the model's generation_config.json."""
 
 import math
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ _OF_BEAMS = ("length_penalty", "early_stopping")
 
 
 def effective_options(model: GenerationOptions, asked: DecodingOptions) -> GenerationOptions:
-    """Return the model's options with everything replaced that was asked for.
+    """Return the model's options, overridden by those of the user.
 
     Raises:
         UsageError: a value is not allowed, or the values contradict each other or the search.
@@ -67,7 +67,7 @@ def effective_options(model: GenerationOptions, asked: DecodingOptions) -> Gener
 
 
 def _refuse_idle(asked: DecodingOptions, options: GenerationOptions) -> None:
-    """Refuse what would change nothing in the search that the options describe."""
+    """Refuse options that have no effect in the chosen search."""
     ranks = options.num_beams > 1 or asked.retry_repeats
     for names, heard, does, strategy in (
         (_OF_SAMPLING, options.do_sample, "says how to sample, but this search does not", "sample"),
@@ -80,7 +80,7 @@ def _refuse_idle(asked: DecodingOptions, options: GenerationOptions) -> None:
 
 
 def check_times(asked: DecodingOptions, tokenizer: Tokenizer, name: str) -> None:
-    """Refuse to ask a model for times that its vocabulary does not have.
+    """Refuse `--timestamps` if the model's vocabulary has no timestamps.
 
     Raises:
         UsageError: times are asked for, and there are none.
@@ -93,7 +93,7 @@ def check_times(asked: DecodingOptions, tokenizer: Tokenizer, name: str) -> None
 
 
 def other_searches(options: GenerationOptions) -> Iterator[GenerationOptions]:
-    """Yield other ways to search, for a text that repeats itself: with more beams, then more and more by chance.
+    """Yield other searches for a repetitive text: more beams, then sampling at rising temperatures.
 
     Whisper goes from greedy search to sampling at once (Radford et al. 2022); beams often do, and leave nothing to it.
     """
@@ -103,7 +103,7 @@ def other_searches(options: GenerationOptions) -> Iterator[GenerationOptions]:
 
 
 def decoder_prompts(tokenizer: Tokenizer, options: GenerationOptions) -> Prompts:
-    """Make the prompts of texts that obey some options.
+    """Make the decoder prompts for some options.
 
     Raises:
         UsageError: the options have no token to begin with.
@@ -115,7 +115,7 @@ def decoder_prompts(tokenizer: Tokenizer, options: GenerationOptions) -> Prompts
 def with_limit(
     options: GenerationOptions, seconds: float, positions: int, *, prompt_tokens: int = 1
 ) -> GenerationOptions:
-    """Return options that always end.
+    """Return options with a limit for the length of the text.
 
     Where neither the model nor the user sets a longest text, it is 25 tokens a second of audio, the seconds rounded up
     to a multiple of 5, and 16 more. What is longer than the decoder has positions for is shortened to that.

@@ -1,4 +1,4 @@
-"""The scorers that the user asks for: the model's CTC head, a language model, hotwords."""
+"""The scorers that are combined with the decoder: CTC head, language model, hotwords."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from speechcli.text.vocabulary import has_tokenizer
 
 
 class Scorers:
-    """Makes the scorers of each search, as the user asks for them.
+    """Makes the scorers of each search.
 
     Args:
         bundle: the model that decodes.
@@ -49,7 +49,7 @@ class Scorers:
 
     @property
     def max_tokens(self) -> int:
-        """Longest text that the decoder and all scorers can read."""
+        """Maximum number of tokens that the decoder and all scorers can read."""
         own = self._bundle.model.decoder.max_tokens
         return own if self._lm is None else min(own, self._lm.max_tokens)
 
@@ -85,7 +85,7 @@ class Scorers:
 
 
 def read_hotwords(tokenizer: Tokenizer | None, path: Path) -> tuple[tuple[int, ...], ...]:
-    """Read hotwords, one a line, as tokens: at the start of a text and after a space.
+    """Read hotwords, one per line, and tokenize each as at the start of a text and as after a space.
 
     Raises:
         UsageError: the file cannot be read, or has no words.
@@ -106,7 +106,7 @@ def read_hotwords(tokenizer: Tokenizer | None, path: Path) -> tuple[tuple[int, .
 
 
 def _spelled(tokenizer: Tokenizer, word: str) -> str:
-    """Return a word in the letters that a vocabulary has, where it has only capitals, or none."""
+    """Return a word in the case that the vocabulary can spell."""
     cases = (word, word.upper(), word.lower())
     return next((each for each in cases if tokenizer.unk_id not in tokenizer.encode(each)), word)
 
@@ -129,7 +129,7 @@ def _check_head(bundle: Bundle) -> None:
 def language_model(
     bundle: Bundle | CtcBundle, needed: int, name: str, where: ModelOptions
 ) -> tuple[TextDecoder, int | None]:
-    """Load a language model whose scores are added to another model's.
+    """Load a language model for shallow fusion with another model.
 
     Args:
         bundle: the other model.

@@ -1,4 +1,4 @@
-"""From encoded speech to texts: the one way from requests to hypotheses, for every command that writes."""
+"""Write texts for encoded speech; used by transcribe, translate, evaluate and training."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,17 +23,17 @@ class Request(NamedTuple):
     """One text to write."""
 
     row: int
-    """The recording in the encoded batch; several texts may be wanted of one."""
+    """Index of the recording in the encoded batch; a recording may have several texts."""
     prompt: Prompt
-    """How the text begins."""
+    """The decoder prompt."""
     seconds: float
-    """Length of the recording; it limits the text where nothing else does."""
+    """Length of the recording, which limits the length of the text if nothing else does."""
     spoken: bool = True
-    """Whether the text is what is said, and no translation."""
+    """Whether the text is a transcript, not a translation."""
 
 
 class TextWriter:
-    """A text decoder that is ready to write, for every command: the model, its search, and what else scores texts.
+    """A text decoder with its decoding options, prompts and scorers.
 
     Args:
         bundle: the model and everything that belongs to it.
@@ -61,7 +61,7 @@ class TextWriter:
 
     @torch.no_grad()
     def write(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:
-        """Write every text that is wanted of a batch of recordings, from one pass of the encoder.
+        """Write all requested texts of a batch of encoded recordings.
 
         Args:
             encoded: what the model's `encode` returned.
@@ -77,13 +77,13 @@ class TextWriter:
 
     @torch.no_grad()
     def write_alone(self, encoded: Encoded, request: Request, options: GenerationOptions) -> list[Hypothesis]:
-        """Write one text under other options, drawn with a seed of its own: it does not depend on other texts."""
+        """Write one text with other options and a fresh seed, so that it does not depend on other texts."""
         return self._write(encoded, [request], options, self._seeded())[0]
 
     def _write(
         self, encoded: Encoded, requests: Sequence[Request], options: GenerationOptions, chance: torch.Generator
     ) -> list[list[Hypothesis]]:
-        """Search together for texts that begin with as many tokens and obey the same options; transcripts apart."""
+        """Search together for texts with the same options, prompt length and kind (transcript or translation)."""
         model = self.bundle.model
         _check_prompts(requests, model.decoder.vocabulary)
         groups: dict[tuple[bool, int, GenerationOptions], list[int]] = {}
@@ -128,7 +128,7 @@ def _check_prompts(requests: Sequence[Request], vocabulary: int) -> None:
 
 
 def obeying(options: GenerationOptions, prompt: Prompt) -> GenerationOptions:
-    """Return options of a search that begins with a prompt: it decides the first token, and whether there are times."""
+    """Return the options for a prompt, which determines the first token, and whether there are timestamps."""
     return options.with_(
         forced_bos_token_id=prompt.first,
         return_timestamps=prompt.first_time is not None,

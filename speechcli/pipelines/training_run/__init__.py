@@ -1,1 +1,1 @@
-"""What a training run is made of, and the folder it leaves behind."""
+"""The parts of a training run, and the files in its folder."""

@@ -1,4 +1,4 @@
-"""Manifests to the batches that training reads."""
+"""Make training batches from manifests."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ ItemT = TypeVar("ItemT")
 
 
 class Share(NamedTuple):
-    """Which of several processes this one is."""
+    """The rank of this process among several."""
 
     rank: int = 0
     processes: int = 1
@@ -76,13 +76,13 @@ def read_manifests(
 
 
 def tell_leaks(train: Sequence[tuple[str, Utterance]], dev: Sequence[tuple[str, Utterance]], report: Report) -> None:
-    """Warn of recordings, speakers and texts that are in both splits: scores on them say little of others."""
+    """Warn of recordings, speakers and texts that are in both splits, which make scores unreliable."""
     pairs = [(Path(path), utterance) for path, utterance in train]
     _tell(list(find_leaks(pairs, [utterance for _, utterance in dev], {})), report)
 
 
 def _check(manifest: Manifest, max_bad: float, report: Report) -> None:
-    """Tell what is wrong with a manifest, as far as it shows without listening.
+    """Warn of problems in a manifest that can be found without decoding audio.
 
     Raises:
         InputError: if more than a share `max_bad` of its rows have errors.
@@ -162,7 +162,7 @@ def make_feed(
 
 
 def count_languages(utterances: Sequence[Utterance]) -> dict[str, int]:
-    """Return `spoken->target` -> how many targets, the most first."""
+    """Return the number of targets for each `spoken->target`, largest first."""
     pairs = Counter(
         f"{_code(utterance.language)}->{_code(target.language)}"
         for utterance in utterances
@@ -172,14 +172,14 @@ def count_languages(utterances: Sequence[Utterance]) -> dict[str, int]:
 
 
 def spread(items: Sequence[ItemT], limit: int) -> list[ItemT]:
-    """Return at most `limit` items, evenly spread over the list; all where the limit is 0."""
+    """Return at most `limit` items, evenly spread over the list; all if the limit is 0."""
     if not limit or len(items) <= limit:
         return list(items)
     return [items[place * len(items) // limit] for place in range(limit)]
 
 
 def draw_weights(read: Sequence[tuple[str, Utterance]], options: TrainOptions) -> list[float] | None:
-    """Return how often each utterance is drawn, relative to the others; None where all are drawn alike."""
+    """Return the sampling weight of each utterance; None if all are equal."""
     data = options.data
     weights = [1.0] * len(read)
     if data.balance != "none":
@@ -208,7 +208,7 @@ def _augment(options: AugmentSection, sampling_rate: int) -> WaveformAugment | N
 
 
 def _unique(read: list[tuple[str, Utterance]]) -> list[tuple[str, Utterance]]:
-    """Tell utterances of different manifests apart that have the same id."""
+    """Make ids unique across manifests."""
     counts = Counter(utterance.id for _, utterance in read)
     return [
         (path, replace(utterance, id=f"{path}:{utterance.id}") if counts[utterance.id] > 1 else utterance)

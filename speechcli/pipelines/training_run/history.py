@@ -1,4 +1,4 @@
-"""What a run's log says, as if the run had never been interrupted."""
+"""Read the log of a run, as if the run had never been interrupted."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ Event = dict[str, Any]
 
 @dataclass
 class History:
-    """The events of a run by kind, in order; steps that were made again after an interruption count once."""
+    """The events of a run by kind, in order; steps repeated after an interruption count once."""
 
     starts: list[Event] = field(default_factory=list)
     steps: list[Event] = field(default_factory=list)

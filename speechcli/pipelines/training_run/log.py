@@ -1,4 +1,4 @@
-"""The log of a training run, and the model folders `best` and `last` that follow its checkpoints."""
+"""The log of a training run, and its model folders `best` and `last`."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The model that training begins with: loaded or composed, on its device, with a CTC head and masks if asked for."""
+"""Prepare the model for training: load or compose it, add a CTC head, LoRA and masks."""
 
 import re
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from speechcli.training.train_options import AugmentSection, TrainOptions
 
 
 class HubAccess(NamedTuple):
-    """How models are found that are named by a hub id."""
+    """How to access models on the Hub."""
 
     token: str | None = None
     cache_dir: Path | None = None
@@ -63,7 +63,7 @@ def _resolve(name: str | None, hub: HubAccess, revision: str | None = None) -> P
 
 
 def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device, utterances: Sequence[Utterance]) -> None:
-    """Put the model on its device, with its own memory, a CTC head and masks where the options ask for them.
+    """Put the model on its device, and add what the options ask for: CTC head, LoRA, masks.
 
     Raises:
         InputError: if a CTC head is to say characters and there are no transcripts.
@@ -106,7 +106,7 @@ def _have_ctc_head(bundle: Bundle, options: TrainOptions, utterances: Sequence[U
 
 
 def save_model(bundle: Bundle, folder: Path, options: TrainOptions) -> None:
-    """Write a model folder, and in its folder `lora` the low-rank additions alone where there are some.
+    """Write a model folder; LoRA adapters are also written alone, into its subfolder `lora`.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -142,7 +142,7 @@ def _add_lora(bundle: Bundle, options: TrainOptions) -> None:
 def started(
     bundle: Bundle, utterances: Sequence[Utterance], options: TrainOptions, accelerator: Accelerator, *, step: int = 0
 ) -> Started:
-    """Return what a run tells at its beginning."""
+    """Return the event that describes a run at its start."""
     parameters = list(bundle.model.parameters())
     device, processes = accelerator.device, accelerator.num_processes
     return Started(
@@ -158,7 +158,7 @@ def started(
 
 
 def add_teacher_head(bundle: Bundle, utterances: Sequence[Utterance], *, seed: int) -> None:
-    """Give a model a head that learns to tell the classes of a larger encoder; it is not saved with the model.
+    """Add a head that predicts the classes of a teacher's frames; it is not saved with the model.
 
     Raises:
         InputError: if no utterance has such classes, or they cannot be read.

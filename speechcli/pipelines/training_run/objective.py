@@ -1,4 +1,4 @@
-"""What a model is trained for: the objective, with the ids that this model's vocabulary has."""
+"""Make the training objective of a model."""
 
 from collections.abc import Sequence
 

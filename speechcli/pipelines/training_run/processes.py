@@ -1,4 +1,4 @@
-"""How a training run meets its other processes, which torchrun or `accelerate launch` started."""
+"""Set up training in several processes, started by torchrun or `accelerate launch`."""
 
 import os
 from datetime import timedelta
@@ -12,11 +12,11 @@ from speechcli.pipelines.load import choose_device
 from speechcli.training.train_options import RunSection
 
 LONGEST_WAIT = timedelta(hours=6)
-"""For other processes: one of them may be decoding much longer recordings, or writing to a slow disk."""
+"""Timeout for other processes: one may be decoding much longer recordings, or writing to a slow disk."""
 
 
 def meet(run: RunSection) -> Accelerator:
-    """Choose the device of this process, and meet the others.
+    """Choose the device of this process, and connect to the others.
 
     Raises:
         UsageError: if the device is not there, or `accelerate` was told to train in its own ways.
