@@ -59,14 +59,15 @@ class CtcBundle:
             raise ModelError(f"{path} must hold a CTC head over frames of {old.in_features} numbers, but does not.")
         self.model.head = head.to(old.weight.device)
         self.tokenizer = Tokenizer.load(path.parent, language=tag)
-        self.blank_id = self.blank_id if self.tokenizer.pad_id is None else self.tokenizer.pad_id
+        self.blank_id = _blank(self.tokenizer, self.blank_id, head.out_features)
         return tag
 
 
 def is_ctc(config: Mapping[str, Any]) -> bool:
     """Say whether a config.json is that of an encoder with a CTC head."""
-    kinds = config.get("architectures") or []
-    return config.get("model_type") in SPEECH_ENCODERS and any(str(kind).endswith("ForCTC") for kind in kinds)
+    kinds = config.get("architectures")
+    named = isinstance(kinds, list) and any(str(kind).endswith("ForCTC") for kind in kinds)
+    return named and str(config.get("model_type")) in SPEECH_ENCODERS
 
 
 def load_ctc(
@@ -82,23 +83,33 @@ def load_ctc(
         config = family_config(values, SPEECH_ENCODERS, role="speech encoder")
         family = SPEECH_ENCODERS[config.model_type]
         theirs = files.read_weights(folder)
-        if f"{HEAD}.weight" not in theirs:
+        shape = theirs[f"{HEAD}.weight"].shape if f"{HEAD}.weight" in theirs else ()
+        if len(shape) != 2 or 0 in shape:
             raise ModelError("The weights must have a CTC head, but have none.")
         with without_numbers():
-            model = SpeechCtc(family.build(config), theirs[f"{HEAD}.weight"].size(0))
+            model = SpeechCtc(family.build(config), shape[0])
         expected = {key: tensor.shape for key, tensor in model.state_dict().items()}
         rules = (*under(family.base, "encoder.", family.keys), Same(HEAD, "head"))
         tensors, _ = to_ours(rules, theirs, expected)
         check_numbers(model.state_dict(), tensors)
         tokenizer = Tokenizer.load(folder)
+        blank = _blank(tokenizer, values.get("pad_token_id") or 0, model.head.out_features)
     fill(model, tensors, dtype=dtype)
-    blank = values.get("pad_token_id") if tokenizer.pad_id is None else tokenizer.pad_id
     return CtcBundle(
         model=model.to(device).eval(),
         family=family,
         features=read_features(folder) or default_features(config),
         tokenizer=tokenizer,
-        blank_id=blank or 0,
+        blank_id=blank,
         name=name or folder.resolve().name,
         adapters=find_adapters(folder),
     )
+
+
+def _blank(tokenizer: Tokenizer, stated: object, scored: int) -> int:
+    # A vocabulary without a padding token gets one behind its end, which the head does not know. The blank is then what
+    # the configuration pads with, as in training, though transformers' tokenizer writes it into the text.
+    blank = stated if tokenizer.pad_id is None or tokenizer.pad_id >= scored else tokenizer.pad_id
+    if not isinstance(blank, int) or not 0 <= blank < scored:
+        raise ModelError(f"`pad_token_id` must be one of the {scored} tokens of the CTC head, but is {blank!r:.80}.")
+    return blank

@@ -7,6 +7,7 @@ from speechcli.audio.extractor import Extractor
 from speechcli.audio.features import FilterbankFeatures, WaveformFeatures, features_from_dict
 from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.checkpoints import folder as files
+from speechcli.errors import ModelError
 from speechcli.families.config import FamilyConfig
 
 FRAMES_PER_SECOND = 50
@@ -22,6 +23,8 @@ def feature_values(folder: Path) -> dict[str, Any] | None:
     values = files.read_optional_json(folder / files.PREPROCESSOR)
     if values is None:
         values = (files.read_optional_json(folder / files.PROCESSOR) or {}).get("feature_extractor")
+    if not isinstance(values, dict | None):
+        raise ModelError(f"`feature_extractor` in {folder / files.PROCESSOR} must be an object, but is {values!r:.80}.")
     return values
 
 

@@ -42,19 +42,22 @@ def find_ids(
     Raises:
         ModelError: an id is not found, or lies outside the decoder's embeddings.
     """
-    stated = decoder.to_dict()
-    end = _first(given.eos_token_id, *_roles(tokenizer, "eos", "sep"), _one(stated.get("eos_token_id")))
+    rows = vars(decoder)["vocab_size"]
+    stated = {key: _one(value) for key, value in decoder.to_dict().items()}
+    if not required:  # a small model may state the defaults of a large one (Marian's 58100)
+        stated = {key: value for key, value in stated.items() if value is not None and 0 <= value < rows}
+    end = _first(given.eos_token_id, *_roles(tokenizer, "eos", "sep"), stated.get("eos_token_id"))
     start = _first(
         given.decoder_start_token_id,
         None if tokenizer is None else tokenizer.start_id,
         end if tokenizer is not None and tokenizer.languages else None,
         *_roles(tokenizer, "bos", "cls"),
-        _one(stated.get("decoder_start_token_id")),
-        _one(stated.get("bos_token_id")),
+        stated.get("decoder_start_token_id"),
+        stated.get("bos_token_id"),
     )
-    padding = _first(given.pad_token_id, *_roles(tokenizer, "pad"), _one(stated.get("pad_token_id")), end)
+    padding = _first(given.pad_token_id, *_roles(tokenizer, "pad"), stated.get("pad_token_id"), end)
     ids = SpecialIds(decoder_start_token_id=start, pad_token_id=padding, eos_token_id=end)
-    _refuse_outside(ids, tokenizer, vars(decoder)["vocab_size"])
+    _refuse_outside(ids, tokenizer, rows)
     if required:
         _refuse_unknown(ids)
     return ids

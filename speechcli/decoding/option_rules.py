@@ -33,6 +33,11 @@ def check_supported(extra: Mapping[str, Any]) -> None:
             )
 
 
+def meaningless(extra: Mapping[str, Any]) -> list[str]:
+    """Name the keys that ask for something which cannot be done where the input is sound."""
+    return [name for name, neutral in MEANINGLESS.items() if extra.get(name) not in (None, neutral)]
+
+
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -126,3 +131,6 @@ UNSUPPORTED: dict[str, Any] = {
     "token_healing": False,
 }
 """Keys of other kinds of search, with the neutral value that asks for nothing."""
+
+MEANINGLESS = {"encoder_repetition_penalty": 1, "encoder_no_repeat_ngram_size": 0, "diversity_penalty": 0}
+"""Keys that transformers passes over too where the input is sound, with the neutral value that asks for nothing."""

@@ -57,7 +57,7 @@ class Wav2Vec2BertConfig(ConformerConfig, AdapterConfig):
         super().__post_init__()
         width = self.output_hidden_size or self.hidden_size
         self.require(
-            not self.add_adapter or width % self.num_attention_heads == 0,
+            not (self.add_adapter and self.num_adapter_layers) or width % self.num_attention_heads == 0,
             f"`num_attention_heads` ({self.num_attention_heads}) must divide `output_hidden_size` ({width}).",
         )
         self.require(

@@ -55,6 +55,7 @@ def characters(files: TokenizerFiles) -> tokenizers.Tokenizer:
         ModelError: if the vocabulary is no map of tokens to ids.
     """
     vocabulary = _vocabulary(files)
+    # transformers 5 writes this key, and takes the default again when it reads it.
     delimiter = token_text(files.config.get("word_delimiter_token", "|")) or "|"
     space = files.config.get("replace_word_delimiter_char", " ")
     pad = files.role_token("pad")[1] or "<pad>"
@@ -75,8 +76,8 @@ def _vocabulary(files: TokenizerFiles) -> dict[str, int]:
     path = files.folder / "vocab.json"
     values: Mapping[str, Any] = parse_json(files.contents["vocab.json"], path)
     language = files.config.get("target_lang")
-    if language is not None and isinstance(values.get(language), Mapping):
+    if isinstance(language, str) and isinstance(values.get(language), Mapping):
         values = values[language]
-    if not values or not all(isinstance(id_, int) for id_ in values.values()):
+    if not values or not all(type(id_) is int and 0 <= id_ < 2**32 for id_ in values.values()):
         raise ModelError(f"`{path}` must map tokens to ids, but does not.")
     return dict(values)

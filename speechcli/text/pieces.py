@@ -118,6 +118,7 @@ def _read(files: TokenizerFiles) -> SentencePieceModel:
 def _layout(files: TokenizerFiles) -> Layout:
     layout = LAYOUTS.get(files.kind, _XLM_ROBERTA)
     if files.kind == "nllb":
+        # Published weights have the tags before <mask>; transformers, where it reads the .model, puts them behind it.
         layout = replace(layout, tail=(*(tag for tag in files.extra_special_tokens() if tag != "<mask>"), "<mask>"))
     elif files.kind == "plbart" and files.config.get("language_codes") == "multi":
         layout = replace(layout, tail=PLBART_MULTI_LANGUAGES)
@@ -194,9 +195,11 @@ def _merges(scores: Mapping[str, float], ids: Mapping[str, int]) -> list[tuple[s
 
 
 def _normalize(backend: tokenizers.Tokenizer, model: SentencePieceModel, *, composed: bool) -> None:
-    steps: list[normalizers.Normalizer] = [normalizers.NFC()] if composed else []
-    if model.charsmap:
-        steps.append(normalizers.Precompiled(model.charsmap))
+    rules = [normalizers.Precompiled(model.charsmap)] if model.charsmap else []
+    # sentencepiece applies the longest rule that fits. Precompiled applies the shortest, which loses the second of two
+    # marks on a letter, and none to a syllable of three letters (Hangul): both are composed before it.
+    composed = composed or any(rule.normalize_str("e\u0301") == "é" for rule in rules)
+    steps: list[normalizers.Normalizer] = [*([normalizers.NFC()] if composed else []), *rules]
     if model.remove_extra_whitespaces:
         steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
     if model.add_dummy_prefix:

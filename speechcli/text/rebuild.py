@@ -105,7 +105,8 @@ def _continued(files: TokenizerFiles) -> Rebuilt:
     """Build the tokenizer of Speech2Text2 or the small Blenderbot: pieces that go on end in ``@@``.
 
     The merges write words the other way, with ``</w>`` at their end, and so does `tokenizers`. Merges lead over pieces
-    that the vocabulary lacks: those get ids behind it.
+    that the vocabulary lacks: those get ids behind it. A text that stops inside a word does not end in ``@@``, which
+    transformers leaves there.
     """
     listed = parse_json(files.contents["vocab.json"], files.folder / "vocab.json")
     special = files.special_names()

@@ -107,6 +107,14 @@ class Tokenizer:
         files = TokenizerFiles.read(folder)
         if language is not None:
             files = replace(files, config={**files.config, "target_lang": language})
+        try:
+            return cls._of(files)
+        except (TypeError, ValueError, OverflowError) as error:  # the package's, for values that it cannot take
+            why = str(error).splitlines()[0].rstrip(".")
+            raise ModelError(f"The files of the tokenizer in `{folder}` must be valid, but: {why}.") from error
+
+    @classmethod
+    def _of(cls, files: TokenizerFiles) -> "Tokenizer":
         raw = files.contents.get("tokenizer.json")
         if raw is None:
             rebuilt = rebuild(files)
@@ -117,7 +125,7 @@ class Tokenizer:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # the package raises plain Exception, or a panic, which is none
-            raise ModelError(f"`{folder / 'tokenizer.json'}` must be a tokenizer file, but: {error}.") from error
+            raise ModelError(f"`{files.folder / 'tokenizer.json'}` must be a tokenizer file, but: {error}.") from error
         return cls(backend, files)
 
     def save(self, folder: Path) -> None:
@@ -155,7 +163,7 @@ class Tokenizer:
         Raises:
             ModelError: if the vocabulary has no token for what it does not know, and needs one.
         """
-        text = text.upper() if self._capitals else text
+        text = self._capitalized(text) if self._capitals else text
         try:
             ids = self.backend.encode(text, add_special_tokens=special).ids
         except Exception as error:  # the package raises plain Exception
@@ -169,17 +177,23 @@ class Tokenizer:
         """
         if skip_special and self.no_timestamps_id is not None:
             ids = [i for i in ids if i <= self.no_timestamps_id]
-        text: str = self.backend.decode(self._known(ids), skip_special_tokens=skip_special)
+        text: str = self.backend.decode(self.known(ids), skip_special_tokens=skip_special)
         text = text.lower() if self._capitals else text
         if self._clean_up:
             for written, read in CLEAN_UPS:
                 text = text.replace(written, read)
         return text
 
-    def _known(self, ids: Sequence[int]) -> list[int]:
+    def known(self, ids: Sequence[int]) -> list[int]:
+        """Replace the ids beyond a character vocabulary by that of the unknown token, where there is one."""
         if not self.files.of_characters or self.unk_id is None:
             return list(ids)
         return [id_ if self.backend.id_to_token(id_) is not None else self.unk_id for id_ in ids]
+
+    def _capitalized(self, text: str) -> str:
+        added = sorted((token.content for token in self.backend.get_added_tokens_decoder().values()), key=len)
+        parts = re.split(f"({'|'.join(map(re.escape, reversed(added)))})", text)
+        return "".join(part if number % 2 else part.upper() for number, part in enumerate(parts))
 
 
 def _add_listed_tokens(backend: tokenizers.Tokenizer, files: TokenizerFiles) -> None:

@@ -250,6 +250,17 @@ def test_an_id_that_cannot_be_found_is_refused(tmp_path: Path) -> None:
     assert warm_start(encoder, decoder, require_ids=False)[0].config.eos_token_id is None
 
 
+def test_an_id_of_larger_models_is_not_taken_where_none_is_needed(tmp_path: Path) -> None:
+    encoder, decoder = write_encoder(tmp_path / "encoder"), write_decoder(tmp_path / "decoder", tokenizer=False)
+    stated = {"decoder_start_token_id": 58100, "eos_token_id": 3, "pad_token_id": 58100}
+    path = decoder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | stated))
+    config = warm_start(encoder, decoder, require_ids=False)[0].config
+    assert (config.decoder_start_token_id, config.pad_token_id, config.eos_token_id) == (None, 3, 3)
+    with pytest.raises(ModelError, match="`decoder_start_token_id` must be one of the decoder's 40 tokens"):
+        warm_start(encoder, decoder)
+
+
 def test_the_vocabulary_of_the_encoder_is_never_used(tmp_path: Path) -> None:
     encoder, decoder = write_encoder(tmp_path / "encoder"), write_decoder(tmp_path / "decoder", "bart", tokenizer=False)
     write_tokenizer(encoder, "bert")

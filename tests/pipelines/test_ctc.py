@@ -99,7 +99,7 @@ def test_greedy_text_is_that_of_transformers(kind: str, tmp_path: Path) -> None:
 
 
 def test_ids_beyond_the_vocabulary_are_unknown_and_capitals_small(tmp_path: Path) -> None:
-    folder = write_ctc(tmp_path, vocabulary=20, lower=True)
+    folder = write_ctc(tmp_path, vocabulary=40, lower=True)
     model = transformers.AutoModelForCTC.from_pretrained(folder).eval()
     tokenizer = transformers.Wav2Vec2CTCTokenizer.from_pretrained(folder)
     features = transformers.AutoFeatureExtractor.from_pretrained(folder)
@@ -109,6 +109,19 @@ def test_ids_beyond_the_vocabulary_are_unknown_and_capitals_small(tmp_path: Path
             logits = model(**features(clip.samples, sampling_rate=16_000, return_tensors="pt")).logits
         assert text == tokenizer.decode(logits.argmax(dim=-1)[0])
     assert any("<unk>" in text for text in texts)
+
+
+def test_without_a_padding_token_the_blank_is_what_the_configuration_pads_with(tmp_path: Path) -> None:
+    folder = write_ctc(tmp_path)
+    tokens = {token: id_ for id_, token in enumerate(["ε", *TOKENS[1:]])}
+    (folder / "vocab.json").write_text(json.dumps(tokens))
+    (folder / "tokenizer_config.json").write_text('{"pad_token": "<pad>", "unk_token": "<unk>"}')
+    texts = [heard.text for (heard,) in recognizer(folder).decode(CLIPS)]
+    assert texts == [heard.text for (heard,) in recognizer(write_ctc(tmp_path / "with")).decode(CLIPS)]
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": 99}))
+    with pytest.raises(ModelError, match="`pad_token_id` must be one of the 12 tokens of the CTC head, but is 99"):
+        load_bundle(ModelOptions(str(folder)))
 
 
 def test_beam_search_returns_texts_that_are_likelier_together_with_alternatives(tmp_path: Path) -> None:
@@ -230,6 +243,31 @@ def test_a_head_that_is_missing_is_told(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"architectures": ["Wav2Vec2ForCTC"]}))
     with pytest.raises(ModelError, match="must have a CTC head"):
+        load_bundle(ModelOptions(str(folder)))
+
+
+@pytest.mark.parametrize("shape", [(), (12,), (0, 16), (12, 16, 1)])
+def test_a_head_that_is_no_matrix_is_told(shape: tuple[int, ...], tmp_path: Path) -> None:
+    folder = write_ctc(tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    save_file(tensors | {"lm_head.weight": torch.zeros(shape)}, folder / "model.safetensors")
+    with pytest.raises(ModelError, match="must have a CTC head"):
+        load_bundle(ModelOptions(str(folder)))
+
+
+@pytest.mark.parametrize("key", ["architectures", "model_type"])
+@pytest.mark.parametrize("value", [5, True, [], [[]], {"a": 1}])
+def test_a_configuration_that_names_no_kind_of_model_is_refused(key: str, value: object, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["ForCTC"], "model_type": "hubert", key: value}))
+    with pytest.raises(ModelError, match="must be a speech-encoder-decoder"):
+        load_bundle(ModelOptions(str(tmp_path)))
+
+
+def test_a_feature_extractor_that_is_no_object_is_refused(tmp_path: Path) -> None:
+    folder = write_ctc(tmp_path)
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "processor_config.json").write_text('{"feature_extractor": "x"}')
+    with pytest.raises(ModelError, match="`feature_extractor` in .* must be an object, but is 'x'"):
         load_bundle(ModelOptions(str(folder)))
 
 

@@ -1,3 +1,4 @@
+import json
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
@@ -11,9 +12,11 @@ from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.outcome import Outcome, Progress, Warned, in_order
 from speechcli.pipelines.recognition import pieces
-from speechcli.pipelines.recognition.listen import Listener, join
+from speechcli.pipelines.recognition.listen import Listener, join, open_listener
 from speechcli.pipelines.recognition.recognizer import Decoded
 from speechcli.pipelines.speech_options import InputOptions, ModelOptions, TranscribeOptions
+
+from .tiny_model import save_model
 
 RATE = 100
 
@@ -266,3 +269,13 @@ def test_a_web_address_is_not_asked_offline():
     options = TranscribeOptions(model=ModelOptions(offline=True))
     (outcome,) = Listener(Ears(), options).listen([source])
     assert outcome.failure.message == "https://example.org/a.wav is on the web, but --offline forbids to ask there."
+
+
+def test_what_the_model_asks_for_in_vain_is_told(tmp_path):
+    folder, told = save_model(tmp_path / "model"), []
+    path = folder / "generation_config.json"
+    asked = {"encoder_no_repeat_ngram_size": 3, "encoder_repetition_penalty": 1.0, "diversity_penalty": None}
+    path.write_text(json.dumps(json.loads(path.read_text()) | asked))
+    open_listener(TranscribeOptions(ModelOptions(str(folder))), told.append)
+    (warning,) = [event.message for event in told if isinstance(event, Warned)]
+    assert warning.startswith("`encoder_no_repeat_ngram_size` in the model's generation_config.json does nothing")

@@ -26,6 +26,7 @@ CASES: dict[str, dict[str, Any]] = {
     "plain": {},
     "lower": {"do_lower_case": True},
     "space": {"replace_word_delimiter_char": "_"},
+    "lower, tokens of several letters": {"tokens": [*TOKENS, "sch", "ng", "ß"], "do_lower_case": True},
     "brackets": {"tokens": ["[PAD]", "[UNK]", " ", *"abc"], "pad_token": "[PAD]", "unk_token": "[UNK]",
                  "word_delimiter_token": " ", "bos_token": None, "eos_token": None},
 }  # fmt: skip
@@ -47,7 +48,7 @@ def test_a_path_is_the_text_that_transformers_reads(case: str, tmp_path: Path) -
 def test_a_text_has_the_ids_of_transformers(case: str, tmp_path: Path) -> None:
     theirs = write(tmp_path, **CASES[case])
     ours = Tokenizer.load(tmp_path)
-    for text in ("", "a b c", "ABC'  x", "É ÉA"):
+    for text in ("", "a b c", "ABC'  x", "É ÉA", "sch ch ngb", "İı ß ΑΣ"):
         assert ours.encode(text) == theirs(text).input_ids
 
 
@@ -74,3 +75,23 @@ def test_of_several_vocabularies_the_named_language_is_taken(tmp_path: Path) -> 
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match="map tokens to ids"):
         Tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value", "words"),
+    [
+        ("vocab.json", "A", -1, "map tokens to ids"),
+        ("vocab.json", "A", 2**40, "map tokens to ids"),
+        ("vocab.json", "A", True, "map tokens to ids"),
+        ("tokenizer_config.json", "replace_word_delimiter_char", None, "must be valid"),
+        ("tokenizer_config.json", "word_delimiter_token", "\ud800", "must be valid"),
+        ("tokenizer_config.json", "pad_token", "\ud800", "must be valid"),
+    ],
+)
+def test_values_that_no_vocabulary_has_are_refused(file: str, key: str, value: object, words: str, tmp_path) -> None:
+    write(tmp_path)
+    content = json.loads((tmp_path / file).read_text())
+    (tmp_path / file).write_text(json.dumps(content | {key: value}))
+    with pytest.raises(ModelError, match=words) as caught:
+        Tokenizer.load(tmp_path)
+    assert "\n" not in caught.value.message

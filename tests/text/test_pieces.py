@@ -1,6 +1,7 @@
 """sentencepiece models without the package: pieces, ids and texts are those of the package and of each family."""
 
 import json
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,15 @@ def test_every_kind_of_model_divides_texts_as_the_package_does(case: str, train,
     model = train(**OPTIONS[case])
     ours = load(tmp_path, model, "spiece.model", tokenizer_class="BertGenerationTokenizer")
     assert_same(ours, reference(model), lambda i: i, count=2000 if case == "unigram" else 200)
+
+
+@pytest.mark.parametrize("rules", ["nmt_nfkc", "nfkc_cf", "identity"])
+def test_letters_that_come_apart_from_their_marks_are_put_together_as_the_package_does(rules, train, tmp_path) -> None:
+    model = train(normalization_rule_name=rules)
+    ours, theirs = load(tmp_path, model, "spiece.model", tokenizer_class="BertGenerationTokenizer"), reference(model)
+    for text in ("Tiếng Việt", "빠른 갈색 여우가", "Ǟ ḝ தமிழ் மொழி", *sentences(100, odd=0)):
+        decomposed = unicodedata.normalize("NFD", text)
+        assert ours.encode(decomposed) == theirs.encode(decomposed), ascii(decomposed)
 
 
 def test_a_model_file_says_the_same_as_to_the_package(train) -> None:

@@ -73,7 +73,7 @@ class CtcRecognizer(Recognizer):
         if self._searches:
             texts = [tokens for tokens, _ in self._search(logprobs.cpu())]
         else:
-            texts = [collapse(logprobs.argmax(dim=-1).tolist(), self._blank)]
+            texts = [collapse(self._tokenizer.known(logprobs.argmax(dim=-1).tolist()), self._blank)]
         sure = [tuple(span.logprob for span in align(logprobs, text, blank=self._blank) or ()) for text in texts]
         others = [Alternative(self._text(text).strip(), mean(each)) for text, each in zip(texts, sure, strict=True)]
         code = self._code(clip)
@@ -93,8 +93,10 @@ class CtcRecognizer(Recognizer):
         return None if name is None else language_code(name)
 
     def _text(self, tokens: Sequence[int]) -> str:
-        # What the head says is the text, special tokens too: a padding token in between keeps equal letters apart.
-        return self._tokenizer.decode(as_path(tokens, self._blank), skip_special=False)
+        # What the head says is the text, special tokens too: a padding token in between keeps equal letters apart,
+        # the vocabulary's, which need not be the blank.
+        between = self._tokenizer.pad_id
+        return self._tokenizer.decode(tokens if between is None else as_path(tokens, between), skip_special=False)
 
 
 def _bonuses(bundle: CtcBundle, asked: DecodingOptions, where: ModelOptions) -> list[Bonus]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.ctc import CtcBundle
+from speechcli.decoding.option_rules import meaningless
 from speechcli.errors import OutOfMemory
 from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.load import load_bundle
@@ -262,4 +263,6 @@ def open_listener(options: SpeechOptions, report: Report = silent) -> Listener:
     bundle = load_bundle(options.model, options.language)
     weight = next(bundle.model.parameters())
     report(Loaded(bundle.name, str(weight.device), str(weight.dtype).removeprefix("torch.")))
+    for name in meaningless(bundle.generation.extra) if isinstance(bundle, Bundle) else ():
+        report(Warned(f"`{name}` in the model's generation_config.json does nothing where the input is sound."))
     return Listener(open_recognizer(bundle, options), options, report)
