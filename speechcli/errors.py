@@ -1,4 +1,4 @@
-"""Every error that a user can cause: a sentence, a hint, and the exit code of the process.
+"""Errors for the user: each has a message, perhaps a hint, and an exit code.
 
 The command line catches `SpeechCliError` in one place (`speechcli.cli.app`) and prints ``error: …`` and ``hint: …``.
 """
@@ -8,7 +8,7 @@ import os
 
 
 class SpeechCliError(Exception):
-    """An error that is told to the user as one sentence.
+    """An error that is reported to the user in one sentence.
 
     Args:
         message: subject, rule, what came.
@@ -25,7 +25,7 @@ class SpeechCliError(Exception):
 
 
 class UsageError(SpeechCliError):
-    """A flag, a language or an output plan that cannot be followed."""
+    """Wrong usage: a flag, a language or an output name."""
 
     exit_code = 2
 

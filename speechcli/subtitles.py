@@ -1,4 +1,4 @@
-"""Segments to subtitles that can be read: short lines, few at a time, long enough on the screen."""
+"""Turn segments into readable subtitles: short lines, few at a time, long enough on screen."""
 
 import itertools
 import math
@@ -15,14 +15,14 @@ _JOINER = "\u200d"
 
 @dataclass(frozen=True)
 class CueShape:
-    """What subtitles may look like."""
+    """The shape of subtitles."""
 
     max_chars: int = 42
-    """Characters in a line."""
+    """Maximum characters per line."""
     max_lines: int = 2
-    """Lines on the screen at a time."""
+    """Maximum lines per subtitle."""
     max_cps: float = 21.0
-    """Characters a second, where the pauses leave time for it."""
+    """Maximum characters per second, as far as pauses leave room."""
 
 
 DEFAULT_SHAPE = CueShape()

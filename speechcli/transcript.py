@@ -1,4 +1,4 @@
-"""What every command that listens returns: a transcript of segments of words."""
+"""Transcripts: the result of transcribe and translate."""
 
 import math
 import re
@@ -14,7 +14,7 @@ _BREAKS = re.compile("[\t\n\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029]+")
 
 @dataclass(frozen=True)
 class Word:
-    """One word and when it was said."""
+    """A word with its times."""
 
     word: str
     """The word as it is written, without the space before it."""
@@ -23,14 +23,14 @@ class Word:
     end: float
     """Seconds from the start of the recording."""
     probability: float
-    """How sure the model is, from 0 to 1."""
+    """Probability of the word, from 0 to 1."""
 
     def later(self, seconds: float) -> "Word":
-        """Return the word as it is in a recording of which this was a part."""
+        """Return the word with its times shifted."""
         return replace(self, start=self.start + seconds, end=self.end + seconds)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the word as JSON has it."""
+        """Return the word as a JSON object."""
         return {
             "word": self.word,
             "start": _seconds(self.start),
@@ -49,13 +49,13 @@ class Alternative:
     """Mean log-probability of its tokens."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the alternative as JSON has it."""
+        """Return the alternative as a JSON object."""
         return {"text": self.text, "avg_logprob": _number(self.avg_logprob)}
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of the recording that was decoded in one piece."""
+    """A segment of a transcript."""
 
     id: int
     """Counted from 0 in each recording."""
@@ -64,24 +64,24 @@ class Segment:
     end: float
     """Seconds from the start of the recording."""
     text: str
-    """What was said, in the target language."""
+    """The text, in the target language."""
     tokens: tuple[int, ...] = ()
     """Token ids after the prompt."""
     avg_logprob: float = 0.0
     """Mean log-probability of the tokens."""
     compression_ratio: float = 0.0
-    """How much zlib shrinks the text; above 2.4 it likely repeats itself."""
+    """Length of the text divided by its length after zlib compression; above 2.4 it is probably repetitive."""
     suspect: bool = False
-    """Whether the text repeats itself more than speech does, and is likely invented."""
+    """Whether the text is repetitive, and probably hallucinated."""
     no_speech_prob: float | None = None
-    """Probability that nobody speaks, where the model tells it; above 0.6 a text of which it is unsure is dropped."""
+    """Probability that there is no speech, if the model predicts it; above 0.6, texts of low confidence are dropped."""
     words: tuple[Word, ...] | None = None
-    """The words, where the model can time them."""
+    """The words with times, if asked for and available."""
     alternatives: tuple[Alternative, ...] = ()
-    """Further texts, best first."""
+    """Alternative texts, best first."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the segment as JSON has it; what only some models tell only where there is any."""
+        """Return the segment as a JSON object; fields that not all models have are left out if empty."""
         values: dict[str, Any] = {
             "id": self.id,
             "start": _seconds(self.start),
@@ -104,27 +104,27 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """Everything that was made of one recording in one language."""
+    """The transcript of one recording in one language."""
 
     path: str
-    """The input as it was given; `-` for standard input."""
+    """The input as the user gave it; `-` for standard input."""
     text: str
     """All segments as one text."""
     language: str | None = None
-    """Code of the language that was spoken, where it is known."""
+    """Code of the spoken language, if known."""
     target_language: str | None = None
-    """Code of the language of the text, where it is known."""
+    """Code of the language of the text, if known."""
     duration: float = 0.0
     """Seconds of audio."""
     segments: tuple[Segment, ...] = ()
-    """The pieces, in order."""
+    """The segments, in order."""
     model: str = ""
     """Name of the model."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What was asked for, beyond the model's defaults."""
+    """The options that are not at their defaults."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the transcript as JSON has it: a superset of Whisper's."""
+        """Return the transcript as a JSON object, a superset of Whisper's."""
         return {
             "schema": SCHEMA,
             "path": self.path,

@@ -1,4 +1,4 @@
-"""The formats of a transcript: txt, json, jsonl, srt, vtt, tsv, manifest. Each is text in, UTF-8 bytes out.
+"""Output formats of transcripts: txt, json, jsonl, srt, vtt, tsv and manifest, as UTF-8 bytes.
 
 Nothing here depends on the locale, and no text is ever read as markup.
 """
@@ -95,7 +95,7 @@ class TsvWriter:
 
 
 class ManifestWriter:
-    """JSON lines that `speechcli train` takes: what a model wrote, and how sure it was."""
+    """JSON lines for `speechcli train`: pseudo-labels with confidence."""
 
     def write(self, transcript: Transcript) -> bytes:
         """Return a line for each segment that has text."""
@@ -116,20 +116,20 @@ class ManifestWriter:
 
 
 def indented(value: Mapping[str, Any]) -> str:
-    """Return a JSON object on several lines, its lists of whole numbers on one each."""
+    """Return an indented JSON object, with each list of integers on one line."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
     # A raw line break is never inside a JSON string.
     return _NUMBER_LIST.sub(lambda match: re.sub(r"\s+", " ", match[0]).replace("[ ", "[").replace(" ]", "]"), text)
 
 
 def json_line(value: Mapping[str, Any]) -> bytes:
-    """Return a JSON object on one line; the line breaks of Unicode are escaped, so that any reader keeps it whole."""
+    """Return a JSON object on one line; Unicode line separators are escaped."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return encode(text.translate(_JSON_BREAKS) + "\n")
 
 
 def encode(text: str) -> bytes:
-    r"""Return UTF-8; bytes of a file name that are no text become `\udcXX`, which is also how JSON spells them."""
+    r"""Encode text as UTF-8; undecodable bytes of file names become `\udcXX`, as in JSON."""
     return text.encode("utf-8", "backslashreplace")
 
 

@@ -15,18 +15,18 @@ FRAMES_PER_SECOND = 50
 
 
 class Detector(Protocol):
-    """Listens to one recording, piece after piece."""
+    """Detects speech in one recording, block by block."""
 
     frame_samples: int
-    """Samples that are judged together."""
+    """Number of samples per frame."""
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
-        """Say of each frame whether it is speech: samples (frames * frame_samples,) -> (frames,) bool."""
+        """Classify each frame as speech or not: samples (frames * frame_samples,) -> (frames,) bool."""
         ...
 
 
 class EverythingIsSpeech:
-    """Judges nothing."""
+    """Takes every frame for speech."""
 
     def __init__(self, sample_rate: int) -> None:
         self.frame_samples = sample_rate // FRAMES_PER_SECOND
@@ -37,7 +37,7 @@ class EverythingIsSpeech:
 
 
 class EnergyDetector:
-    """Takes for silence only what nobody could hear beside the rest, so that nothing said is lost."""
+    """Detects silence by energy; only frames far below the loudest count as silent, so that no speech is lost."""
 
     def __init__(self, sample_rate: int) -> None:
         self.frame_samples = sample_rate // FRAMES_PER_SECOND

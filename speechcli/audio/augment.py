@@ -1,4 +1,4 @@
-"""Augmentation: small random changes of a waveform, for training only; fast enough for a data worker."""
+"""Waveform augmentation for training."""
 
 from __future__ import annotations
 

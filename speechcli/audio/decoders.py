@@ -24,7 +24,7 @@ BLOCK_FRAMES = 1 << 16
 
 
 class CutShort(Exception):
-    """The data ends, or cannot be decoded further, before the length that the header promises."""
+    """The data ends or is damaged before the length in its header."""
 
 
 class Decoder(Protocol):
@@ -34,7 +34,7 @@ class Decoder(Protocol):
     """Of the source, in Hz."""
     channels: int
     frames: int | None
-    """Length that the header promises; None where it does not say."""
+    """Length according to the header; None if unknown."""
 
     def blocks(self, start: int) -> Iterator[np.ndarray]:
         """Yield the samples from frame ``start`` on, as float32 of shape (frames, channels).

@@ -1,4 +1,4 @@
-"""What all feature extractors share: their file, and how a waveform is normalised."""
+"""The base class of feature extractors."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Extractor(ABC):
     sampling_rate: int = 16_000
     """Of the waveforms, in Hz."""
     padding_value: float = 0.0
-    """Written behind the shorter utterances of a batch."""
+    """Padding value for shorter utterances of a batch."""
     other: Mapping[str, Any] = field(default_factory=dict)
-    """Keys of the file that have no meaning here; they are written back."""
+    """Other keys of the file, which are kept and written back."""
 
     kind: ClassVar[str]
     """Hugging Face's name of the extractor."""

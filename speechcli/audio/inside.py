@@ -1,4 +1,4 @@
-"""Recordings that lie inside another file: stored in an archive, or in a cell of a Parquet table."""
+"""Recordings inside other files: archives and Parquet tables."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class TableCell:
 
 
 AudioFile = Path | FileSlice | TableCell
-"""A sound file, wherever it lies."""
+"""A sound file, possibly inside another file."""
 
 
 def outer_file(audio: AudioFile) -> Path:

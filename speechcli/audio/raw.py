@@ -1,4 +1,4 @@
-"""Headerless PCM, and what rates and channel counts are taken for sound at all."""
+"""Headerless PCM, and plausible sample rates and channel counts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RAW_ENCODINGS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class RawFormat:
-    """What headerless PCM is: nothing in the data says so.
+    """The format of headerless PCM, which the data itself does not contain.
 
     Args:
         encoding: FFmpeg's name of the sample format, such as ``s16le``.

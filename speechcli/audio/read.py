@@ -52,11 +52,11 @@ class Audio(NamedTuple):
     seconds: float
     """Length, measured before resampling."""
     truncated: bool
-    """Whether the source ends, or is damaged, before the length that its header promises; ``samples`` is what came."""
+    """Whether the source ends or is damaged before the length in its header."""
 
 
 class Sound:
-    """An opened source: one channel of it in blocks, at the rate of the model.
+    """An opened source, read in blocks of one channel at the model's rate.
 
     Args:
         decoder: of the source.

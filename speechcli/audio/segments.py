@@ -1,4 +1,4 @@
-"""Recordings of any length as stretches that a model can take: cut in pauses, no speech lost, none doubled."""
+"""Cut recordings at pauses into segments that fit a model, without losing or repeating speech."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Where sound comes from: a file, a part of one, the web, a pipe -> something that a decoder can seek in."""
+"""Audio sources (files, parts of files, URLs, pipes) as seekable streams."""
 
 from __future__ import annotations
 

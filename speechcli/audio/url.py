@@ -1,4 +1,4 @@
-"""Recordings on the web: fetched to a temporary file, not for ever, not without limit, not from inside by a detour."""
+"""Download recordings from the web, with limits on time and size, and without redirects into the local network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Resolve = Callable[[str, int | None], Sequence[tuple[Any, ...]]]
 
 @dataclass(frozen=True)
 class Url:
-    """A recording that a server sends."""
+    """The URL of a recording."""
 
     address: str
 
@@ -113,7 +113,7 @@ class Url:
 
 
 class _PublicRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect only to a public address: a server must not make us ask others of our own network."""
+    """Follows redirects only to public addresses, so that a server cannot reach into the local network."""
 
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve

@@ -1,4 +1,4 @@
-"""The command `speechcli`: its commands, and the one place where errors become sentences and exit codes."""
+"""The command `speechcli`: registers all commands, and turns errors into messages and exit codes in one place."""
 
 import os
 import re
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """Refuse empty text, which as a path is the current folder."""
+    """Refuse empty arguments, because an empty path means the current folder."""
     for before, argument in pairwise(["speechcli", *arguments]):
         if re.fullmatch("(--[a-z-]+=)?", argument):
             raise UsageError(
@@ -105,7 +105,7 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def _told(error: BaseException) -> int:
-    """Say what happened, and return its exit code."""
+    """Print a message for an error, and return its exit code."""
     # Typer turns a closed pipe into SystemExit(1).
     if isinstance(error, BrokenPipeError) or (
         isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError)
@@ -135,7 +135,7 @@ def _told_usage(error: typer.TyperException) -> int:
 
 
 def _explained(error: BaseException) -> SpeechCliError:
-    """Return a sentence for an error that is not ours, or that we did not foresee."""
+    """Return a readable error for an exception of another library, or an unexpected one."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return OutOfMemory("Memory ran out.", hint="Try a smaller model, or --dtype bfloat16.")
     text = str(error)
@@ -161,7 +161,7 @@ def _is_torchaudio_mismatch(text: str) -> bool:
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """Make SIGTERM unwind the stack, so that nothing half written stays behind."""
+    """Make SIGTERM raise an exception, so that no half-written files are left behind."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise _Terminated

@@ -1,4 +1,4 @@
-"""The only file that prints: data to standard output as bytes, everything else to standard error."""
+"""The only module that prints: results to standard output as bytes, everything else to standard error."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ PLAIN_SECONDS = 10.0
 
 
 def write_data(data: bytes) -> None:
-    """Write bytes to standard output at once, whatever the locale.
+    """Write bytes to standard output and flush it, whatever the locale.
 
     Raises:
         BrokenPipeError: nobody reads any more.
@@ -35,18 +35,18 @@ def write_data(data: bytes) -> None:
 
 
 def bear_closed_stderr() -> None:
-    """Give what is said a place to go where the caller closed standard error (`2>&-`)."""
+    """Redirect messages to the null device if the caller closed standard error (`2>&-`)."""
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (for as long as the process runs)
 
 
 def forget_stdout() -> None:
-    """Make sure that leaving the process does not try to write to a closed pipe again."""
+    """Make sure that the process does not write to a closed pipe again when it exits."""
     _silence_stdout()
 
 
 def say(text: str) -> None:
-    """Write a line to standard error; what its encoding cannot hold is escaped."""
+    """Write a line to standard error; characters that its encoding lacks are escaped."""
     with contextlib.suppress(BrokenPipeError):  # nobody listens
         print(text, file=sys.stderr, flush=True)
 
@@ -59,7 +59,7 @@ def say_error(error: SpeechCliError) -> None:
 
 
 class Console:
-    """Shows a job while it runs.
+    """Shows the progress of a job.
 
     Args:
         progress: `auto`, `bar`, `plain`, `json` or `none`; auto is a bar on a terminal, else a line now and then.
@@ -86,13 +86,13 @@ class Console:
         self._bar = _Bar() if progress == "bar" else None
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Take the bar away."""
+        """Hide the bar."""
         if self._bar is not None:
             self._bar.hide()
 
@@ -119,7 +119,7 @@ class Console:
             self._say(f"model: {event.model} on {event.device} in {event.dtype}")
 
     def summary(self, report: JobReport) -> None:
-        """Show what became of all inputs."""
+        """Show the outcome of the job."""
         if self._quiet:
             return
         if self._kind == "json":
@@ -156,7 +156,7 @@ class Console:
 
 
 class _Bar:
-    """A bar on standard error that steps aside for text."""
+    """A progress bar on standard error that is hidden while text is printed."""
 
     def __init__(self) -> None:
         import rich.console
@@ -191,12 +191,12 @@ class _Bar:
 
 
 class _Pace(NamedTuple):
-    """How fast a job goes."""
+    """The speed of a job."""
 
     seconds: float
-    """Since the model is loaded."""
+    """Seconds since the model was loaded."""
     speed: float | None
-    """Seconds of audio a second."""
+    """Seconds of audio per second."""
     seconds_left: float | None
     """None: unknown."""
 

@@ -1,4 +1,4 @@
-"""Runs a job of `transcribe` or `translate` and tells how it went."""
+"""Runs a `transcribe` or `translate` job and reports its outcome."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,11 @@ from speechcli.pipelines.job import run_job
 from speechcli.pipelines.speech_options import InputOptions, ModelOptions, OutputOptions, SpeechOptions
 
 TIMED = frozenset(("srt", "vtt", "tsv"))
-"""Formats that are about times."""
+"""Formats that show times."""
 
 
 def speech_sections(given: Mapping[str, Any]) -> tuple[ModelOptions, InputOptions, DecodingOptions]:
-    """Sort the arguments of a command into the sections of its options."""
+    """Group the arguments of a command into sections of options."""
     given = {**given, "inputs": given["inputs"] or [], "generation_set": given["generation_set"] or []}
     if given["timestamps"] is None and TIMED.intersection(given["formats"]):
         given["timestamps"] = "auto"
@@ -22,7 +22,7 @@ def speech_sections(given: Mapping[str, Any]) -> tuple[ModelOptions, InputOption
 
 
 def deliver(options: SpeechOptions, outputs: OutputOptions, progress: str, *, quiet: bool, verbose: bool) -> None:
-    """Run the job, print its results, and raise what its failures mean.
+    """Run the job, print its results, and raise an error if inputs failed.
 
     Raises:
         SpeechCliError: the job failed in part or as a whole.

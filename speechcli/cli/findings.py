@@ -24,7 +24,7 @@ NUMBERS = ("rows", "usable", "hours", "speakers", "count")
 
 
 def run(given: Mapping[str, Any]) -> None:
-    """Check, print, and raise what errors in the data mean.
+    """Check manifests, print the findings, and raise an error if rows have errors.
 
     Raises:
         SpeechCliError: some rows have errors, or nothing could be checked.
@@ -47,7 +47,7 @@ def run(given: Mapping[str, Any]) -> None:
 
 
 def _text(report: "CheckReport") -> str:
-    """Lay the report out as two tables."""
+    """Format the report as two tables."""
     from rich.console import Console as Terminal
 
     on_terminal = sys.stdout is not None and sys.stdout.isatty()

@@ -1,4 +1,4 @@
-"""Several processes that train one model, as torchrun and `accelerate launch` start them, speak with one voice."""
+"""With several training processes (torchrun, `accelerate launch`), only one of them prints errors."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ def is_first() -> bool:
 
 @contextmanager
 def one_voice() -> Iterator[None]:
-    """Let the first process that fails say why; the others end with the same exit code and without a word.
+    """Let only the first failing process print its error; the others exit silently with the same code.
 
     Raises:
         SpeechCliError: for all that came, or because another process is gone.

@@ -13,7 +13,7 @@ from speechcli.pipelines.speech_options import ModelOptions
 
 
 def run(given: Mapping[str, Any]) -> None:
-    """Score, print, and raise what failures mean.
+    """Evaluate, print the scores, and raise an error if recordings failed.
 
     Raises:
         SpeechCliError: the scoring failed in part or as a whole.
@@ -33,7 +33,7 @@ def run(given: Mapping[str, Any]) -> None:
 
 
 def _table(scores: list[dict[str, Any]]) -> str:
-    """Lay scores out as a table between tabs, one line for each pair of languages and metric."""
+    """Format scores as a tab-separated table with one line per pair of languages and metric."""
     lines = ["spoken\twritten\tutterances\tmetric\tvalue"]
     for score in scores:
         common = [str(score[key] or "?") for key in ("spoken", "language", "utterances")]

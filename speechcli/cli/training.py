@@ -1,4 +1,4 @@
-"""The arguments of `train` become options, and the events of its run become lines."""
+"""Turns the arguments of `train` into options, and the events of a run into lines of output."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def merge(given: Mapping[str, Any]) -> Merged:
-    """Merge the arguments of `train` over its recipe and, when resuming, over the options of the run.
+    """Merge the arguments of `train` with its recipe and, when resuming, with the options of the run.
 
     Raises:
         UsageError: an option is unknown, wrong or missing.
@@ -34,7 +34,7 @@ def merge(given: Mapping[str, Any]) -> Merged:
 
 
 class TrainingConsole:
-    """Shows a run on standard error.
+    """Shows the events of a run on standard error.
 
     Args:
         progress: `json` for an object a line, `none` for warnings and the end only, anything else for lines.
@@ -55,7 +55,7 @@ class TrainingConsole:
                 say(line)
 
     def finish(self, result: "TrainResult") -> None:
-        """Show where the models are."""
+        """Show the result of a run."""
         if self._kind in ("quiet", "json"):
             return
         if result.failures:
@@ -68,7 +68,7 @@ class TrainingConsole:
         )
 
     def finish_overfit(self, result: "LearnedByHeart") -> None:
-        """Say that the set-up can learn."""
+        """Show the result of `--debug-overfit`."""
         if self._kind not in ("quiet", "json"):
             say(f"the set-up can learn: it knew {result.recordings} recordings by heart after {result.steps} steps")
 

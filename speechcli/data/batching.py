@@ -14,7 +14,7 @@ from speechcli.errors import InputError, UsageError
 
 
 def balanced_weights(groups: Sequence[str | None], *, temperature: float = 1.0) -> list[float]:
-    """Weigh items so that small groups (languages, data sets) are heard more often.
+    """Weigh items so that small groups (languages, data sets) are sampled more often.
 
     Args:
         groups: the group of every item.
@@ -104,7 +104,7 @@ class DurationBatches:
         return len(self._plan())
 
     def __iter__(self) -> Iterator[list[Utterance]]:
-        """Give out this rank's batches of the current epoch from the current position on, then go to the next epoch."""
+        """Yield this rank's remaining batches of the current epoch, then move on to the next epoch."""
         plan = self._plan()
         while self.position < len(plan):
             batch = plan[self.position][self._rank]
@@ -113,7 +113,7 @@ class DurationBatches:
         self.epoch, self.position = self.epoch + 1, 0
 
     def state_dict(self, *, epoch: int | None = None, position: int | None = None) -> dict[str, Any]:
-        """Return where the iteration stands, to be saved with a training run.
+        """Return the position in the data, to be saved with a checkpoint.
 
         Args:
             epoch: the epoch to note; None for the current one.
@@ -127,7 +127,7 @@ class DurationBatches:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to where a saved iteration stood.
+        """Restore a saved position.
 
         Raises:
             UsageError: if it was saved with other data or options, so that the epoch could not be continued exactly.
@@ -210,7 +210,7 @@ class DurationBatches:
         return generator.permutation(drawn) if self._shuffle else drawn
 
     def _join(self, drawn: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
-        """Replace some utterances and those that follow them by pairs; all that was drawn is still heard as often."""
+        """Replace some pairs of successive utterances by their concatenation; each is still used as often as drawn."""
         left = np.bincount(drawn, minlength=len(self._utterances))
         pairs = []
         wanted = generator.random(len(self._first)) < self._join_probability
@@ -250,7 +250,7 @@ class DurationBatches:
         return float(self._seconds[batch].max()), self._padded(batch)
 
     def _fingerprint(self) -> dict[str, Any]:
-        """Everything that the plan of an epoch depends on, by the name that a message calls it."""
+        """Everything that the plan of an epoch depends on, by name."""
         data = "\n".join(f"{utterance.id}\t{utterance.seconds!r}" for utterance in self._utterances)
         weights = "none" if self._weights is None else hashlib.sha256(self._weights.tobytes()).hexdigest()[:16]
         return {

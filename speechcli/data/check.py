@@ -1,4 +1,4 @@
-"""What is wrong with manifests, found before a night of training finds it."""
+"""Find errors in manifests before training."""
 
 import math
 import statistics
@@ -25,7 +25,7 @@ ERRORS: dict[str, str] = {
     "leak-audio": "the recording is in the other split too",
     "unknown-language": "the model has no tag for the language of a text",
 }
-"""What makes a row unfit to learn from or to score: such rows are left out of a filtered manifest."""
+"""Kinds of errors; rows with errors are left out of a filtered manifest."""
 
 NOTES: dict[str, str] = {
     "leak-speaker": "the speaker is in the other split too",
@@ -33,7 +33,7 @@ NOTES: dict[str, str] = {
     "all-caps": "the text is written in capitals only",
     "unknown-characters": "the tokenizer cannot write some characters of the text",
 }
-"""What may be meant, and is only told."""
+"""Kinds of notes: possibly intended, so rows are kept."""
 
 # A length that the manifest rounds, or that counts the padding of a lossy codec, is right.
 LENGTH_TOLERANCE_SECONDS, LENGTH_TOLERANCE_SHARE = 0.1, 0.02
@@ -48,21 +48,21 @@ MOST_CHARACTERS_A_SECOND = 60.0
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong, or may be."""
+    """One error or note."""
 
     kind: str
     """A key of `ERRORS` or `NOTES`."""
     manifest: Path
     where: str
-    """Where in the manifest, such as "line 3"; empty where it is about many rows."""
+    """Where in the manifest, such as "line 3"; empty if it concerns many rows."""
     id: str
-    """The utterance; empty where a row is none."""
+    """Id of the utterance; empty if the row could not be read."""
     message: str
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a manifest holds."""
+    """The content of a manifest."""
 
     path: Path
     rows: int
@@ -80,7 +80,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found in some manifests."""
+    """The findings in some manifests."""
 
     summaries: tuple[Summary, ...]
     findings: tuple[Finding, ...]
@@ -121,7 +121,7 @@ def check_manifests(
     unknown_language: Callable[[str], bool] = lambda language: False,
     unknown_characters: Callable[[str], str] = lambda text: "",
 ) -> CheckReport:
-    """Look for what is wrong with manifests that are used together.
+    """Check manifests that are used together.
 
     Args:
         manifests: read with all their texts.
@@ -174,7 +174,7 @@ def _sound(pairs: Pairs, heard: Mapping[Place, Heard]) -> Iterator[Finding]:
 
 
 def _identity(utterance: Utterance, heard: Mapping[Place, Heard]) -> Hashable:
-    """Return what two utterances with the same sound share; None where the sound cannot be read."""
+    """Return a key that is equal for utterances with the same sound; None if the audio cannot be read."""
     sound = heard.get(place_of(utterance))
     return place_of(utterance) if sound is None else sound.digest
 
@@ -216,7 +216,7 @@ def _rate(target: Target, utterance: Utterance) -> float:
 
 
 def _usual(logarithms: list[float]) -> tuple[float, float]:
-    """Return the lowest and the highest usual rate."""
+    """Return the range of usual rates."""
     if len(logarithms) < TEXTS_TO_COMPARE:
         return 0.0, math.inf
     middle = statistics.median(logarithms)
@@ -226,7 +226,7 @@ def _usual(logarithms: list[float]) -> tuple[float, float]:
 
 
 def find_leaks(pairs: Pairs, others: Sequence[Utterance], heard: Mapping[Place, Heard]) -> Iterator[Finding]:
-    """Yield what some utterances share with another split: recordings, speakers, texts.
+    """Find recordings, speakers and texts that also occur in another split.
 
     Args:
         pairs: manifests and utterances.

@@ -1,4 +1,4 @@
-"""From utterances to the tensors of one training step."""
+"""Collate utterances into the tensors of one training step."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ class Features(Protocol):
 
     @property
     def longest(self) -> int | None:
-        """Samples of the longest recording that is taken whole; None: there is no limit."""
+        """Maximum number of samples of a recording; None: no limit."""
 
     def __call__(self, waveforms: Sequence[Waveform], /) -> tuple[Tensor, Tensor | None]:
         """Return values (batch, samples) or (batch, frames, mels), and lengths (batch,) or None."""
@@ -64,13 +64,13 @@ class Batch:
     teacher_labels: Tensor | None
     """(batch, teacher frames) classes that a larger encoder sees in each, padded with -100; None if nobody teaches."""
     seconds: float
-    """Audio, after augmentation."""
+    """Seconds of audio after augmentation."""
     padded_seconds: float
-    """Audio with its padding."""
+    """Seconds of audio including padding."""
     utterances: list[Utterance]
     """(batch,) the recordings that were read."""
     failed: list[Failed]
-    """What could not be used."""
+    """Utterances and texts that could not be used."""
 
     @property
     def failures(self) -> dict[str, str]:
@@ -86,7 +86,7 @@ class Batch:
         return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
-        """Return the batch with all tensors in page-locked memory (a loader calls this)."""
+        """Return the batch with all tensors in pinned memory (called by the data loader)."""
         return self._mapped(lambda tensor: tensor.pin_memory())
 
     def _mapped(self, function: Callable[[Tensor], Tensor]) -> "Batch":
@@ -109,22 +109,22 @@ class Collate:
     features: Features
     tokenizer: Tokenizer
     prompts: Prompts
-    """How texts begin."""
+    """The decoder prompts."""
     pad_id: int | None = None
-    """What pads decoder inputs; None for the tokenizer's, or its end token if it has none."""
+    """Padding id of decoder inputs; None: the tokenizer's, or its end-of-text token if it has none."""
     ctc: bool = False
     """Whether to make labels for a CTC head: [tag of the spoken language] + transcript."""
     characters: Characters | None = None
-    """What the CTC head says instead of the tokenizer's tokens; there is no tag then."""
+    """Vocabulary of the CTC head, if it is not the tokenizer's; there is no language tag then."""
     teacher: bool = False
-    """Whether to read what a larger encoder sees in the recordings."""
+    """Whether to read the teacher's labels."""
     augment: Augment | None = None
     """Called with samples and a generator that depends on seed, epoch and utterance only."""
     seed: int = 0
     epoch: int = 0
-    """Set it before each epoch's loader starts its workers."""
+    """Set this before the workers of an epoch start."""
     max_targets: int | None = None
-    """At most so many texts per recording, chosen at random; None for all."""
+    """Maximum number of texts per recording, chosen at random; None for all."""
     max_tokens: int | None = None
     """Longer labels are reported and left out; None for no limit."""
     read: Read | None = None
@@ -257,7 +257,7 @@ class Collate:
 
 
 def pad_rows(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    """Return rows of ids as one tensor (rows, longest row), filled up with a value."""
+    """Return rows of ids as one padded tensor (rows, longest row)."""
     padded = torch.full((len(rows), max(map(len, rows), default=0)), value, dtype=torch.long)
     for row, ids in enumerate(rows):
         padded[row, : len(ids)] = torch.tensor(ids, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""Listening to the recordings of manifests: what a check compares, and what is broken."""
+"""Decode the recordings of manifests, to find broken, silent and duplicate ones."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -18,22 +18,22 @@ SAMPLE_RATE = 16_000
 SILENT_PEAK = 2 / 32_768
 
 Place = tuple[AudioFile, float | None, float | None]
-"""A file and a stretch of it, in seconds."""
+"""A file, with start and end in seconds."""
 
 
 class Heard(NamedTuple):
-    """What listening to an utterance gave."""
+    """The result of decoding an utterance."""
 
     seconds: float
     digest: str | None
-    """The same for two utterances exactly if they sound the same; None if it cannot be read."""
+    """Digest of the samples; None if the audio cannot be read."""
     silent: bool = False
     problem: str | None = None
     """Why it cannot be used, in a sentence."""
 
 
 def place_of(utterance: Utterance) -> Place:
-    """Return where the sound of an utterance lies."""
+    """Return the file of an utterance with start and end."""
     return utterance.audio, utterance.start, utterance.end
 
 

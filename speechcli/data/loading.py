@@ -23,16 +23,16 @@ Item = TypeVar("Item", covariant=True)
 
 
 class Collates(Protocol[Item]):
-    """Makes one thing of the utterances of a batch; can be sent to worker processes."""
+    """A collate function that can be sent to worker processes."""
 
     epoch: int
 
     def __call__(self, utterances: Sequence[Utterance], /) -> Item:
-        """Make it."""
+        """Collate a batch."""
 
 
 class _Utterances(Dataset[Utterance]):
-    """The data set of a loader whose sampler gives utterances and not their numbers."""
+    """A data set for a sampler that yields utterances instead of indices."""
 
     def __getitem__(self, utterance: Utterance) -> Utterance:
         return utterance
@@ -41,7 +41,7 @@ class _Utterances(Dataset[Utterance]):
 def load_epoch(
     batches: DurationBatches, collate: Collates[Item], *, workers: int = 0, pin_memory: bool = False
 ) -> Generator[Item]:
-    """Give the batches of the current epoch, or of its rest after a resume.
+    """Yield the batches of the current epoch, or the rest of them after a resume.
 
     Close what this returns where an error may be kept: only that ends the workers for sure, and with them alive the
     process cannot exit. With workers, `batches` runs ahead: a state that is saved in mid-epoch needs the number of

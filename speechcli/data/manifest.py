@@ -20,44 +20,44 @@ Task = Literal["transcribe", "translate", "both"]
 
 @dataclass(frozen=True)
 class Target:
-    """A text that the decoder learns to write for a recording."""
+    """A text for a recording: its transcript or a translation."""
 
     text: str
     language: str | None
-    """Its language as the manifest writes it; None if unsaid."""
+    """Its language as spelled in the manifest; None if not given."""
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """A recording, or a stretch of one, and what is known about it."""
+    """A recording, or a part of one, with its texts and metadata."""
 
     id: str
     audio: AudioFile
     seconds: float
     targets: tuple[Target, ...] = ()
-    """The texts to learn or to score against, transcript first."""
+    """The texts to train on or to evaluate against, transcript first."""
     transcript: str | None = None
-    """What is said, in the spoken language; kept even if it is no target."""
+    """The transcript, even if it is not a target."""
     language: str | None = None
-    """The spoken language as the manifest writes it; None if unsaid."""
+    """The spoken language as spelled in the manifest; None if not given."""
     speaker: str | None = None
     start: float | None = None
-    """Where the stretch begins in the file, in seconds; None for a whole file."""
+    """Start in the file, in seconds; None for a whole file."""
     end: float | None = None
-    """Where the stretch ends in the file, in seconds; None for the file's end."""
+    """End in the file, in seconds; None for the end of the file."""
     teacher: Path | None = None
-    """A .npy file (frames,) of whole numbers: the classes that a larger encoder sees in it, to learn from."""
+    """A .npy file (frames,) of integers: a teacher's classes of the frames."""
     confidence: float | None = None
-    """How sure the model was that wrote its texts, from 0 to 1; None where people wrote them."""
+    """Confidence of the model that wrote the texts, from 0 to 1; None for human transcripts."""
     parts: tuple["Utterance", ...] = ()
-    """What it was put together from, in training; empty for one recording."""
+    """The utterances that it was concatenated from; empty for a single recording."""
     where: str = field(default="", compare=False)
-    """Where in its manifest it stands, such as "line 3"."""
+    """Its place in the manifest, such as "line 3"."""
 
 
 @dataclass(frozen=True)
 class ManifestOptions:
-    """What to take from a manifest.
+    """Which rows and texts of a manifest to use.
 
     Raises:
         UsageError: if an option is no legal value.
@@ -72,7 +72,7 @@ class ManifestOptions:
     need_targets: bool = True
     """Whether a row without a wanted text is left out (False: for transcribing a manifest)."""
     default_language: str | None = None
-    """The spoken language of rows that do not say it."""
+    """The spoken language of rows that name none."""
     check_audio: bool = True
     """Whether a row whose file does not exist is a bad row."""
 
@@ -85,31 +85,31 @@ class BadRow(NamedTuple):
     """A row that cannot be used."""
 
     where: str
-    """Where in the manifest it stands, such as "line 3"; lines are counted from 1, the header included."""
+    """Its place in the manifest, such as "line 3"; lines count from 1, including the header."""
     reason: str
     kind: str = "bad-row"
-    """What it is counted as, a key of `speechcli.data.check.ERRORS`."""
+    """The kind of error, a key of `speechcli.data.check.ERRORS`."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a manifest holds."""
+    """The content of a manifest."""
 
     path: Path
     utterances: tuple[Utterance, ...]
     bad_rows: tuple[BadRow, ...]
-    """Rows that cannot be used, in the order of the file."""
+    """Unusable rows, in the order of the file."""
     left_out: int
-    """Usable rows that the options do not want: another language, or no text in a wanted one."""
+    """Usable rows that the options exclude, by language or task."""
 
     @property
     def seconds(self) -> float:
-        """Sum of all recordings."""
+        """Total duration in seconds."""
         return sum(utterance.seconds for utterance in self.utterances)
 
 
 def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Manifest:
-    """Read a manifest or a corpus; bad rows are reported and the others read on.
+    """Read a manifest or a corpus; bad rows are collected, not raised.
 
     Args:
         path: ``.csv`` (comma, quoted), ``.jsonl``/``.json`` (an object a line, NeMo's keys too), another file (tab

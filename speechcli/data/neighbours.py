@@ -1,4 +1,4 @@
-"""Utterances that follow each other in a manifest, put together into longer ones."""
+"""Concatenation of successive utterances of a manifest."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ from speechcli.text.languages import has_spaces, language_code
 
 
 def find_joinable(utterances: Sequence[Utterance], *, max_seconds: float) -> list[int]:
-    """Return the places of utterances that can be put together with the one that follows.
+    """Return the indices of utterances that can be concatenated with the next one.
 
     Args:
         utterances: in the order of their manifests.
@@ -19,7 +19,7 @@ def find_joinable(utterances: Sequence[Utterance], *, max_seconds: float) -> lis
 
 
 def join(first: Utterance, second: Utterance) -> Utterance:
-    """Put two utterances with texts in the same languages together; what a larger encoder sees in them is left out."""
+    """Concatenate two utterances with texts in the same languages, without their teacher labels."""
     texts = {target.language: target.text for target in second.targets}
     both = first.transcript is not None and second.transcript is not None
     return replace(

@@ -1,4 +1,4 @@
-"""Where the recording of a row lies, and which stretch of it is meant."""
+"""Find the recording of a manifest row, with start and end."""
 
 import math
 import re
@@ -15,7 +15,7 @@ Number = TypeVar("Number", int, float)
 
 
 class RowError(Exception):
-    """A reason why a row is bad.
+    """Raised for a bad row.
 
     Args:
         reason: what must be, and what came.
@@ -28,14 +28,14 @@ class RowError(Exception):
 
 
 class Part(NamedTuple):
-    """A stretch of a file, in samples."""
+    """A part of a file, in samples."""
 
     offset: int
     length: int
 
 
 def find_recording(text: str, folder: Path) -> tuple[AudioFile, Part | None]:
-    """Return what a cell names: a file, wherever it lies, and the part of it that is meant; None for all.
+    """Return the file that a cell names, and the part of it; None for the whole file.
 
     Args:
         text: a path, or ``archive.zip:offset:length`` (bytes), ``sound.wav:offset:length`` (samples, as fairseq), or
@@ -62,7 +62,7 @@ def find_recording(text: str, folder: Path) -> tuple[AudioFile, Part | None]:
 def find_times(
     row: Row, columns: Columns, file: AudioFile, part: Part | None
 ) -> tuple[float | None, float | None, float]:
-    """Return start, end and length of an utterance in seconds; no start and no end for a whole file.
+    """Return start, end and duration of an utterance in seconds; start and end are None for a whole file.
 
     Raises:
         RowError: if they contradict each other, or cannot be read from the file.
@@ -105,7 +105,7 @@ def read_number(row: Row, column: str | None, *, rule: str = "of seconds", maxim
 
 
 def _asked(question: Callable[[AudioFile], Number], file: AudioFile) -> Number:
-    """Ask the header of a recording for its length or its rate."""
+    """Read the duration or sample rate from the header of a recording."""
     try:
         return question(file)
     except (SpeechCliError, OSError) as error:

@@ -1,4 +1,4 @@
-"""What a larger encoder makes of recordings, as classes of its frames, for a smaller one to learn from."""
+"""Teacher labels: classes that a larger encoder assigns to frames, for distillation."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from speechcli.models.speech_encoder_decoder import IGNORED_LABEL
 
 
 def read_teacher(utterances: Sequence[Utterance]) -> Tensor | None:
-    """Read the classes of the larger encoder's frames of some utterances.
+    """Read the teacher labels of some utterances.
 
     Returns:
         (batch, teacher frames), padded with -100, a whole row of it for an utterance without; None where none has any

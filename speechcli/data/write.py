@@ -1,4 +1,4 @@
-"""Utterances to a manifest that reads back the same."""
+"""Write utterances to a manifest."""
 
 import csv
 import io
@@ -38,7 +38,7 @@ def manifest_bytes(utterances: Sequence[Utterance], path: Path) -> bytes:
 
 
 def _rows(utterance: Utterance, folder: Path) -> Iterator[dict[str, str | float]]:
-    """Yield a row, and one more for each text in a language that names no column, beyond the first."""
+    """Yield the row of an utterance, and more rows for texts that do not fit into columns."""
     facts = {
         "id": utterance.id,
         "audio": _from(folder, str(utterance.audio)),

@@ -1,1 +1,1 @@
-"""From encoder memory to token ids; a model is seen only as "ids and cache to logits"."""
+"""From encoder memory to token ids; a model is just a function from ids and cache to logits."""

@@ -1,4 +1,4 @@
-"""Forced alignment of tokens and frames: by the scores of a CTC head, or by the attention of a decoder."""
+"""Alignment of tokens to frames, by a CTC head or by a decoder's attention."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torchaudio.functional import forced_align, merge_tokens
 
 SMOOTHED_FRAMES = 7
-"""Weights of attention are replaced by the median of so many frames."""
+"""Width of the median filter over attention weights, in frames."""
 
 
 class Span(NamedTuple):
@@ -26,7 +26,7 @@ class Span(NamedTuple):
 
 
 def align(logprobs: Tensor, tokens: Sequence[int], *, blank: int) -> list[Span] | None:
-    """Find the likeliest frames of each token of a text (Kürzinger et al. 2020).
+    """Find the most likely frames of each token of a text (Kürzinger et al. 2020).
 
     Args:
         logprobs: (frames, vocabulary) of one recording.

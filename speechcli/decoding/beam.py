@@ -14,7 +14,7 @@ from speechcli.decoding.scorers import Scorer
 from speechcli.decoding.step import CacheT, Step, first_step
 
 FAR = -1e9
-"""Added to a score that must not win; not -inf, because some path must win even where all are ruled out."""
+"""Added to a score that should lose; not -inf, because one path must win even if all are banned."""
 
 
 class Paths(NamedTuple):
@@ -88,7 +88,7 @@ class BeamSearch:
         return self.running.ids.shape[2] - self.prompt_tokens
 
     def continuations(self, scores: Tensor, logprobs: Tensor) -> tuple[Paths, Tensor]:
-        """Find the best paths that are one token longer: enough that some go on if as many as there are beams end.
+        """Find the best paths with one more token: enough that some continue even if a full set of beams ends.
 
         Args:
             scores: (batch, beams, vocabulary) processed log-probabilities.
@@ -117,7 +117,7 @@ class BeamSearch:
         return origins.gather(1, places)
 
     def finish(self, paths: Paths) -> None:
-        """Put paths that ended among the finished ones; only the first `num_beams` candidates are good enough."""
+        """Move paths that ended to the finished ones; only the first `num_beams` candidates qualify."""
         beams = self.options.num_beams
         ended = paths.ended & (torch.arange(paths.ended.shape[1], device=paths.ended.device) < beams)
         scores = paths.scores / (self.tokens**self.options.length_penalty)
@@ -128,7 +128,7 @@ class BeamSearch:
         self.finished = merged.take(merged.scores.topk(beams).indices)
 
     def is_over(self, paths: Paths) -> bool:
-        """Say whether no utterance can get a better hypothesis; an utterance that once cannot, never can again."""
+        """Whether no utterance can improve any more; this is final for each utterance."""
         tokens, penalty = self.tokens, self.options.length_penalty
         if self.options.early_stopping == "never" and penalty > 0:
             tokens = self.longest - self.prompt_tokens
@@ -155,7 +155,7 @@ def beam_search(
     generator: torch.Generator | None = None,
     scorers: Sequence[Scorer] = (),
 ) -> list[list[Hypothesis]]:
-    """Keep the `num_beams` best texts of each utterance side by side.
+    """Beam search with `num_beams` beams.
 
     Args:
         step: the model.

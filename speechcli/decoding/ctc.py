@@ -1,4 +1,4 @@
-"""Texts from what a CTC head says of every frame (Graves et al. 2006)."""
+"""CTC decoding: greedy and prefix beam search (Graves et al. 2006)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,14 +7,14 @@ from itertools import groupby
 from torch import Tensor
 
 Bonus = Callable[[Sequence[int]], tuple[float, dict[int, float]]]
-"""A text -> what is added to its score where it ends or goes on, and what is added for some tokens instead."""
+"""A text -> the bonus if it ends or continues, and other bonuses for some next tokens."""
 
 MARGIN = 12.0
-"""Tokens whose log-probability in a frame is this much below the likeliest one's are not looked at in beam search."""
+"""Beam search ignores tokens whose log-probability in a frame is this much below the highest one."""
 
 
 def collapse(path: Sequence[int], blank: int) -> tuple[int, ...]:
-    """Return the text of a path of one token a frame: equal neighbours are one, blanks none."""
+    """Collapse a path of one token per frame: merge repeated tokens, then drop blanks."""
     return tuple(token for token, _ in groupby(path) if token != blank)
 
 
@@ -24,7 +24,7 @@ def as_path(tokens: Sequence[int], blank: int) -> list[int]:
 
 
 class _Prefix:
-    """A text so far, as a node of the tree of all texts: equal texts are the same object."""
+    """A prefix, as a node of the tree of all texts; equal prefixes are the same object."""
 
     __slots__ = ("_bonuses", "_gains", "children", "gain", "parent", "token")
 
@@ -64,7 +64,7 @@ class _Prefix:
 def prefix_beam_search(
     logprobs: Tensor, *, beams: int, blank: int, bonuses: Sequence[Bonus] = ()
 ) -> list[tuple[tuple[int, ...], float]]:
-    """Find likely texts, where the probability of a text is that of all its paths (Graves 2012, section 7.5.3).
+    """Prefix beam search: the probability of a text is the sum over its paths (Graves 2012, section 7.5.3).
 
     Args:
         logprobs: (frames, vocabulary) of one recording.

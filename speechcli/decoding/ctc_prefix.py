@@ -1,4 +1,4 @@
-"""Joint CTC and attention decoding: a CTC head scores the texts that the decoder is writing."""
+"""Joint CTC/attention decoding: a CTC head scores the decoder's hypotheses."""
 
 import math
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn import functional
 
 NEVER = -1e5
-"""Log-probability of what a CTC head cannot say; finite, because the difference of two of them must be a number."""
+"""Log-probability of impossible events; finite, so that the difference of two is a number."""
 
 
 class CtcPrefixScorer:
-    """A `Scorer` that mixes in what a CTC head says (Watanabe et al. 2017, algorithm 2).
+    """A `Scorer` that adds CTC prefix scores (Watanabe et al. 2017, algorithm 2).
 
     The head's score of a token is the logarithm of how much less likely the text becomes by it, where the likelihood
     of an unfinished text is that of all texts that begin so. The new scores are
@@ -43,7 +43,7 @@ class CtcPrefixScorer:
         self._read = 0
 
     def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
-        """Mix the scores."""
+        """Combine the scores."""
         if 0 < self._read < ids.size(1):
             self._say(ids[:, -1])
         self._read = ids.size(1)
@@ -51,7 +51,7 @@ class CtcPrefixScorer:
         return (1 - self._weight) * scores + self._weight * ctc.to(scores.dtype)
 
     def reorder(self, rows: Tensor) -> None:
-        """Take the state of other rows."""
+        """Reorder the rows of the state."""
         self._utterances, self._begun = self._utterances[rows], self._begun[rows]
         self._at_blank, self._at_token = self._at_blank[rows], self._at_token[rows]
         self._last = None if self._last is None else self._last[rows]
@@ -71,7 +71,7 @@ class CtcPrefixScorer:
         return longer.clamp(min=NEVER)
 
     def _say(self, tokens: Tensor) -> None:
-        """Go on with one token in each row."""
+        """Append one token to each row."""
         before, token, blank = self._before(tokens), self._column(tokens), self._table[self._utterances, :, self._blank]
         self._begun = (before + token).logsumexp(dim=1).clamp(min=NEVER)
         self._at_token = _accumulated(before, token)

@@ -1,4 +1,4 @@
-"""From a model, as a step and a cache, to hypotheses: the search that the options ask for."""
+"""Decode with the search that the options ask for."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from speechcli.decoding.step import CacheT, Step
 
 
 def start_prompt(options: GenerationOptions, batch: int, device: torch.device | str = "cpu") -> Tensor:
-    """Return the (batch, 1) ids that decoding begins with.
+    """Return the (batch, 1) ids that decoding starts with.
 
     Raises:
         UsageError: if the options have no id to begin with.

@@ -13,10 +13,10 @@ class Hypothesis(NamedTuple):
     """One decoded text."""
 
     tokens: tuple[int, ...]
-    """Ids after the prompt, end-of-sequence included if it was said."""
+    """Ids after the prompt, including the end-of-text token if there is one."""
 
     score: float
-    """What the search ranks by: the sum of log-probabilities divided by length ** length_penalty.
+    """The score for ranking: the sum of log-probabilities divided by length ** length_penalty.
 
     Beam search sums them after the processors, greedy search and sampling before."""
 
@@ -25,7 +25,7 @@ class Hypothesis(NamedTuple):
 
 
 def to_hypotheses(tokens: Tensor, logprobs: Tensor, lengths: Tensor, scores: Tensor) -> list[list[Hypothesis]]:
-    """Cut padded tensors into hypotheses.
+    """Convert padded tensors to hypotheses.
 
     Args:
         tokens: (batch, hypotheses, tokens) ids after the prompt.

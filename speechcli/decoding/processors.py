@@ -1,4 +1,4 @@
-"""Logits processors: what the options change in the scores of the next token, whatever the search."""
+"""Logits processors: changes to the scores of the next token, for any search."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -51,7 +51,7 @@ class SequenceBias:
 
 @dataclass(frozen=True)
 class RepetitionPenalty:
-    """Make every token that was said, or stands in the prompt, less likely."""
+    """Penalize every token that already occurred, prompt included."""
 
     penalty: float
 
@@ -63,12 +63,12 @@ class RepetitionPenalty:
 
 @dataclass(frozen=True)
 class NoRepeatNgram:
-    """Ban each token that would complete a run of `size` tokens for the second time."""
+    """Ban each token that would repeat a sequence of `size` tokens."""
 
     size: int
 
     def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
-        """Ban the last token of every earlier run that begins as the newest tokens do."""
+        """Ban the last token of every earlier sequence that starts like the newest tokens."""
         tokens = ids.shape[1]
         if tokens < self.size:
             return scores
@@ -93,7 +93,7 @@ class Ban:
 
 @dataclass(frozen=True)
 class Force:
-    """Leave only some ids when the row has exactly `length` tokens; their score becomes 0."""
+    """Force one of some ids when the row has exactly `length` tokens."""
 
     forced: Tensor
     length: int
@@ -107,7 +107,7 @@ class Force:
 
 @dataclass(frozen=True)
 class DecayLength:
-    """Make the end likelier with every token beyond `start`."""
+    """Favor the end more with every token beyond `start`."""
 
     ends: Tensor
     start: int
@@ -137,7 +137,7 @@ def renormalize(ids: Tensor, scores: Tensor) -> Tensor:
 def build_processors(
     options: GenerationOptions, *, prompt_tokens: int, vocabulary: int, device: torch.device
 ) -> list[Processor]:
-    """Build what the options ask for, in transformers' order, once for a search.
+    """Build the processors that the options ask for, in the order of transformers.
 
     Args:
         options: the options.
@@ -191,7 +191,7 @@ def build_processors(
 
 
 def _known(ids: Iterable[int], *, vocabulary: int, device: torch.device) -> Tensor:
-    """Return the ids that the model scores."""
+    """Return the ids in the model's vocabulary."""
     return torch.tensor([each for each in ids if each < vocabulary], dtype=torch.long, device=device)
 
 
@@ -212,7 +212,7 @@ def process(processors: Sequence[Processor], ids: Tensor, scores: Tensor) -> Ten
 
 
 def _check_ids(options: GenerationOptions, vocabulary: int) -> None:
-    """Refuse ids that the model cannot say; ids that are only banned may be anything."""
+    """Check that ids are in the vocabulary; ids that are only banned need not be."""
     needed = {
         "forced_bos_token_id": () if options.forced_bos_token_id is None else (options.forced_bos_token_id,),
         "forced_eos_token_id": options.forced_eos_ids,

@@ -1,4 +1,4 @@
-"""Scorers: what is added to a model's scores while it decodes, from a language model (shallow fusion) and hotwords."""
+"""Scores that are added during decoding: a language model (shallow fusion) and hotwords."""
 
 from collections.abc import Callable, Sequence, Set
 from copy import deepcopy
@@ -10,7 +10,7 @@ from torch import Tensor
 from speechcli.decoding.step import Cache, CacheT, Step
 
 KEPT_TEXTS = 64
-"""Of which a language model remembers what it read: a few times as many as a search usually keeps."""
+"""Number of texts whose language model caches are kept: a few times the usual number of beams."""
 
 
 class Scorer(Cache, Protocol):
@@ -79,7 +79,7 @@ class LanguageModelBonus(Generic[CacheT]):
         self._caches: dict[tuple[int, ...], CacheT] = {}
 
     def __call__(self, text: Sequence[int]) -> tuple[float, dict[int, float]]:
-        """Return what is added to the score of a text where it ends, and for every token where it goes on."""
+        """Return the bonus if the text ends, and the bonus for every next token."""
         read = (self._begin, *text)
         if len(read) > self._longest:
             return 0.0, {}
@@ -94,7 +94,7 @@ class LanguageModelBonus(Generic[CacheT]):
 
 
 class Hotwords:
-    """Favours texts with certain words: each token of one is rewarded, and loses that where the word is not finished.
+    """Favors texts with certain words: each token gets a bonus, which is taken back if the word is not completed.
 
     A `Scorer` for the decoder's search; its method `bonus` is a `Bonus` for CTC prefix beam search.
 
@@ -127,7 +127,7 @@ class Hotwords:
         return scores + added
 
     def bonus(self, text: Sequence[int]) -> tuple[float, dict[int, float]]:
-        """Return what is added to the score of a text where it ends or goes on, and for tokens of a word instead."""
+        """Return the bonus if the text ends or continues, and other bonuses for tokens that continue a word."""
         text = text[-self._longest :]
         begun = [begin for start in range(len(text) + 1) if (begin := tuple(text[start:])) in self._next]
         back = self._pending[begun[0]]
@@ -142,9 +142,9 @@ class Hotwords:
         return -self._boost * back, gains
 
     def reorder(self, rows: Tensor) -> None:
-        """Nothing: all that counts is in the ids."""
+        """Do nothing: the scores depend only on the ids."""
 
 
 def _unsettled(begin: tuple[int, ...], words: Set[tuple[int, ...]]) -> int:
-    """Tokens of a beginning that are in no finished word."""
+    """Number of tokens of a prefix that do not belong to a complete word."""
     return next((count for count in range(len(begin)) if begin[: len(begin) - count] in words), len(begin))

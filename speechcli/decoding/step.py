@@ -1,4 +1,4 @@
-"""What a model is to this package: a function from ids and a cache to logits."""
+"""The interface of a model for decoding: a function from ids and a cache to logits."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Cache(Protocol):
-    """What a model remembers of the tokens it has read."""
+    """The cache of a model for the tokens it has read."""
 
     def reorder(self, rows: Tensor) -> None:
         """Make row `i` what row `rows[i]` was; `rows` may be longer or shorter than the rows so far."""
@@ -23,7 +23,7 @@ Step = Callable[[Tensor, CacheT], Tensor]
 def first_step(
     step: Step[CacheT], cache: CacheT, prompt: Tensor, copies: int, others: Sequence[Cache] = ()
 ) -> tuple[Tensor, Tensor]:
-    """Read the prompt once for each utterance, then let each utterance stand in `copies` rows.
+    """Read the prompt once per utterance, then repeat each utterance in `copies` rows.
 
     Args:
         step: the model.

@@ -1,4 +1,4 @@
-"""The rules by which a decoder that says times (Whisper) alternates between times and text."""
+"""Whisper's rules for timestamps in a text."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TimestampRules:
-    """A text begins with a time, times come in pairs (an end, the next start) or before the end, and never go back.
+    """A text starts with a timestamp; timestamps come in pairs (end, next start) or before the end, and never decrease.
 
     If all times together are likelier than any other token, only times may be said (Radford et al. 2022, as released).
     """

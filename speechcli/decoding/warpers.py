@@ -1,4 +1,4 @@
-"""Sampling: temperature, top-k, top-p and their kin narrow the choice of tokens. Called as processors, after them."""
+"""Sampling filters: temperature, top-k, top-p and others. They run after the processors."""
 
 import math
 from collections.abc import Callable
@@ -47,7 +47,7 @@ class TopK:
     kept: int
 
     def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
-        """Drop the others."""
+        """Drop all other tokens."""
         return scores.masked_fill(scores < _nth_best(scores, self.kept), -math.inf)
 
 

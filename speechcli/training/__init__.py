@@ -1,1 +1,1 @@
-"""Objectives, optimiser, the training loop and its state."""
+"""Objective, optimizer, training loop and checkpoints."""

@@ -1,4 +1,4 @@
-"""Decoded audio kept in memory, so that each file is decoded once in a run."""
+"""A cache of decoded training audio in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ Kept = NDArray[np.int16] | Waveform
 
 @dataclass(frozen=True)
 class AudioCache:
-    """Read utterances from memory; what is not there is read from its file.
+    """Reads utterances from the cache, or else from their files.
 
     Worker processes share the memory with the process that filled it.
     """
 
     samples: dict[str, Kept]
-    """Utterance id -> (samples,); 16 bits where they lose nothing."""
+    """Utterance id -> (samples,); 16-bit integers if that is lossless."""
     sampling_rate: int
     """In Hz."""
 
@@ -35,7 +35,7 @@ class AudioCache:
 
 
 def fill_cache(utterances: Sequence[Utterance], sampling_rate: int) -> AudioCache:
-    """Decode all utterances; files that cannot be read are left for the run to report."""
+    """Decode all utterances; unreadable files are skipped here and reported by the run."""
     kept: dict[str, Kept] = {}
     for utterance in utterances:
         try:

@@ -9,7 +9,7 @@ from speechcli.errors import InputError, ModelError
 
 
 def average_states(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Average weights that have the same names and shapes, one after the other, so that only the mean is held.
+    """Average weights with the same names and shapes; only the running mean is held in memory.
 
     Whole numbers (counters of batches) are taken from the last. Sums are float64, the result has the first's type.
 

@@ -1,4 +1,4 @@
-"""A running mean of the weights, which often scores better than the weights themselves."""
+"""An exponential moving average of the weights, which often scores better than the weights themselves."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class RunningMean:
-    """Exponential mean of the parameters that learn.
+    """Exponential moving average of the trainable parameters.
 
     Args:
         model: whose parameters; they are the first mean.
@@ -20,12 +20,12 @@ class RunningMean:
         self.start_from(model)
 
     def start_from(self, model: nn.Module) -> None:
-        """Take the model's present weights as the mean."""
+        """Set the average to the model's current weights."""
         self.weights: dict[str, Tensor] = {name: item.detach().clone() for name, item in model.named_parameters()}
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Move the mean towards the model's weights."""
+        """Move the average towards the model's weights."""
         decay = min(self.decay, (1 + step) / (10 + step))
         parameters = dict(model.named_parameters())
         names = [name for name, parameter in parameters.items() if parameter.requires_grad]
@@ -33,7 +33,7 @@ class RunningMean:
 
     @contextmanager
     def swapped(self, model: nn.Module) -> Iterator[None]:
-        """Give the model the mean's weights for the length of a with-statement."""
+        """Swap the averaged weights into the model within a with-statement."""
         parameters = dict(model.named_parameters())
         for name, parameter in parameters.items():
             parameter.data, self.weights[name] = self.weights[name].to(parameter.device), parameter.data

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on; the command line shows it, the log keeps it."""
+"""The events of a run, which are shown on the command line and written to its log."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -8,23 +8,23 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Started:
-    """The run begins, or goes on."""
+    """The run starts or resumes."""
 
     step: int
     utterances: int
     hours: float
     languages: dict[str, int]
-    """`spoken->target` -> how many targets."""
+    """`spoken->target` -> number of targets."""
     parameters: int
     learning: int
-    """Parameters that learn."""
+    """Number of trainable parameters."""
     device: str
     dtype: str
 
 
 @dataclass(frozen=True)
 class Stepped:
-    """Means over the steps since the last such event."""
+    """Means over the steps since the last event of this kind."""
 
     step: int
     epoch: float
@@ -32,18 +32,18 @@ class Stepped:
     learning_rate: float
     gradient_norm: float
     audio_rate: float
-    """Seconds of audio learned in one second."""
+    """Seconds of audio per second."""
     seconds: float
-    """Seconds trained, over all resumed parts."""
+    """Training time in seconds, including the time before a resume."""
     done: float
-    """Share of the run, 0 to 1."""
+    """Finished share of the run, 0 to 1."""
     skipped: int
-    """Steps skipped so far because something was not finite."""
+    """Steps skipped so far because the loss or gradient was not finite."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One reference beside what the model said."""
+    """A reference and the model's hypothesis."""
 
     id: str
     language: str
@@ -60,11 +60,11 @@ class Evaluated:
     scores: dict[str, dict[str, float]]
     """`spoken->target` -> metric -> value."""
     score: float
-    """One number to compare by; higher is better."""
+    """One number to compare checkpoints by; higher is better."""
     best: bool
     samples: tuple[Sample, ...] = ()
     signatures: dict[str, str] = field(default_factory=dict)
-    """`spoken->target` -> how its scores were counted."""
+    """`spoken->target` -> signature of its metrics."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something the user should know, in one sentence."""
+    """A warning for the user, in one sentence."""
 
     message: str
 

@@ -1,4 +1,4 @@
-"""Training batches without end, in an order that a resumed run continues exactly; worker processes prepare them."""
+"""Endless training batches, in an order that a resumed run continues exactly."""
 
 import random
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -20,7 +20,7 @@ Failures = list[tuple[str, str]]
 
 @dataclass
 class Feed:
-    """Batches of epoch after epoch.
+    """Training batches, epoch after epoch.
 
     What a batch holds depends on the seeds, the epoch and the batch's place in it, not on the worker that prepares it,
     so that a resumed run gets the same batches.
@@ -36,7 +36,7 @@ class Feed:
     workers: int = 0
     epoch: int = 0
     position: int = 0
-    """Batches of this epoch that are behind us."""
+    """Batches of this epoch that were used."""
     failures: dict[str, str] = field(default_factory=dict)
     """Utterances that could not be used: id -> why."""
 
@@ -62,22 +62,22 @@ class Feed:
             self.epoch, self.position = self.epoch + 1, 0
 
     def share_failures(self, gather: Callable[[Failures], Failures]) -> Failures:
-        """Return the failures since the last call, those of all processes; `gather` joins their lists."""
+        """Return the failures of all processes since the last call; `gather` joins their lists."""
         new = gather(list(self.failures.items())[self._told :])
         self.failures |= new
         self._told = len(self.failures)
         return new
 
     def epochs_done(self) -> float:
-        """Return how many passes over the data are behind us, with the fraction of the current one."""
+        """Return the number of epochs done, including the fraction of the current one."""
         return self.epoch + self.position / max(self._length, 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` goes on from: JSON."""
+        """Return the state for `load_state_dict`, as JSON."""
         return self.plan.state_dict(epoch=self.epoch, position=self.position)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to where a saved feed stood.
+        """Restore a saved position.
 
         Raises:
             UsageError: if the data or the batch options are not the same any more, in the middle of an epoch.
@@ -87,7 +87,7 @@ class Feed:
 
 
 def seed_all(numbers: Sequence[int]) -> None:
-    """Seed torch, numpy and random from a few numbers that together name a moment of the run."""
+    """Seed torch, numpy and random from some numbers that identify a step of the run."""
     seed = int(np.random.SeedSequence([number % 2**32 for number in numbers]).generate_state(1)[0])
     torch.manual_seed(seed)
     np.random.seed(seed)

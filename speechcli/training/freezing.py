@@ -1,4 +1,4 @@
-"""Which parts of a model learn, and from when."""
+"""Freezing parts of a model."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -18,17 +18,17 @@ PARTS = {
     "projection": "projection.",
     "ctc_head": "ctc_head.",
 }
-"""What a user calls a part, and how the names of its parameters begin."""
+"""Name of a part -> prefix of its parameters."""
 
 BRIDGE = ("encoder.adapter.*", "projection.*", "ctc_head.*", "teacher_head.*")
-"""Parameters between the encoder and the decoder, which no pretraining has seen."""
+"""Parameters between encoder and decoder, which are not pretrained."""
 
 LEARNERS = {
     "all": ("*",),
     "lna": ("encoder.layers.*attn*", "encoder*norm.*", "decoder*attn*", "decoder*norm.*", *BRIDGE),
     "lora": ("*.lora_A.*", "*.lora_B.*", *BRIDGE),
 }
-"""What learns, by the name of a choice: everything; layer norms and attention (Li et al. 2021); low-rank additions."""
+"""Trainable parameters by the value of `model.learn`: all; layer norms and attention (Li et al. 2021); LoRA."""
 
 
 def freeze(
@@ -38,7 +38,7 @@ def freeze(
     learn: Literal["all", "lna", "lora"] = "all",
     encoder_frozen: bool = False,
 ) -> int:
-    """Let a choice of parameters learn but those of the named parts, and return how many numbers learn.
+    """Choose the trainable parameters, except those of frozen parts, and return their number.
 
     Args:
         model: the model; parameters keep their `requires_grad` only by this function.
@@ -72,7 +72,7 @@ def freeze(
 
 
 def region(name: str) -> Literal["encoder", "bridge", "decoder"]:
-    """Return where a parameter belongs, by its name."""
+    """Return the region of a parameter, by its name."""
     if _matches(name, BRIDGE) or not name.startswith(("encoder.", "decoder.")):
         return "bridge"
     return "encoder" if name.startswith("encoder.") else "decoder"

@@ -1,4 +1,4 @@
-"""A model while it learns: in one process, copied to several (DDP), or its weights shared out among several (FSDP)."""
+"""A model in training: in one process, replicated in several (DDP), or sharded over several (FSDP)."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,7 +16,7 @@ from speechcli.training.train_options import TrainOptions
 
 
 class Learner:
-    """A model, its optimizer and the running mean of its weights, whatever the number of processes.
+    """A model, its optimizer and the average of its weights, for any number of processes.
 
     Args:
         model: whole; where weights are shared out, it has the newest ones only in `final_weights`.
@@ -51,24 +51,24 @@ class Learner:
         self._mean = RunningMean(self.weights, options.run.ema_decay) if options.run.ema_decay else None
 
     def thaw(self, *, encoder_frozen: bool) -> None:
-        """Choose anew what learns, where the encoder begins to learn later than the rest."""
+        """Freeze or unfreeze the encoder."""
         freeze(self.weights, self._frozen, learn=self._options.model.learn, encoder_frozen=encoder_frozen)
 
     def accumulate(self, *, last: bool) -> AbstractContextManager[None]:
-        """Return a with-statement for one of the batches of a step; gradients go to other processes after the last."""
+        """Return a context manager for one batch of a step; gradients are synchronized after the last one."""
         if self._shared:
             exchange_gradients(self.weights, last)
             return nullcontext()
         return nullcontext() if last else self._accelerator.no_sync(self.module)
 
     def update_mean(self, step: int) -> None:
-        """Take the weights of a step into their running mean."""
+        """Update the average with the weights of a step."""
         if self._mean:
             self._mean.update(self.weights, step)
 
     @contextmanager
     def final_weights(self) -> Iterator[None]:
-        """Give `model` the weights to score and save for the length of a with-statement: the running mean's, whole.
+        """Give `model` the weights to evaluate and save (the average, not sharded) within a with-statement.
 
         Where weights are shared out, all processes come here together.
         """
@@ -86,7 +86,7 @@ class Learner:
         self.model.to("cpu")
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
-        """Return the optimizer's state, and the weights where a saved model does not hold them as they are.
+        """Return the optimizer's state, and the weights if the saved model holds their average instead.
 
         Where weights are shared out, all processes come here together.
         """
@@ -102,7 +102,7 @@ class Learner:
         return optimizer | {"state": moments}, weights
 
     def load_state(self, optimizer: Mapping[str, Any], weights: Mapping[str, Tensor] | None) -> None:
-        """Go on from what `state` returned; the model already has the weights that were saved then."""
+        """Restore what `state` returned; the model already has the weights of the checkpoint."""
         parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
         moments = {
             number: {name: shared_alike(tensor, parameters[number]) for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""Between which numbers training options must lie."""
+"""Limits of numeric training options."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,14 +15,14 @@ class Limit(NamedTuple):
 
 
 FROM_0 = Limit("at least 0", lambda value: 0 <= value < math.inf)
-"""For every number that is not named below."""
+"""The default for all options that are not listed below."""
 FROM_1 = Limit("at least 1", lambda value: value >= 1)
 ABOVE_0 = Limit("above 0", lambda value: 0 < value < math.inf)
 SHARE = Limit("in [0, 1]", lambda value: 0 <= value <= 1)
 PART = Limit("in [0, 1)", lambda value: 0 <= value < 1)
 FINITE = Limit("a finite number", math.isfinite)
 MOST_THREADS = 1024
-"""Of a processor; asked for many more, torch ends the whole process."""
+"""Limit for CPU threads; with many more, torch aborts the process."""
 LARGEST_SEED = 2**32 - 1
 THREADS = Limit(f"from 0 to {MOST_THREADS}", lambda value: 0 <= value <= MOST_THREADS)
 SEED = Limit(f"from 0 to {LARGEST_SEED}", lambda value: 0 <= value <= LARGEST_SEED)
@@ -51,11 +51,11 @@ LIMITS = {
 }  # fmt: skip
 
 RANGES = ("augment.speed", "augment.gain_db", "augment.noise_snr")
-"""Pairs that go from low to high."""
+"""Options that are ranges from low to high."""
 
 
 def check_numbers(values: Mapping[str, Any]) -> None:
-    """Refuse numbers that no run could mean.
+    """Check the numbers among the options.
 
     Args:
         values: `section.key` -> value; what is no number, and no tuple of numbers, is passed over.

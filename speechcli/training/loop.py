@@ -1,4 +1,4 @@
-"""The training loop: steps, evaluations and checkpoints, until an end or a signal."""
+"""The training loop: steps, evaluations and checkpoints, until the run ends or a signal arrives."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -26,7 +26,7 @@ from speechcli.training.train_options import TrainOptions
 
 
 class Evaluation(NamedTuple):
-    """What `validate` hands back."""
+    """The result of `validate`."""
 
     losses: dict[str, float]
     scores: dict[str, dict[str, float]]
@@ -34,7 +34,7 @@ class Evaluation(NamedTuple):
     """Higher is better."""
     samples: tuple[Sample, ...] = ()
     signatures: dict[str, str] = {}
-    """`spoken->target` -> how its scores were counted."""
+    """`spoken->target` -> signature of its metrics."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class TrainReport:
 
 @dataclass
 class Trainer:
-    """Everything one run works with; `train` makes it.
+    """One training run.
 
     Args:
         model: called as `model(inputs, lengths, decoder_input_ids, rows)`.
@@ -81,7 +81,7 @@ class Trainer:
     meter: Meter = field(default_factory=Meter)
 
     def run(self, resume: TrainState | None = None) -> TrainReport:
-        """Train to the end, or until a signal.
+        """Train until the run ends or a signal arrives.
 
         Args:
             resume: the state of an earlier part of the run; the model already has its weights.
@@ -118,7 +118,7 @@ class Trainer:
         )
 
     def _step(self, batches: Iterator[Batch]) -> None:
-        """Make one step: set its learning rate, read, learn."""
+        """Make one step: set the learning rate, read the batches, update the weights."""
         started = now()
         progress, options = self.progress, self.options
         if progress.step <= options.optimizer.warmup_steps:
@@ -175,7 +175,7 @@ class Trainer:
         )
 
     def _evaluate(self) -> None:
-        """Score the dev manifests, all processes together; note the best, and keep a checkpoint of it."""
+        """Evaluate on the dev manifests in all processes together, and save a checkpoint if it is among the best."""
         progress, run = self.progress, self.options.run
         if self.validate is None or progress.evaluated == progress.step:
             return
@@ -191,7 +191,7 @@ class Trainer:
             self._save()
 
     def _save(self) -> None:
-        """Write a checkpoint of this step once, and delete those that are no longer wanted."""
+        """Write a checkpoint of this step, unless there is one, and delete those that are no longer needed."""
         progress, run = self.progress, self.options.run
         if progress.saved == progress.step:
             return
@@ -215,7 +215,7 @@ class Trainer:
         )
 
     def _out_of_patience(self) -> bool:
-        """Whether the evaluations have not become better for too long."""
+        """Whether there was no new best for too many evaluations."""
         patience = self.options.run.patience
         return patience > 0 and self.progress.since_best >= patience
 
@@ -224,7 +224,7 @@ class Trainer:
         return self.progress.done >= 1.0
 
     def _agreed(self, value: float) -> float:
-        """Return the mean over all processes: clocks, signals and unreadable recordings differ between them."""
+        """Return the mean over all processes, in which clocks, signals and unreadable recordings differ."""
         if self.accelerator.num_processes == 1:
             return value
         values = torch.tensor([value], dtype=torch.float64, device=self.accelerator.device)

@@ -1,4 +1,4 @@
-"""Training options from defaults, a recipe, `--set` and explicit options, remembering where each value came from."""
+"""Merge training options from defaults, a recipe, `--set` and flags, and remember the source of each value."""
 
 import difflib
 import json
@@ -13,11 +13,11 @@ from speechcli.errors import OutputError, UsageError
 from speechcli.training.train_options import TrainOptions, shipped_recipes
 
 RUN_OPTIONS = "options.toml"
-"""Every run's folder holds its options in this file, which is a recipe itself."""
+"""File in every run folder with its options, which is itself a recipe."""
 
 
 class Merged(NamedTuple):
-    """Options and, for each `section.key` that is not at its default, the place that set it."""
+    """Options, and the source of each `section.key` that is not at its default."""
 
     options: TrainOptions
     sources: dict[str, str]
@@ -30,7 +30,7 @@ def merge_options(
     *,
     run: Path | None = None,
 ) -> Merged:
-    """Merge defaults <- options of a run that is resumed <- recipe <- assignments <- explicit options.
+    """Merge options; each later source overrides the earlier: defaults, resumed run, recipe, assignments, flags.
 
     Args:
         recipe: a `.toml` file or the name of a shipped recipe.
@@ -66,7 +66,7 @@ def merge_options(
 
 
 def write_options(merged: Merged, path: Path) -> None:
-    """Write all options as a recipe, with the source of each that is not a default.
+    """Write all options as a recipe, with the sources of those that are not defaults as comments.
 
     Raises:
         OutputError: if the file cannot be written.

@@ -1,4 +1,4 @@
-"""Scores of hypotheses: word errors where the spoken language is written, BLEU and chrF where it is translated.
+"""Metrics: WER and CER for transcripts, BLEU and chrF for translations.
 
 Both with the share of texts that are right as a whole: what counts for single words, which BLEU cannot score.
 """
@@ -15,7 +15,7 @@ UNSPACED = ("zh", "yue", "ja", "th", "lo", "my", "km", "bo")
 
 
 class Pair(NamedTuple):
-    """One reference and what the model said."""
+    """A reference and the model's hypothesis."""
 
     id: str
     spoken: str | None
@@ -28,7 +28,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class GroupScore:
-    """Scores of all pairs with the same spoken and target language."""
+    """Scores of all pairs with the same spoken language and text language."""
 
     spoken: str
     language: str
@@ -37,7 +37,7 @@ class GroupScore:
     """`wer` and `cer` in percent, lower is better; or `bleu` and `chrf`, 0 to 100, higher is better; and `exact_match`,
     percent of the texts without an error, normalised as for `wer`."""
     signature: str
-    """How it was counted."""
+    """Signature of the metrics: tools and settings."""
 
     @property
     def name(self) -> str:
@@ -46,7 +46,7 @@ class GroupScore:
 
     @property
     def quality(self) -> float:
-        """Return one number, 0 to 100, higher is better: what is right of the words, or chrF."""
+        """Return one number, 0 to 100, higher is better: 100 - WER (or CER), or chrF."""
         if "chrf" in self.values:  # BLEU is 0 for anything shorter than four words
             return self.values["chrf"]
         errors = self.values["cer" if self.language in UNSPACED else "wer"]
@@ -64,7 +64,7 @@ class GroupScore:
 
 
 def score_pairs(pairs: Iterable[Pair], *, uncased: bool = False) -> list[GroupScore]:
-    """Score each group of spoken and target language; a text of unknown language counts as the spoken one.
+    """Score each pair of spoken and text language; a text of unknown language counts as a transcript.
 
     Args:
         pairs: of all groups.
@@ -84,12 +84,12 @@ def score_pairs(pairs: Iterable[Pair], *, uncased: bool = False) -> list[GroupSc
 
 
 def mean_quality(scores: Sequence[GroupScore]) -> float:
-    """Return the mean quality over the groups, each counting the same; 0 if there is none."""
+    """Return the unweighted mean quality of the groups; 0 if there are none."""
     return sum(score.quality for score in scores) / max(len(scores), 1)
 
 
 def error_rate(references: Sequence[str], hypotheses: Sequence[str], *, characters: bool = False) -> float:
-    """Return the word (or character) errors in percent of the reference's; an empty reference counts insertions."""
+    """Return the word (or character) error rate in percent; with empty references, insertions count."""
     import jiwer
 
     errors = units = 0

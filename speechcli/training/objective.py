@@ -1,4 +1,4 @@
-"""The training loss: the decoder's cross-entropy and, beside it, CTC on the encoder and a teacher's classes."""
+"""The training loss: cross-entropy of the decoder, CTC on the encoder, and distillation from a teacher."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from speechcli.models.speech_encoder_decoder import IGNORED_LABEL
 
 
 class Part(NamedTuple):
-    """A sum over things and how many there were, so that parts of batches can be put together exactly."""
+    """A sum and its count, so that means over several batches are exact."""
 
     total: Tensor
     """Scalar, float32."""
@@ -20,32 +20,32 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Counts:
-    """What a step learns from, over all of its batches and processes."""
+    """Counts of a step, over all of its batches and processes."""
 
     tokens: int
     """Target tokens."""
     transcripts: int
-    """Recordings that CTC learns from."""
+    """Recordings with a CTC target."""
     teacher_frames: int = 0
-    """Frames with a class of a teacher."""
+    """Frames with a teacher's class."""
 
 
 class Losses(NamedTuple):
-    """The named parts of one batch's loss."""
+    """The parts of one batch's loss."""
 
     cross_entropy: Part
     """Over target tokens, smoothing included."""
     ctc: Part | None
     """Over utterances with a transcript, each divided by the transcript's length (as torch's `reduction="mean"`)."""
     correct: Part
-    """Target tokens whose most probable token is the right one."""
+    """Number of target tokens that are predicted correctly."""
     teacher: Part | None = None
-    """Cross-entropy of the classes that a larger encoder sees, over frames that have one."""
+    """Cross-entropy of the teacher's classes, over the frames that have one."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Weigh cross-entropy and CTC.
+    """Combines cross-entropy, CTC and distillation.
 
     Args:
         label_smoothing: share of the probability spread over all tokens, as in `torch.nn.functional.cross_entropy`.
@@ -62,7 +62,7 @@ class Objective:
     given_labels: int = 0
 
     def learned(self, labels: Tensor) -> Tensor:
-        """Return labels (targets, tokens) with -100 for those that are given."""
+        """Return labels (targets, tokens) with -100 for tokens that are part of the prompt."""
         if self.given_labels == 0:
             return labels
         labels = labels.clone()
@@ -72,7 +72,7 @@ class Objective:
     def counts(
         self, labels: Tensor, ctc_labels: Tensor | None, teacher_labels: Tensor | None = None
     ) -> tuple[int, int, int]:
-        """Return what a batch has of each of the `Counts`."""
+        """Return the `Counts` of a batch."""
         transcripts = 0 if ctc_labels is None else int((ctc_labels != IGNORED_LABEL).any(dim=1).sum())
         frames = 0 if teacher_labels is None else int((teacher_labels != IGNORED_LABEL).sum())
         return int((self.learned(labels) != IGNORED_LABEL).sum()), transcripts, frames
@@ -119,7 +119,7 @@ class Objective:
         return Losses(Part(cross_entropy, tokens), ctc, Part(correct, tokens), teacher)
 
     def total(self, losses: Losses, counts: Counts) -> Tensor:
-        """Return the scalar to differentiate: this batch's share of the whole step's mean loss."""
+        """Return the loss to differentiate: this batch's share of the mean loss of the step."""
         total = losses.cross_entropy.total / max(counts.tokens, 1)
         if losses.ctc is not None:
             ctc = losses.ctc.total / max(counts.transcripts, 1)
@@ -130,7 +130,7 @@ class Objective:
 
 
 def ctc_part(ctc_logits: Tensor, frame_lengths: Tensor, ctc_labels: Tensor | None, blank_id: int) -> Part:
-    """Sum CTC over the rows that have a transcript, each row divided by its length.
+    """Sum the CTC loss over the rows with a transcript, each divided by its length.
 
     Args:
         ctc_logits: (batch, frames, vocabulary).
@@ -159,7 +159,7 @@ def ctc_part(ctc_logits: Tensor, frame_lengths: Tensor, ctc_labels: Tensor | Non
 
 
 def teacher_part(teacher_logits: Tensor, frame_lengths: Tensor, teacher_labels: Tensor) -> Part:
-    """Sum the cross-entropy of a larger encoder's classes over all frames that have one.
+    """Sum the cross-entropy of the teacher's classes over all frames that have one.
 
     The classes are stretched in time to our frames: a recording whose speed was changed still fits.
 
@@ -193,7 +193,7 @@ def detached(losses: Losses) -> Tensor:
 
 
 def means(sums: Tensor) -> dict[str, float]:
-    """Return mean parts by name from added-up `detached` values; those of which there were some."""
+    """Return the mean of each part by name, from summed `detached` values; parts without any are left out."""
     cross_entropy, tokens, ctc, transcripts, correct, _, teacher, teacher_frames = sums.tolist()
     named = {"cross_entropy": cross_entropy / tokens, "accuracy": correct / tokens} if tokens > 0 else {}
     if transcripts > 0:

@@ -11,7 +11,7 @@ from speechcli.training.train_options import OptimizerSection
 
 
 def build_optimizer(model: nn.Module, options: OptimizerSection) -> torch.optim.AdamW:
-    """Make AdamW over the parameters that learn.
+    """Make AdamW for the trainable parameters.
 
     Vectors (norms, biases, scales) get no weight decay; encoder, bridge and decoder have the learning rate times their
     scale, kept in the group's `scale`.
@@ -55,13 +55,13 @@ def learning_rate(options: OptimizerSection, step: int, done: float, *, warmup_s
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Give every group its learning rate: `value` times the group's scale."""
+    """Set the learning rate of every group to `value` times its scale."""
     for group in optimizer.param_groups:
         group["lr"] = value * group["scale"]
 
 
 def clip_gradients(model: nn.Module, limit: float) -> float:
-    """Scale the gradients to at most `limit` (0: leave them) and return their norm before that."""
+    """Clip the gradients to the norm `limit` (0: do not clip), and return the norm before."""
     parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
     if limit > 0:
         return float(whole(nn.utils.clip_grad_norm_(parameters, limit)))

@@ -1,4 +1,4 @@
-"""Which numbers the matrix products of training use."""
+"""Mixed precision in training."""
 
 from contextlib import AbstractContextManager
 
@@ -10,7 +10,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def autocast(device: torch.device, dtype: str) -> AbstractContextManager[None]:
-    """Return a with-statement in which matrix products have a type; sums, norms and softmax stay float32.
+    """Return a context manager in which matrix products use a dtype; sums, norms and softmax stay float32.
 
     Args:
         device: where the model is.
@@ -24,7 +24,7 @@ def autocast(device: torch.device, dtype: str) -> AbstractContextManager[None]:
 
 
 def chosen_dtype(device: torch.device, dtype: str) -> str:
-    """Return the type that a name means on a device; see `autocast`."""
+    """Return the dtype for a name on a device, see `autocast`."""
     if dtype not in ("auto", *DTYPES):
         raise UsageError(f"`dtype` must be auto, {', '.join(DTYPES)}, but is {dtype}.")
     if dtype == "auto":

@@ -1,4 +1,4 @@
-"""Where a run is, how much is left, and the means that go to the log."""
+"""The progress of a run, and the means for its log."""
 
 import time
 from dataclasses import dataclass, field
@@ -15,31 +15,31 @@ from speechcli.training.train_options import RunSection
 
 @dataclass
 class Progress:
-    """Where a run is; saved with every checkpoint."""
+    """The state of a run apart from weights and optimizer; saved with every checkpoint."""
 
     step: int = 0
     done: float = 0.0
-    """Share of the run that is behind us, 0 to 1."""
+    """Finished share of the run, 0 to 1."""
     seconds: float = 0.0
-    """Time spent in steps, over all resumed parts."""
+    """Time spent in steps, including the time before a resume."""
     feed: dict[str, Any] = field(default_factory=dict)
     """The feed's `state_dict`."""
     other_feeds: list[dict[str, Any]] = field(default_factory=list)
-    """Those of the second process, the third, and so on; one that cannot read a whole batch is ahead of the rest."""
+    """Those of the other processes, which may differ: a process skips batches that it cannot read."""
     warmup_share: float = 0.0
-    """Share of the run that the warm-up took."""
+    """Share of the run taken by the warm-up."""
     skipped: int = 0
     """Steps whose loss or gradient was not finite."""
     skipped_in_row: int = 0
-    """Those since the last step that was."""
+    """Skipped steps in a row up to now."""
     saved: int = -1
-    """Step of the newest checkpoint."""
+    """Step of the newest checkpoint; -1: none."""
     evaluated: int = -1
-    """Step of the newest evaluation."""
+    """Step of the newest evaluation; -1: none."""
     since_best: int = 0
     """Evaluations since the best one."""
     pieces: int = 1
-    """Into how many pieces batches are cut to fit into the device's memory."""
+    """Number of pieces that batches are split into to fit into memory."""
     scaler: dict[str, Any] = field(default_factory=dict)
     """With float16: the loss scale's `state_dict`."""
     best: list[list[float]] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Progress:
 
 
 def share_done(run: RunSection, progress: Progress, feed: Feed) -> float:
-    """Return how much of the run is behind us, by the limit that is nearest: 0 to 1."""
+    """Return the finished share of the run, 0 to 1, by the limit that is closest."""
     shares = [0.0]
     if run.max_steps:
         shares.append(progress.step / run.max_steps)
@@ -70,12 +70,12 @@ class Meter:
         self.norms.append(norm)
 
     def time(self, audio_seconds: float, seconds: float) -> None:
-        """Add how much audio one step learned, and how long it took."""
+        """Add the audio seconds and the duration of one step."""
         self.audio_seconds += audio_seconds
         self.seconds += seconds
 
     def means(self, accelerator: Accelerator) -> tuple[dict[str, float], float, float]:
-        """Return mean losses, mean gradient norm, seconds of audio in a second; start anew."""
+        """Return mean losses, mean gradient norm and seconds of audio per second, and reset."""
         numbers = torch.cat([self.sums, torch.tensor([self.audio_seconds], dtype=torch.float64)])
         if accelerator.num_processes > 1:
             numbers = accelerator.reduce(numbers.float().to(accelerator.device), "sum").double().cpu()
@@ -92,5 +92,5 @@ class Meter:
 
 
 def now() -> float:
-    """Return seconds of a clock that is never set back."""
+    """Return the seconds of a monotonic clock."""
     return time.monotonic()

@@ -1,4 +1,4 @@
-"""What may change when a run is resumed."""
+"""Which options may change when a run is resumed."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ FREE = (
 
 
 def changed_options(run: Path, options: TrainOptions) -> list[str]:
-    """Compare the options of a resumed run with those it was begun with.
+    """Compare the options of a resumed run with its original ones.
 
     Args:
         run: folder of the run.
@@ -49,7 +49,7 @@ def changed_options(run: Path, options: TrainOptions) -> list[str]:
 
 
 def _reshapes(key: str, old: object, new: object) -> bool:
-    """Whether a change needs other weights, or another state of the optimizer."""
+    """Whether a change needs different weights or a different optimizer state."""
     if key in ("objective.ctc_weight", "objective.teacher_weight", "run.ema_decay"):
         return bool(old) != bool(new)
     return key.startswith("model.") or key == "objective.ctc_vocabulary"

@@ -1,4 +1,4 @@
-"""Weights shared out among processes, each of which keeps and moves its part (FSDP; Zhao et al. 2023).
+"""Weights sharded over processes (FSDP; Zhao et al. 2023).
 
 What torch has for it is imported where it is needed: it takes a second.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def shard(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return a copy of a model whose weights are shared out: each layer of the encoder, the decoder, and the rest.
+    """Return a copy of a model with sharded weights: each encoder layer, the decoder, and the rest.
 
     The decoder is one part, because its layers are more than functions of what goes in: they fill a cache. No layer of
     the copy is skipped at random: all processes put a layer's weights together at the same time, or wait forever.
@@ -42,12 +42,12 @@ def shard(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """Return a tensor with the parts of all processes, which come here together; others as they are."""
+    """Return a sharded tensor as a whole, for which all processes must call this; other tensors as they are."""
     return cast("DTensor", tensor).full_tensor() if _is_part(tensor) else tensor
 
 
 def shared_alike(tensor: Tensor, other: Tensor) -> Tensor:
-    """Share a tensor out as another one is, if that has its shape."""
+    """Shard a tensor like another one, if they have the same shape."""
     if not _is_part(other) or tensor.shape != other.shape:
         return tensor
     from torch.distributed.tensor import distribute_tensor
@@ -57,7 +57,7 @@ def shared_alike(tensor: Tensor, other: Tensor) -> Tensor:
 
 
 def exchange_gradients(model: nn.Module, wanted: bool) -> None:
-    """Say whether the backward passes from now on hand gradients to the processes whose parts they are for."""
+    """Choose whether the next backward passes synchronize gradients."""
     cast("FSDPModule", model).set_requires_gradient_sync(wanted)
 
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a flag: the step is finished and saved before the process ends."""
+"""Turns SIGINT and SIGTERM into a flag, so that work can be finished and saved."""
 
 import contextlib
 import signal
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class StopSignals:
-    """Note the first SIGINT or SIGTERM while the with-statement lasts; a second one acts as it did before.
+    """Remembers the first SIGINT or SIGTERM within a with-statement; a second one has its usual effect.
 
     Args:
         tell: called when the first one comes.

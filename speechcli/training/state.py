@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written whole or not at all, checked when read.
+"""Checkpoints of a run: written atomically, and verified when read.
 
 A checkpoint is a model folder `checkpoints/step-00001000` with what a resumed run needs in its folder `training`. It is
 written beside its place, flushed to the disk, marked by a file `COMPLETE` with the size and SHA-256 of every file, and
@@ -26,18 +26,18 @@ STATE_FILE = "state.json"
 
 
 class TrainState(NamedTuple):
-    """What a resumed run goes on with, besides the model's weights."""
+    """What a resumed run needs besides the model's weights."""
 
     progress: dict[str, Any]
     """JSON: step, position in the data, seconds trained, evaluations so far."""
     optimizer: dict[str, Any]
     """The optimizer's `state_dict`."""
     weights: dict[str, Tensor] | None
-    """The weights that learn, where the saved model is their running mean."""
+    """The trained weights, if the saved model holds their average instead."""
 
 
 def save_checkpoint(folder: Path, save_model: Callable[[Path], None], state: TrainState) -> None:
-    """Write a checkpoint so that it is either there and complete, or not there.
+    """Write a checkpoint atomically.
 
     Args:
         folder: where the checkpoint will be; something already there is replaced.
@@ -64,7 +64,7 @@ def save_checkpoint(folder: Path, save_model: Callable[[Path], None], state: Tra
 
 
 def load_checkpoint(folder: Path) -> TrainState:
-    """Read what `save_checkpoint` wrote: tensors and JSON, nothing that could run.
+    """Read what `save_checkpoint` wrote: tensors and JSON, no executable content.
 
     Args:
         folder: a checkpoint that is whole, as `latest_checkpoint` finds it.
@@ -123,7 +123,7 @@ def checkpoint_step(folder: Path) -> int:
 
 
 def latest_checkpoint(run: Path) -> Path:
-    """Return the newest checkpoint that training can go on from; those that are not whole are passed over.
+    """Return the newest complete checkpoint that training can resume from.
 
     Raises:
         InputError: if the run has none.
@@ -144,7 +144,7 @@ def latest_checkpoint(run: Path) -> Path:
 
 
 def prune_checkpoints(run: Path, *, keep: set[Path], newest: int) -> None:
-    """Delete all checkpoints but those to keep and the newest few; only the newest keeps its training state.
+    """Delete old checkpoints; only the newest one keeps its training state.
 
     What an interrupted save or deletion has left is deleted too. Call it only after a checkpoint is written: there is
     always one complete checkpoint to resume from.
@@ -161,7 +161,7 @@ def prune_checkpoints(run: Path, *, keep: set[Path], newest: int) -> None:
 
 
 def publish(folder: Path, target: Path, texts: Mapping[str, str]) -> None:
-    """Make `target` a model folder with the checkpoint's files, without its training state; links where possible.
+    """Make `target` a model folder with the files of a checkpoint, as hard links where possible.
 
     Args:
         folder: the checkpoint.

@@ -21,12 +21,12 @@ from speechcli.training.train_options import TrainOptions
 
 
 class StepResult(NamedTuple):
-    """What a step did."""
+    """The result of a step."""
 
     sums: Tensor
     """Summed parts of the losses of this process, see `objective.detached`."""
     norm: float
-    """Of the gradient, before it was clipped."""
+    """Norm of the gradient before clipping."""
 
 
 class Stepper:
@@ -60,7 +60,7 @@ class Stepper:
             self._scaler.load_state_dict(progress.scaler)
 
     def step(self, group: Sequence[Batch], *, dropout: bool = True) -> StepResult | None:
-        """Learn from the batches of one step together; None where something was not finite and nothing changed.
+        """Update the weights from the batches of one step; None if the loss or gradient was not finite.
 
         Args:
             group: the batches.
@@ -82,7 +82,7 @@ class Stepper:
         return StepResult(sums, norm) if finite else None
 
     def _fitting_gradients(self, group: Sequence[Batch]) -> Tensor:
-        """Compute the gradients in pieces as large as the memory allows."""
+        """Compute the gradients, in pieces as large as memory allows."""
         progress = self._progress
         while True:
             # the random numbers of a step (dropout, masks) depend on nothing before it: resuming needs no saved states
@@ -98,7 +98,7 @@ class Stepper:
             progress.pieces *= 2
 
     def _gradients(self, group: Sequence[Batch]) -> Tensor:
-        """Add up the gradients of the whole step's mean loss; return the summed parts of this process."""
+        """Accumulate the gradients of the mean loss of the step; return the summed parts of this process."""
         accelerator, objective = self._accelerator, self._objective
         counts = self._counts(group)
         sums = torch.zeros(2 * PARTS, dtype=torch.float64)
@@ -122,7 +122,7 @@ class Stepper:
         return sums
 
     def _counts(self, group: Sequence[Batch]) -> Counts:
-        """Count what the whole step learns from, over all batches and processes."""
+        """Count the targets of the step, over all batches and processes."""
         each = [self._objective.counts(batch.labels, batch.ctc_labels, batch.teacher_labels) for batch in group]
         counted = torch.tensor(each).sum(dim=0)
         if self._accelerator.num_processes > 1:
@@ -131,7 +131,7 @@ class Stepper:
 
 
 def cut(batch: Batch, pieces: int) -> list[Batch]:
-    """Cut a batch into at most so many pieces with about the same number of recordings."""
+    """Split a batch into at most this many pieces with about the same number of recordings."""
     count = len(batch.utterances)
     edges = sorted({round(count * piece / pieces) for piece in range(pieces + 1)})
     if len(edges) <= 2:

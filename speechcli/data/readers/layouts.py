@@ -1,4 +1,4 @@
-"""Which layout a path has, and its rows."""
+"""Detect the layout of a path, and read its rows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Table]], ...] = (
     (is_librispeech, read_librispeech),
     (Path.is_dir, read_folder),
 )
-"""What tells a layout, and what reads it; the first that fits. Any other file is a table."""
+"""Detector and reader of each layout; the first match counts. Any other file is a table."""
 
 
 def read_layout(path: Path) -> Table:
