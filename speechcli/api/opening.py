@@ -66,7 +66,7 @@ def opening(
     if language is None and task is None and not told:
         return start_prompt(options, batch, memory.device), options
     if tokenizer is None:
-        raise UsageError(f"`language` and `task` are told in tokens, but {bundle.name} has no vocabulary.")
+        raise UsageError(f"`language` and `task` need a tokenizer, but {bundle.name} has none.")
     prompts = decoder_prompts(tokenizer, options)
     named = usual_language(options.extra, prompts)
     if language is not None:

@@ -162,7 +162,7 @@ class AutoTokenizer:
             one = isinstance(text, str)
             return BatchEncoding(input_ids=rows[0] if one else rows, attention_mask=masks[0] if one else masks)
         if len({len(row) for row in rows}) > 1:
-            raise UsageError("Texts of different lengths are one tensor only when padded.", hint="Set padding=True.")
+            raise UsageError("Texts of different lengths must be padded to form a tensor.", hint="Set padding=True.")
         return _encoding({"input_ids": torch.tensor(rows), "attention_mask": torch.tensor(masks)}, return_tensors)
 
     def decode(self, token_ids: Sequence[int] | Tensor, *, skip_special_tokens: bool = False) -> str:

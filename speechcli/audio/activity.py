@@ -74,7 +74,7 @@ def make_detector(vad: str, sample_rate: int) -> Detector:
     if vad == "silero":
         if sample_rate != silero.SAMPLE_RATE:
             raise UsageError(
-                f"`--vad silero` hears {silero.SAMPLE_RATE} Hz only, but the model takes {sample_rate} Hz.",
+                f"`--vad silero` works at {silero.SAMPLE_RATE} Hz only, but the model takes {sample_rate} Hz.",
                 hint="--vad energy",
             )
         return silero.SileroDetector()

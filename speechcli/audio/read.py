@@ -215,7 +215,7 @@ def _header(file: AudioFile | Url) -> Iterator[Decoder]:
 def _one_channel(decoder: Decoder, name: str, channel: str, start: float, end: float | None) -> Iterator[np.ndarray]:
     if channel != "mix" and int(channel) >= decoder.channels:
         have = "has one channel, number 0" if decoder.channels == 1 else f"has the channels 0 to {decoder.channels - 1}"
-        raise InputError(f"`{name}` {have}, but channel {channel} was asked.")
+        raise InputError(f"`{name}` {have}, but channel {channel} was requested.")
     position = round(start * decoder.sample_rate)
     stop = math.inf if end is None else round(end * decoder.sample_rate)
     for block in decoder.blocks(position):
@@ -246,7 +246,7 @@ def _check_request(channel: str, start: float | None, end: float | None, backend
 
 def _check_empty(name: str, size: int, start: float, truncated: bool) -> None:
     if start > 0:
-        raise InputError(f"`{name}` ends before the start that was asked, {start} s.")
+        raise InputError(f"`{name}` ends before the requested start, {start} s.")
     if truncated:
         raise InputError(f"`{name}` cannot be decoded: it is cut off or damaged before its first sample.")
     if size > MAX_BYTES_WITHOUT_SAMPLES:

@@ -99,7 +99,7 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
     for before, argument in pairwise(["speechcli", *arguments]):
         if re.fullmatch("(--[a-z-]+=)?", argument):
             raise UsageError(
-                f"What comes after `{argument or before}` must not be empty.",
+                f"The argument after `{argument or before}` must not be empty.",
                 hint="Is a variable of the shell not set?",
             )
 
@@ -150,7 +150,7 @@ def _explained(error: BaseException) -> SpeechCliError:
     sentence = text.strip().splitlines()[0] if text.strip() else "no message"
     return SpeechCliError(
         f"{type(error).__name__}: {sentence}",
-        hint="This is a fault of speechcli; SPEECHCLI_DEBUG=1 shows where it happened.",
+        hint="This is a bug in speechcli; SPEECHCLI_DEBUG=1 shows where it happened.",
     )
 
 

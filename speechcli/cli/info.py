@@ -28,7 +28,7 @@ def info(
 ) -> None:
     """Describe a model without loading it."""
     if name is not None and model is not None:
-        raise UsageError(f"A model is named once, but got {name} and --model {model}.")
+        raise UsageError(f"The model must be named once, but got {name} and --model {model}.")
     from speechcli.cli.console import write_data
     from speechcli.pipelines.info import info as describe
     from speechcli.pipelines.speech_options import ModelOptions

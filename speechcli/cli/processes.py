@@ -29,7 +29,7 @@ def one_voice() -> Iterator[None]:
     except RuntimeError as error:
         if not _lost_another(error):
             raise
-        hint = "look for its message, or for the system's when memory runs out; --resume goes on with the run"
+        hint = "look for its message, or the system's if memory ran out; --resume continues the run"
         _say_once(SpeechCliError("Training needs all of its processes, but another one ended.", hint=hint))
 
 

@@ -10,7 +10,7 @@ from speechcli.training.events import Evaluated, Event, Sample, Saved, Started, 
 from speechcli.training.merge import RUN_OPTIONS, Merged, merge_options
 
 if TYPE_CHECKING:
-    from speechcli.pipelines.overfit import LearnedByHeart
+    from speechcli.pipelines.overfit import OverfitResult
     from speechcli.pipelines.train import TrainResult
 
 
@@ -27,9 +27,9 @@ def merge(given: Mapping[str, Any]) -> Merged:
     run = given["output_dir"] if given["resume"] else None
     merged = merge_options(given["recipe"], given["assignments"] or (), explicit, run=run)
     if run is not None and not (run / RUN_OPTIONS).is_file() and not merged.options.data.train:
-        raise UsageError(f"`--resume` goes on with a run, but {run} holds none.")
+        raise UsageError(f"`--resume` continues a run, but {run} holds none.")
     if not merged.options.data.train:
-        raise UsageError("A manifest to learn from is missing.", hint="Give --train train.tsv.")
+        raise UsageError("A training manifest is missing.", hint="Give --train train.tsv.")
     return merged
 
 
@@ -67,10 +67,10 @@ class TrainingConsole:
             f"done after {result.report.step} steps, {result.report.seconds / 60:.1f} minutes: last {result.last}{best}"
         )
 
-    def finish_overfit(self, result: "LearnedByHeart") -> None:
+    def finish_overfit(self, result: "OverfitResult") -> None:
         """Show the result of `--debug-overfit`."""
         if self._kind not in ("quiet", "json"):
-            say(f"the set-up can learn: it knew {result.recordings} recordings by heart after {result.steps} steps")
+            say(f"the model can learn: it overfitted {result.recordings} recordings in {result.steps} steps")
 
     def _lines(self, event: Event) -> list[str]:
         if isinstance(event, Started):
@@ -93,7 +93,7 @@ def _started(event: Started) -> str:
     languages = ", ".join(f"{name} {count}" for name, count in event.languages.items())
     return (
         f"{event.utterances} utterances, {event.hours:.2f} h ({languages}); {event.parameters:,} parameters, "
-        f"{event.learning:,} learn; {event.device}, {event.dtype}; from step {event.step}"
+        f"{event.learning:,} trainable; {event.device}, {event.dtype}; from step {event.step}"
     )
 
 

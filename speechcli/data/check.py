@@ -20,8 +20,8 @@ ERRORS: dict[str, str] = {
     "silent-audio": "the recording holds no sound",
     "duplicate-row": "an earlier row says the same",
     "duplicate-audio": "an earlier row has the same sound, with the same text or language",
-    "duration-mismatch": "the manifest says another length than the recording has",
-    "text-length": "far more or far less text a second than usual in this language",
+    "duration-mismatch": "the duration in the manifest is not that of the recording",
+    "text-length": "far more or far less text per second than usual in this language",
     "leak-audio": "the recording is in the other split too",
     "unknown-language": "the model has no tag for the language of a text",
 }

@@ -79,7 +79,7 @@ def _check_output(output: Path, options: CheckOptions) -> None:
         raise UsageError(f"`--output` must end in {', '.join(MANIFEST_SUFFIXES)}, but is {output}.")
     refuse_replacing([output], (*options.manifests, *options.against))
     if output.exists() and not options.overwrite:
-        raise UsageError(f"{output} is there already.", hint="Add --overwrite, or name another file with -o.")
+        raise UsageError(f"{output} already exists.", hint="Add --overwrite, or name another file with -o.")
 
 
 def _spelling(model: ModelOptions | None) -> tuple[Callable[[str], bool], Callable[[str], str]]:

@@ -32,7 +32,7 @@ def check_used(options: Any, needed: str, *names: str) -> None:
     for item in fields(options):
         if item.name in names and getattr(options, item.name) != item.default:
             flag, other = (f"--{name.replace('_', '-')}" for name in (item.name, needed))
-            raise UsageError(f"`{flag}` belongs to {other}, but there is none.")
+            raise UsageError(f"`{flag}` needs {other}, which is not given.")
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def _check_place(place: Path | None, inputs: Sequence[Input]) -> None:
 def _heard_only(options: EvaluateOptions, bundle: CtcBundle) -> TranscribeOptions:
     if options.task == "translate":
         raise UsageError(
-            f"Translating takes a decoder, but {bundle.name} has only a CTC head: it writes what is said.",
+            f"Translation needs a decoder, but {bundle.name} has only a CTC head.",
             hint="Leave out --task, or name another --model.",
         )
     return TranscribeOptions(model=options.model, decoding=options.decoding, language=options.language)

@@ -69,7 +69,9 @@ def run_job(
     check_shown(options.decoding, outputs.formats)
     inputs = find_inputs(options.inputs)
     if "manifest" in outputs.formats and any(source.path is None for source in inputs.sources):
-        raise UsageError("A manifest names files, but standard input has no name.", hint="Give the file itself.")
+        raise UsageError(
+            "`-f manifest` needs recordings with file names, but standard input has none.", hint="Give the file itself."
+        )
     if outputs.output_dir is None:
         return _to_stream(options, outputs, inputs, sink, report, open_model)
     return _to_folder(options, outputs, outputs.output_dir, inputs, report, open_model)

@@ -35,9 +35,9 @@ def choose_device(name: str) -> torch.device:
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         seen = f"only cuda:0 to cuda:{count - 1}" if count else "no such GPU"
-        raise UsageError(f"`--device {name}` must be there, but torch sees {seen}.", hint="Try --device auto.")
+        raise UsageError(f"`--device {name}` must be available, but torch sees {seen}.", hint="Try --device auto.")
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("`--device mps` must be there, but torch sees none.", hint="Try --device auto.")
+        raise UsageError("`--device mps` must be available, but torch sees none.", hint="Try --device auto.")
     return torch.device(name)
 
 
@@ -115,7 +115,7 @@ def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle | 
     if options.quantize == "int8" and ctc_alone:
         raise UsageError(f"`--quantize int8` makes a decoder faster, but {options.shown} has none.")
     if options.quantize == "int8" and device.type != "cpu":
-        raise UsageError(f"`--quantize int8` is for processors, but the device is {device}.")
+        raise UsageError(f"`--quantize int8` is for CPUs, but the device is {device}.")
     if ctc_alone:
         return load_ctc(folder, dtype=dtype, device=device, name=options.shown)
     bundle = load(folder, dtype=dtype, device=device, name=options.shown)

@@ -122,15 +122,15 @@ class JobReport:
         """
         if self.left:
             raise Stopped(
-                f"A signal stopped the job before {self.left} of its inputs.",
-                hint="The same command goes on from here.",
+                f"A signal stopped the job with {self.left} of its inputs left.",
+                hint="The same command continues from here.",
             )
         if not self.failures:
             return
         failed, total = len(self.failures), len(self.failures) + self.done + self.skipped
         if any(failure.exit_code == OutOfMemory.exit_code for failure in self.failures):
             raise OutOfMemory(
-                f"Memory ran out, even for one stretch of audio at a time; {failed} of {total} inputs failed.",
+                f"Memory ran out, even for one piece of audio at a time; {failed} of {total} inputs failed.",
                 hint="Try a smaller --max-segment or --beam-size, or --dtype bfloat16.",
             )
         if failed == total:

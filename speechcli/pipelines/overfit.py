@@ -28,7 +28,7 @@ WARMUP_STEPS = 10
 SHOWN_EVERY = 20
 
 
-class LearnedByHeart(NamedTuple):
+class OverfitResult(NamedTuple):
     """The result of overfitting."""
 
     recordings: int
@@ -36,7 +36,7 @@ class LearnedByHeart(NamedTuple):
     seconds: float
 
 
-def overfit(merged: Merged, count: int, *, hub: HubAccess = NO_ACCESS, report: Report) -> LearnedByHeart:
+def overfit(merged: Merged, count: int, *, hub: HubAccess = NO_ACCESS, report: Report) -> OverfitResult:
     """Overfit a few recordings: without dropout, masks and augmentation, every next token must become right.
 
     Nothing is written. The encoder learns from the first step, unless it is frozen for good.
@@ -75,7 +75,7 @@ def overfit(merged: Merged, count: int, *, hub: HubAccess = NO_ACCESS, report: R
         return stepper.step(batches, dropout=False)
 
     steps, seconds = _learn(step, sum(batch.seconds for batch in batches), options, report)
-    return LearnedByHeart(sum(map(len, batches)), steps, seconds)
+    return OverfitResult(sum(map(len, batches)), steps, seconds)
 
 
 def _learn(
@@ -98,8 +98,8 @@ def _learn(
         if done:
             return number + 1, seconds
     raise TrainingDiverged(
-        f"A set-up that can learn knows a few recordings by heart, but after {MAX_STEPS} steps only {accuracy:.0%} of "
-        "their tokens are right.",
+        f"The model must be able to overfit a few recordings, but after {MAX_STEPS} steps only {accuracy:.0%} of their "
+        "tokens are right.",
         hint="look at the texts and the recordings; try a higher optimizer.learning_rate, less model.freeze",
     )
 
@@ -113,5 +113,5 @@ def _batches(collate: Collate, utterances: Sequence[Utterance], options: TrainOp
     usable = [batch for batch in batches if len(batch.labels)]
     if not usable:
         reason = batches[0].failed[0].reason if batches[0].failed else "they have no texts"
-        raise InputError(f"Something must be learned by heart, but no recording can be used: {reason}")
+        raise InputError(f"`--debug-overfit` needs usable recordings, but there are none: {reason}")
     return usable

@@ -159,12 +159,12 @@ def _run_folder(output: Path, options: TrainOptions, *, resume: bool) -> Path:
     read: list[Input]
     if resume:
         if not output.is_dir():
-            raise UsageError(f"`--resume` goes on with a run, but {output} is no folder.")
+            raise UsageError(f"`--resume` continues a run, but {output} is not a folder.")
         read = [path for path in manifests if not Path(path).is_dir()]  # a run may lie in the folder of a corpus
     else:
         if (output / RUN_OPTIONS).exists():
             raise UsageError(
-                f"{output} already holds a run.", hint="add --resume to go on with it, or give another folder with -o"
+                f"{output} already holds a run.", hint="add --resume to continue it, or give another folder with -o"
             )
         refuse_model(output)
         read = [*manifests, options.model.path, options.model.encoder, options.model.decoder]

@@ -67,7 +67,7 @@ def freeze(
         parameter.requires_grad_(chosen and parameter not in tables)
         learning += parameter.numel() * parameter.requires_grad
     if learning == 0:
-        raise UsageError(f"Something must learn, but `model.freeze` names everything: {', '.join(parts)}.")
+        raise UsageError(f"`model.freeze` must leave something to train, but names everything: {', '.join(parts)}.")
     return learning
 
 

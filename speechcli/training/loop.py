@@ -211,7 +211,7 @@ class Trainer:
         self._save()
         raise Stopped(
             f"Training was stopped by a signal at step {self.progress.step}; the state is saved.",
-            hint=f"go on with: speechcli train --resume -o {self.folder}",
+            hint=f"continue with: speechcli train --resume -o {self.folder}",
         )
 
     def _out_of_patience(self) -> bool:

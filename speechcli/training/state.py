@@ -96,7 +96,7 @@ def verify_checkpoint(folder: Path) -> None:
     """
     marker = folder / MARKER
     if not marker.is_file():
-        raise ModelError(f"A checkpoint has a file {MARKER}, but {folder} has none: it was not written to its end.")
+        raise ModelError(f"A checkpoint has a file {MARKER}, but {folder} has none: it was not written completely.")
     try:
         listed = json.loads(marker.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -217,7 +217,7 @@ def _atomic_folder(folder: Path, *, marked: bool = True) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(
             f"{folder} cannot be written: {error.strerror or error}.",
-            hint="free some space; --resume goes on from the newest checkpoint",
+            hint="free some space; --resume continues from the newest checkpoint",
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

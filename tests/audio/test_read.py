@@ -72,9 +72,9 @@ def test_channels_are_averaged_or_one_is_chosen(tmp_path: Path) -> None:
     np.testing.assert_allclose(mixed, samples.mean(axis=1), atol=1e-7)
     last = read_audio(path, sample_rate=RATE, channel="5").samples
     np.testing.assert_array_equal(last, samples[:, 5])
-    assert "has the channels 0 to 5, but channel 6 was asked" in refusal(path, channel="6")
+    assert "has the channels 0 to 5, but channel 6 was requested" in refusal(path, channel="6")
     one = write(tmp_path / "one.wav", samples[:, 0])
-    assert "has one channel, number 0, but channel 1 was asked" in refusal(one, channel="1")
+    assert "has one channel, number 0, but channel 1 was requested" in refusal(one, channel="1")
 
 
 def test_start_and_end_cut_to_the_sample(tmp_path: Path) -> None:

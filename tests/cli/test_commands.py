@@ -335,4 +335,4 @@ def test_the_least_that_makes_a_model_is_two_families(tmp_path, capsys):
 
 def test_info_is_about_one_model(capsys):
     assert main(["info", "a", "--model", "b"]) == 2
-    assert capsys.readouterr().err == "error: A model is named once, but got a and --model b.\n"
+    assert capsys.readouterr().err == "error: The model must be named once, but got a and --model b.\n"

@@ -112,6 +112,6 @@ def test_a_signal_leaves_a_folder_job_that_can_go_on(folder, tmp_path, number):
         process.send_signal(number)
         _, errors = process.communicate((folder / "a.wav").read_bytes(), timeout=60)
     assert process.returncode == 75, errors.decode()
-    assert b"error: A signal stopped the job before 2 of its inputs." in errors
+    assert b"error: A signal stopped the job with 2 of its inputs left." in errors
     result = run("transcribe", "a.wav", "-m", "model", "-o", tmp_path, cwd=folder)
     assert result.returncode == 0 and (tmp_path / "a.txt").exists()

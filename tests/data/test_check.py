@@ -205,10 +205,10 @@ def test_an_output_that_is_there_is_kept_and_an_input_always(spoilt: Path, capfd
     there.write_text("precious")
     command = ["data", "check", str(spoilt), "--no-listen", "-q", "-o"]
     assert main([*command, str(there)]) == 2
-    assert "is there already" in capfd.readouterr().err and there.read_text() == "precious"
+    assert "already exists" in capfd.readouterr().err and there.read_text() == "precious"
     assert main([*command, str(there), "--overwrite"]) == 0
     assert main([*command, str(spoilt), "--overwrite"]) == 2
-    assert f"An input is never replaced, but {spoilt} is one." in capfd.readouterr().err
+    assert f"An output must not replace an input, but {spoilt} is one." in capfd.readouterr().err
     assert spoilt.read_bytes() == before
 
 

@@ -47,7 +47,7 @@ def test_a_model_that_is_there_is_not_overwritten_unasked(tiny, tmp_path):
             pipeline(options)
     init(ComposeOptions(tiny, tiny, tmp_path / "new", overwrite=True))
     for encoder, decoder in ((tmp_path / "new", tiny), (tiny, tmp_path / "new" / "config.json")):
-        with pytest.raises(UsageError, match="An input is never replaced"):
+        with pytest.raises(UsageError, match="An output must not replace an input"):
             init(ComposeOptions(str(encoder), str(decoder), tmp_path / "new", overwrite=True))
 
 

@@ -208,7 +208,7 @@ def test_silence_is_an_empty_text_in_the_language_that_the_user_names(tmp_path: 
 def test_what_takes_a_decoder_is_refused(tmp_path: Path) -> None:
     model = ModelOptions(str(write_ctc(tmp_path)))
     bundle = load_bundle(model)
-    with pytest.raises(UsageError, match="Translating takes a decoder"):
+    with pytest.raises(UsageError, match="Translation needs a decoder"):
         CtcRecognizer(bundle, TranslateOptions(model, targets=("es",)))
     for words, decoding in (
         ("greedy or beam", {"strategy": "sample"}),
@@ -227,7 +227,7 @@ def test_how_the_audio_is_cut_may_be_said(tmp_path: Path) -> None:
 def test_subtitles_have_the_times_of_segments_and_a_decoder_that_says_times_is_not_there(tmp_path: Path) -> None:
     folder = write_ctc(tmp_path)
     assert recognizer(folder, timestamps="auto").targets == 1
-    with pytest.raises(UsageError, match="`--timestamps` needs a decoder that says times"):
+    with pytest.raises(UsageError, match="`--timestamps` needs a decoder that predicts timestamps"):
         recognizer(folder, timestamps=True)
 
 
@@ -292,7 +292,7 @@ def test_it_is_scored_on_what_is_said_as_it_transcribes(tmp_path: Path) -> None:
     texts = [json.loads(line)["hypothesis"] for line in (tmp_path / "texts.jsonl").read_text().splitlines()]
     clips = [Clip(read_audio(tmp_path / f"{name}.wav", sample_rate=16_000).samples) for name in "ab"]
     assert texts == [heard.text for (heard,) in recognizer(tmp_path / "model").decode(clips)] and any(texts)
-    with pytest.raises(UsageError, match="Translating takes a decoder"):
+    with pytest.raises(UsageError, match="Translation needs a decoder"):
         evaluate(replace(options, task="translate"))
 
 

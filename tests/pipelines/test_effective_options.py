@@ -75,9 +75,9 @@ def test_contradiction_is_a_usage_error():
 
 def test_what_the_search_would_not_hear_is_refused():
     for name, value in (("length_penalty", 1.0), ("early_stopping", False)):
-        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}` is about texts kept side by side"):
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}` is for beam search"):
             effective_options(MODEL.with_(num_beams=1), DecodingOptions(**{name: value}))
-        with pytest.raises(UsageError, match="side by side"):
+        with pytest.raises(UsageError, match="is for beam search"):
             effective_options(MODEL, DecodingOptions(strategy="greedy", **{name: value}))
         assert effective_options(MODEL, DecodingOptions(**{name: value})).num_beams == 4
         retried = DecodingOptions(strategy="greedy", retry_repeats=True, **{name: value})

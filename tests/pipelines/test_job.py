@@ -171,7 +171,7 @@ def test_a_signal_lets_the_batch_finish_and_leaves_the_rest_to_another_run(work,
     report, _ = work("in", out="out", events=events)
     assert events == [Warned("Stopping after this batch; a second signal stops at once.")]
     assert (report.done, report.left, ears.heard) == (2, 1, ["in/c.wav", "in/b/b.wav"])
-    with pytest.raises(Stopped, match="before 1 of its inputs") as caught:
+    with pytest.raises(Stopped, match="with 1 of its inputs left") as caught:
         report.check()
     assert caught.value.exit_code == 75
     report, _ = work("in", out="out")
@@ -293,7 +293,7 @@ def test_an_input_is_not_overwritten_even_when_told(work, tmp_path, ears, named)
     path = tmp_path / named.removeprefix("@")
     path.write_text("in/list.wav\n")
     (path.parent / f"{path.stem}.wav").write_text("five")
-    with pytest.raises(UsageError, match=f"An input is never replaced, but .*{path.name} is one"):
+    with pytest.raises(UsageError, match=f"An output must not replace an input, but .*{path.name} is one"):
         work(named, str(path.with_suffix(".wav")), out="in", overwrite=True)
     assert path.read_text() == "in/list.wav\n" and ears.opened == 0
 

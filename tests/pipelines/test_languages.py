@@ -89,7 +89,7 @@ def test_a_told_model_takes_only_spoken_languages_that_it_has_tags_for():
 
 def test_a_model_that_only_writes_english_does_not_translate():
     assert told("transcribe", spoken="English", prompts=ENGLISH_ONLY).spoken == "en"
-    with pytest.raises(UsageError, match="only writes what is spoken, in English"):
+    with pytest.raises(UsageError, match="only transcribes speech, in English"):
         told("translate", prompts=ENGLISH_ONLY)
 
 

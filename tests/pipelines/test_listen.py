@@ -213,7 +213,7 @@ def test_between_batches_it_stops_when_told(job):
 def test_a_recording_that_was_cut_short_is_a_warning(job):
     events = []
     job(1.0, events=events, truncated=True)
-    assert events[0] == Warned("0 is cut short: only the first 1.0 s can be read.")
+    assert events[0] == Warned("0 is truncated: only the first 1.0 s can be read.")
 
 
 @pytest.mark.parametrize(("level", "warned"), [(0.01, True), (0.0, False)])
@@ -229,7 +229,7 @@ def test_sound_in_which_no_speech_is_found_is_a_warning(job, monkeypatch, level,
     events = []
     (outcome,) = job(50.0, events=events)
     assert (outcome.transcripts[0].text, outcome.transcripts[0].duration) == ("", 50.0)
-    sentence = "No speech was found in 0; with `--vad none` all of it is listened to."
+    sentence = "No speech was found in 0; `--vad none` transcribes all of it."
     assert (Warned(sentence) in events) is warned
 
 
@@ -268,7 +268,7 @@ def test_a_web_address_is_not_asked_offline():
     source = Source(Url("https://example.org/a.wav"), "https://example.org/a.wav", PurePath("a.wav"))
     options = TranscribeOptions(model=ModelOptions(offline=True))
     (outcome,) = Listener(Ears(), options).listen([source])
-    assert outcome.failure.message == "https://example.org/a.wav is on the web, but --offline forbids to ask there."
+    assert outcome.failure.message == "https://example.org/a.wav is on the web, but --offline forbids network access."
 
 
 def test_what_the_model_asks_for_in_vain_is_told(tmp_path):

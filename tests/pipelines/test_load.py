@@ -55,7 +55,7 @@ def test_rounded_weights_are_for_decoders_on_processors(tmp_path, monkeypatch):
     linear = [name for name, module in bundle.model.named_modules() if type(module) is torch.nn.Linear]
     assert linear and not any(name.startswith("decoder.") for name in linear)
     monkeypatch.setattr("speechcli.pipelines.load.prepare", lambda *_: (torch.device("cuda"), torch.float32))
-    with pytest.raises(UsageError, match="for processors, but the device is cuda"):
+    with pytest.raises(UsageError, match="for CPUs, but the device is cuda"):
         load_bundle(options)
     monkeypatch.setattr("speechcli.pipelines.load.is_ctc", lambda config: True)
     with pytest.raises(UsageError, match="model has none"):

@@ -89,7 +89,7 @@ def test_an_input_is_never_replaced_under_whatever_name(tmp_path, alias):
         path.hardlink_to(read)
     if alias == "symbolic link":
         path.symlink_to(read)
-    with pytest.raises(UsageError, match=r"^An input is never replaced, but .*(list|other)\.txt is one\.$"):
+    with pytest.raises(UsageError, match=r"^An output must not replace an input, but .*(list|other)\.txt is one\.$"):
         refuse_replacing([tmp_path / "new.txt", path], [read.parent if "inside" in alias else read])
     read.with_name("more.txt").write_text("another file beside the input")
     refuse_replacing([tmp_path / "in" / "more.txt"], [read, tmp_path / "gone", "owner/name", Url("http://a/b"), None])
@@ -99,13 +99,13 @@ def test_a_folder_that_is_replaced_as_a_whole_holds_no_input(tmp_path):
     for name in ("last/train.tsv", "train.tsv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
-    with pytest.raises(UsageError, match=r"never replaced, but .*last holds .*train\.tsv"):
+    with pytest.raises(UsageError, match=r"must not replace an input, but .*last holds .*train\.tsv"):
         refuse_replacing([tmp_path / "last"], [FileSlice(tmp_path / "last" / "train.tsv", 0, 1)])
     refuse_replacing([tmp_path / "last", tmp_path / "best"], [tmp_path / "train.tsv"])
 
 
 def test_what_is_called_like_a_recording_is_never_written(tmp_path):
-    with pytest.raises(UsageError, match=r"called like one"):
+    with pytest.raises(UsageError, match=r"named like a recording"):
         refuse_replacing([tmp_path / "not-there-yet.WAV"], [])
 
 

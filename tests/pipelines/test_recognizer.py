@@ -156,7 +156,7 @@ def test_only_what_is_said_and_heard_by_a_ctc_head_has_times_of_words(bundle, tm
 
 
 def test_a_vocabulary_without_times_cannot_say_them(bundle):
-    with pytest.raises(UsageError, match="`--timestamps` needs a decoder that says times"):
+    with pytest.raises(UsageError, match="`--timestamps` needs a decoder that predicts timestamps"):
         AttentionRecognizer(bundle, TranscribeOptions(decoding=DecodingOptions(timestamps=True)))
     AttentionRecognizer(bundle, TranscribeOptions(decoding=DecodingOptions(timestamps="auto")))
 

@@ -55,7 +55,7 @@ def test_a_size_beyond_any_vocabulary_is_a_usage_error(manifest, tmp_path, capsy
 def test_texts_are_not_replaced_by_their_tokenizer(tmp_path):
     texts = tmp_path / "tokenizer.json"
     texts.write_text('{"audio": "a.wav", "duration": 1.0, "src_lang": "en", "text": "two"}\n')
-    with pytest.raises(UsageError, match="An input is never replaced"):
+    with pytest.raises(UsageError, match="An output must not replace an input"):
         make_vocabulary(VocabularyOptions((texts,), tmp_path, 30, overwrite=True))
 
 

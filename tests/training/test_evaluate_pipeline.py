@@ -62,7 +62,7 @@ def test_hypotheses_never_replace_what_is_read_and_need_a_file(places, tmp_path)
         (manifest, "one.tsv is one"),
         (tmp_path / "sound", "sound is one"),
         (config, "config.json is one"),
-        (tmp_path / "new.flac", "called like one"),
+        (tmp_path / "new.flac", "named like a recording"),
         (tmp_path, "is a folder"),
     ):
         before = place.read_bytes() if place.is_file() else None
@@ -90,7 +90,7 @@ def test_averaged_models_have_the_mean_of_the_weights(places, tmp_path):
     with pytest.raises(UsageError, match="already holds a model"):
         average([tmp_path / "a"], tmp_path / "newest")
     average([tmp_path / "a"], tmp_path / "newest", overwrite=True)
-    with pytest.raises(UsageError, match="An input is never replaced"):
+    with pytest.raises(UsageError, match="An output must not replace an input"):
         average([tmp_path / "a", tmp_path / "b"], tmp_path / "b", overwrite=True)
     assert all((parameter == 1.0).all() for parameter in load(tmp_path / "newest").model.parameters())
 

@@ -63,5 +63,5 @@ def test_the_command_writes_nothing(places, tmp_path):
     more = ["--set", "optimizer.learning_rate=0.02", "--set", "run.dtype=float32"]
     result = CliRunner().invoke(app, ["train", *flags, *more, "-o", str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
-    assert "the set-up can learn: it knew 2 recordings by heart after" in result.stderr
+    assert "the model can learn: it overfitted 2 recordings in" in result.stderr
     assert not (tmp_path / "run").exists()

@@ -55,7 +55,7 @@ def test_a_save_that_is_killed_is_not_taken_for_a_checkpoint(tmp_path):
     unmarked = checkpoint_folder(tmp_path, 9)
     unmarked.mkdir()
     assert latest_checkpoint(tmp_path) == checkpoint_folder(tmp_path, 3)
-    with pytest.raises(ModelError, match="not written to its end"):
+    with pytest.raises(ModelError, match="not written completely"):
         verify_checkpoint(unmarked)
 
 

@@ -181,7 +181,7 @@ def test_a_run_never_replaces_what_it_reads(places, tmp_path):
         (options((model, inside)), "best holds .*tones.tsv"),
         (options(places, data__dev=str(inside)), "best holds .*tones.tsv"),
     ):
-        with pytest.raises(UsageError, match=f"An input is never replaced, but .*{told}"):
+        with pytest.raises(UsageError, match=f"An output must not replace an input, but .*{told}"):
             train(chosen, run, report=lambda event: None)
     with pytest.raises(UsageError, match="already holds a model"):
         train(options(places), model, report=lambda event: None)

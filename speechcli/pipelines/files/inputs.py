@@ -197,7 +197,7 @@ def _missing(text: str) -> Failure:
 def _nothing(failures: list[Failure]) -> InputError:
     if len(failures) == 1:
         return InputError(failures[0].message, hint=failures[0].hint)
-    return InputError(f"None of the {len(failures)} inputs is there; the first: {failures[0].message}")
+    return InputError(f"None of the {len(failures)} inputs exists; the first: {failures[0].message}")
 
 
 def _extensions_hint() -> str:

@@ -96,7 +96,9 @@ def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Input]) -> None:
     there = {}
     for path in outputs:
         if path.suffix.lower() in AUDIO_EXTENSIONS:
-            raise UsageError(f"A recording is never replaced, but {path} is called like one.", hint="Choose another.")
+            raise UsageError(
+                f"An output must not be named like a recording, but {path} is.", hint="Choose another name."
+            )
         if path.exists():
             there[_inode(path)] = path
     folders = {path.resolve(): path for path in there.values() if path.is_dir()}
@@ -108,9 +110,13 @@ def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Input]) -> None:
             (path for path in inside if path.parent.resolve().is_relative_to(place)), None
         )
         if replaced:
-            raise UsageError(f"An input is never replaced, but {replaced} is one.", hint="Choose another.")
+            raise UsageError(
+                f"An output must not replace an input, but {replaced} is one.", hint="Choose another output."
+            )
         if holder := next((folders[parent] for parent in place.parents if parent in folders), None):
-            raise UsageError(f"An input is never replaced, but {holder} holds {read}.", hint="Choose another.")
+            raise UsageError(
+                f"An output must not replace an input, but {holder} holds {read}.", hint="Choose another output."
+            )
 
 
 def _on_disk(read: Input) -> Path:

@@ -57,7 +57,9 @@ class AttentionRecognizer(Recognizer):
         self._timer = make_word_timer(bundle, options, self.max_seconds)
         self._tag_head = None if bundle.characters is not None else bundle.model.ctc_head
         if options.task == "translate" and options.decoding.ctc_weight:
-            raise UsageError("`--ctc-weight` hears what is said, which a translation is not.", hint="Leave it out.")
+            raise UsageError(
+                "`--ctc-weight` is possible for transcripts only, not for translations.", hint="Leave it out."
+            )
         self._retries = options.decoding.retry_repeats
 
     def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:

@@ -125,7 +125,7 @@ def _bonuses(bundle: CtcBundle, asked: DecodingOptions, where: ModelOptions) -> 
 def _check(bundle: CtcBundle, options: SpeechOptions) -> None:
     if options.task == "translate":
         raise UsageError(
-            f"Translating takes a decoder, but {bundle.name} has only a CTC head: it writes what is said.",
+            f"Translation needs a decoder, but {bundle.name} has only a CTC head.",
             hint="Use `speechcli transcribe`, or another --model.",
         )
     asked = options.decoding

@@ -62,16 +62,14 @@ class Languages:
     def _targets(self, names: Sequence[str]) -> tuple[str | None, ...]:
         prompts = self._prompts
         if prompts.tags and not prompts.into:
-            raise UsageError(f"This model only writes what is spoken, in {language_name(next(iter(prompts.tags)))}.")
+            raise UsageError(f"This model only transcribes speech, in {language_name(next(iter(prompts.tags)))}.")
         if names and not prompts.into:
             raise UsageError(
-                f"`--to {names[0]}` chooses a language, but this model has no language tags: it writes only one.",
+                f"`--to {names[0]}` chooses a language, but this model has no language tags and writes one language.",
                 hint="Leave out --to.",
             )
         if not names and len(prompts.into) > 1 and prompts.forced is None:
-            raise UsageError(
-                "The language to translate into must be named.", hint=f"Give --to, one of {', '.join(prompts.into)}."
-            )
+            raise UsageError("A target language is missing.", hint=f"Give --to, one of {', '.join(prompts.into)}.")
         if not names and prompts.asks:
             return prompts.into
         tags = tuple(translation_tag(name, prompts.into) for name in names)

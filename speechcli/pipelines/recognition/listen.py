@@ -163,10 +163,10 @@ class Listener:
         elif end.index not in self._failed:
             if end.truncated:
                 name = self._sources[end.index].name
-                self._report(Warned(f"{name} is cut short: only the first {end.seconds:.1f} s can be read."))
+                self._report(Warned(f"{name} is truncated: only the first {end.seconds:.1f} s can be read."))
             if end.unheard:
                 name = self._sources[end.index].name
-                self._report(Warned(f"No speech was found in {name}; with `--vad none` all of it is listened to."))
+                self._report(Warned(f"No speech was found in {name}; `--vad none` transcribes all of it."))
             self._recording(end.index).end = end
             yield from self._completed(end.index)
 

@@ -105,7 +105,7 @@ class Reader:
     def _read(self, index: int, source: Source) -> Iterator[Piece | End]:
         decoding = self._options.decoding
         if isinstance(source.path, Url) and self._options.model.offline:
-            raise InputError(f"{source.name} is on the web, but --offline forbids to ask there.")
+            raise InputError(f"{source.name} is on the web, but --offline forbids network access.")
         with open_source(source, self._options.inputs, self._sample_rate) as sound:
             if sound.expected_seconds is not None:
                 self._known_bytes += self._sizes[index]

@@ -110,7 +110,7 @@ def make_word_timer(bundle: Bundle, options: SpeechOptions, window: float) -> Wo
         return None
     model, tokenizer = bundle.model, bundle.tokenizer
     if options.task == "translate":
-        raise UsageError("`--word-times` times what is said, which a translation is not.", hint="Leave it out.")
+        raise UsageError("`--word-times` is possible for transcripts only, not for translations.", hint="Leave it out.")
     if tokenizer is not None and model.ctc_head is not None:
         ids = (tokenizer.bos_id, tokenizer.eos_id, tokenizer.sep_id, tokenizer.pad_id)
         silent = {id_ for id_ in ids if id_ is not None}

@@ -38,7 +38,7 @@ def look(bundle: Bundle, utterance: Utterance) -> Looked:
     batch = make_collate(bundle, ctc=model.ctc_head is not None)([utterance])
     if not len(batch) or not len(batch.labels):
         reason = batch.failed[0].reason if batch.failed else "it has no text"
-        raise InputError(f"{utterance.id} cannot be looked at: {reason}")
+        raise InputError(f"The attention for {utterance.id} cannot be computed: {reason}")
     encoded = model.encode(batch.inputs, batch.lengths)
     told = encoded.take(batch.rows.tolist())
     layers = cross_attention_weights(model.decoder, batch.decoder_input_ids, told.memory, told.mask)

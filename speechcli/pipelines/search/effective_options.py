@@ -71,7 +71,7 @@ def _refuse_idle(asked: DecodingOptions, options: GenerationOptions) -> None:
     ranks = options.num_beams > 1 or asked.retry_repeats
     for names, heard, does, strategy in (
         (_OF_SAMPLING, options.do_sample, "says how to sample, but this search does not", "sample"),
-        (_OF_BEAMS, ranks, "is about texts kept side by side, but this search keeps one", "beam"),
+        (_OF_BEAMS, ranks, "is for beam search, but this search keeps one text", "beam"),
     ):
         for name in names:
             if getattr(asked, name) is not None and not heard:
@@ -87,7 +87,7 @@ def check_times(asked: DecodingOptions, tokenizer: Tokenizer, name: str) -> None
     """
     if asked.timestamps is True and tokenizer.no_timestamps_id is None:
         raise UsageError(
-            f"`--timestamps` needs a decoder that says times, as Whisper's does, but {name} has none.",
+            f"`--timestamps` needs a decoder that predicts timestamps, as Whisper's does, but {name} has none.",
             hint="Leave it out: srt, vtt, tsv and json have the times of the segments.",
         )
 
