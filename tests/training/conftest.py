@@ -5,9 +5,18 @@ import pytest
 import torch
 from accelerate import Accelerator
 from tiny_run import TinyModel, make_feed
+from tiny_speech import save_tiny_model, save_tones
 
 from speechcli.training.loop import Trainer
 from speechcli.training.objective import Objective
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory):
+    """Return the folder of a tiny model, and a manifest of eight tones; tests only read them."""
+    folder = tmp_path_factory.mktemp("tiny")
+    save_tiny_model(folder / "model")
+    return folder / "model", save_tones(folder / "tones")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ import shutil
 
 import pytest
 import torch
-from tiny_speech import save_tiny_model, save_tones
 
 from speechcli.checkpoints.bundle import load, save
 from speechcli.data.manifest import read_manifest
@@ -13,13 +12,6 @@ from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.evaluate import EvaluateOptions, evaluate
 from speechcli.pipelines.speech_options import ModelOptions
 from speechcli.training.state import checkpoint_folder
-
-
-@pytest.fixture(scope="module")
-def places(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    save_tiny_model(folder / "model")
-    return folder / "model", save_tones(folder / "tones")
 
 
 def options(places, **more):

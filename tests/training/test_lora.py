@@ -7,7 +7,6 @@ import signal
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_speech import save_tiny_model, save_tones
 
 from speechcli.checkpoints.bundle import load, save
 from speechcli.errors import ModelError, Stopped, UsageError
@@ -18,13 +17,6 @@ from speechcli.training.freezing import freeze
 from speechcli.training.merge import merge_options
 
 QUERY = "encoder.encoder.layers.0.self_attn.linear_q"
-
-
-@pytest.fixture(scope="module")
-def places(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lora")
-    save_tiny_model(folder / "model")
-    return folder / "model", save_tones(folder / "tones")
 
 
 def options(places, **more):

@@ -1,5 +1,4 @@
 import pytest
-from tiny_speech import save_tiny_model, save_tones
 
 from speechcli.errors import UsageError
 from speechcli.pipelines import train as pipeline
@@ -66,13 +65,11 @@ def test_a_pretrained_part_from_the_hub_is_the_base_model():
     assert "[facebook/wav2vec2-base](https://huggingface.co/facebook/wav2vec2-base) and `bart`" in card
 
 
-def test_a_run_leaves_cards_and_publishes_its_best_model(tmp_path, monkeypatch):
-    save_tiny_model(tmp_path / "model")
-    manifest = save_tones(tmp_path / "tones")
+def test_a_run_leaves_cards_and_publishes_its_best_model(places, tmp_path, monkeypatch):
     values = {
-        "model.path": str(tmp_path / "model"),
-        "data.train": str(manifest),
-        "data.dev": str(manifest),
+        "model.path": str(places[0]),
+        "data.train": str(places[1]),
+        "data.dev": str(places[1]),
         "batch.workers": 0,
         "run.max_steps": 1,
         "run.device": "cpu",

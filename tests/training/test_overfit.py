@@ -1,5 +1,4 @@
 import pytest
-from tiny_speech import save_tiny_model, save_tones
 from typer.testing import CliRunner
 
 from speechcli.cli.app import app
@@ -8,13 +7,6 @@ from speechcli.pipelines import overfit as module
 from speechcli.pipelines.overfit import overfit
 from speechcli.training.events import Started, Stepped
 from speechcli.training.merge import merge_options
-
-
-@pytest.fixture(scope="module")
-def places(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("overfit")
-    save_tiny_model(folder / "model")
-    return folder / "model", save_tones(folder / "tones")
 
 
 def options(places, **more):

@@ -9,7 +9,6 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
-from tiny_speech import save_tiny_model, save_tones
 from typer.testing import CliRunner
 
 from speechcli.checkpoints.bundle import load
@@ -54,14 +53,12 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(places, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    save_tiny_model(folder / "model")
-    manifest = save_tones(folder / "tones")
     values = {
-        "model.path": str(folder / "model"),
-        "data.train": str(manifest),
-        "data.dev": str(manifest),
+        "model.path": str(places[0]),
+        "data.train": str(places[1]),
+        "data.dev": str(places[1]),
         "batch.workers": 0,
         "objective.ctc_weight": 0.3,
         "run.max_steps": 4,
@@ -143,9 +140,9 @@ def test_steps_that_were_made_again_after_an_interruption_count_once(tmp_path):
 
 
 @torch.no_grad()
-def test_the_weights_shown_are_those_that_attention_uses(run, monkeypatch):
+def test_the_weights_shown_are_those_that_attention_uses(run, places, monkeypatch):
     bundle = load(run / "best")
-    utterance = read_manifest(run.parent / "tones" / "tones.tsv", options=ManifestOptions(task="both")).utterances[3]
+    utterance = read_manifest(places[1], options=ManifestOptions(task="both")).utterances[3]
     attention = bundle.model.decoder.layers[0].cross_attn
     used = []
     plain = torch.nn.functional.scaled_dot_product_attention

@@ -3,7 +3,6 @@ import shutil
 
 import pytest
 import torch
-from tiny_speech import save_tiny_model, save_tones
 
 import speechcli
 from speechcli.checkpoints.bundle import load
@@ -11,13 +10,6 @@ from speechcli.errors import OutputError, Stopped, UsageError
 from speechcli.pipelines.train import train
 from speechcli.training.events import Evaluated, Saved, Started, Warned
 from speechcli.training.merge import merge_options
-
-
-@pytest.fixture(scope="module")
-def places(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    save_tiny_model(folder / "model")
-    return folder / "model", save_tones(folder / "tones")
 
 
 def options(places, **more):
