@@ -161,6 +161,15 @@ def test_a_folder_with_a_run_is_not_overwritten(places, tmp_path):
     assert "--resume" in caught.value.hint
 
 
+def test_a_dev_manifest_in_an_unknown_language_is_refused_before_the_first_step(places, tmp_path):
+    dev = places[1].with_name("french.tsv")
+    dev.write_text("audio\tsrc_lang\ttext_fr\n0.wav\ten\tbas\n")
+    events = []
+    with pytest.raises(UsageError, match="fr"):
+        train(options(places, data__dev=str(dev)), tmp_path / "run", report=events.append)
+    assert not any(isinstance(event, Started) for event in events)
+
+
 def test_a_run_never_replaces_what_it_reads(places, tmp_path):
     model, manifest = places
     run = tmp_path / "run"
