@@ -37,13 +37,13 @@ def average(
 ) -> AverageReport:
     """Write a model whose weights are the mean of those of other models; one model is copied, perhaps in another dtype.
 
-    Everything but the weights is the last one's.
+    Everything but the weights is copied from the last model.
 
     Args:
         sources: model folders, or one run folder whose checkpoints are meant.
         output: the folder to write.
-        last: use only the newest so many checkpoints; None: all.
-        best: use only the so many checkpoints of a run that scored best on its dev manifests; None: all.
+        last: use only this many newest checkpoints; None: all.
+        best: use only this many checkpoints with the best dev scores; None: all.
         dtype: of the weights in the file.
         overwrite: replace a model in that folder.
 

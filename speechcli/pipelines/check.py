@@ -43,7 +43,7 @@ def check(options: CheckOptions, *, progress: Callable[[int, int], None] = lambd
 
     Args:
         options: what to do.
-        progress: told how many recordings are decoded, and of how many.
+        progress: called with the number of decoded recordings and their total.
 
     Raises:
         InputError: if a manifest cannot be read, or no row is without an error.

@@ -106,8 +106,8 @@ def evaluate(
     Recordings are decoded whole: cut long ones into utterances in the manifest (columns `start` and `end`).
 
     Args:
-        options: what to score, and how.
-        progress: told after each batch.
+        options: what to evaluate, and how.
+        progress: called after each batch.
 
     Raises:
         ModelError: if the model cannot be loaded.

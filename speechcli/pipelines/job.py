@@ -57,7 +57,7 @@ def run_job(
         options: what to do.
         outputs: where the results go.
         sink: standard output.
-        report: told of progress, warnings and failures.
+        report: receives progress, warnings and failures.
         open_model: loads the model.
 
     Raises:

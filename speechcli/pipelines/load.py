@@ -44,11 +44,11 @@ def choose_device(name: str) -> torch.device:
 def choose_dtype(name: str, device: torch.device, folder: Path) -> torch.dtype:
     """Return the dtype for a name.
 
-    `auto` is bfloat16 where the device multiplies it natively, but float32 on a processor when the model is small.
+    `auto` is bfloat16 where the device multiplies it natively, but float32 for small models on CPUs.
 
     Args:
         name: `auto`, `float32`, `bfloat16` or `float16`.
-        device: where the model computes.
+        device: the device of the model.
         folder: of the model.
     """
     if name != "auto":
@@ -81,8 +81,8 @@ def find_model(options: ModelOptions, *, language: str | None = None, weights: b
 
     Args:
         options: which model.
-        language: that will be spoken, whose adapters are wanted.
-        weights: whether they are wanted.
+        language: the spoken language, whose adapters are downloaded.
+        weights: whether to download weights.
 
     Raises:
         ModelError: there is no such model.
@@ -103,7 +103,7 @@ def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle | 
 
     Args:
         options: which model, and where.
-        language: that will be spoken, where that is known.
+        language: the spoken language, if known.
 
     Raises:
         ModelError: it cannot be loaded.

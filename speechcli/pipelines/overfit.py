@@ -39,13 +39,13 @@ class OverfitResult(NamedTuple):
 def overfit(merged: Merged, count: int, *, hub: HubAccess = NO_ACCESS, report: Report) -> OverfitResult:
     """Overfit a few recordings: without dropout, masks and augmentation, every next token must become right.
 
-    Nothing is written. The encoder learns from the first step, unless it is frozen for good.
+    Nothing is written. The encoder is trained from the first step, unless it is always frozen.
 
     Args:
         merged: the options of the run to come.
         count: recordings, spread evenly over the training manifests.
-        hub: how hub ids are resolved.
-        report: told how it goes.
+        hub: how to access the Hub.
+        report: receives events.
 
     Raises:
         UsageError: if `count` is below 1.

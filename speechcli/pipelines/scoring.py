@@ -103,11 +103,11 @@ def decode_utterances(
     """Decode every target of every utterance, and compute the losses, with one encoder pass each.
 
     Args:
-        writer: its model is left in evaluation mode.
-        utterances: what to listen to, with the texts to compare with.
+        writer: writes the texts; its model is left in evaluation mode.
+        utterances: recordings with reference texts.
         objective: for the losses.
-        options: batches and numbers.
-        progress: told how many utterances are done.
+        options: batches and number format.
+        progress: called with the number of finished utterances.
 
     Raises:
         UsageError: if the model has no tag for a language of a text.
@@ -201,9 +201,9 @@ def transcribe_utterances(
 
     Args:
         recognizer: the model.
-        utterances: what to listen to, with transcripts to compare with.
+        utterances: recordings with transcripts.
         options: batches.
-        progress: told how many utterances are done.
+        progress: called with the number of finished utterances.
     """
 
     def score(batch: Recordings) -> Scored:

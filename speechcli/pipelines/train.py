@@ -75,12 +75,12 @@ def train(
     The folder gets `options.toml`, `log.jsonl`, `checkpoints/step-…`, and the model folders `best` and `last`.
 
     Args:
-        merged: the options and where they came from.
+        merged: the options and their sources.
         output: the run's folder.
-        resume: go on from the folder's newest checkpoint; a run that was interrupted before its first one begins anew.
-        push_to: OWNER/NAME on the Hub that gets the best model at the end, or the last one without dev manifests.
-        hub: how hub ids are resolved.
-        report: gets every event.
+        resume: continue from the folder's newest checkpoint; without any checkpoint, the run starts again.
+        push_to: OWNER/NAME on the Hub to which the best model is uploaded, or the last one without dev manifests.
+        hub: how to access the Hub.
+        report: receives every event.
 
     Raises:
         UsageError: if options contradict each other, or the folder holds a model or an input where the run would write,

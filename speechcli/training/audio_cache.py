@@ -49,8 +49,8 @@ def fill_cache(utterances: Sequence[Utterance], sampling_rate: int) -> AudioCach
 def _narrowed(waveform: Waveform) -> Kept:
     """Halve the memory of 16-bit files; resampled ones stay as they are.
 
-    Rounded, a telephone recording would have noise above 4 kHz where `transcribe` hears nothing, and features that are
-    normalised in each band make as much of that noise as of speech.
+    Rounding a resampled telephone recording would add noise above 4 kHz that `transcribe` does not have, and per-band
+    normalization would amplify it to the level of speech.
     """
     steps = np.clip(np.rint(waveform * INT16_STEPS), -INT16_STEPS, INT16_STEPS - 1).astype(np.int16)
     return steps if np.array_equal(_widened(steps), waveform) else waveform

@@ -11,10 +11,10 @@ from speechcli.errors import InputError, ModelError
 def average_states(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Average weights with the same names and shapes; only the running mean is held in memory.
 
-    Whole numbers (counters of batches) are taken from the last. Sums are float64, the result has the first's type.
+    Integers (such as batch counters) are taken from the last. Sums are float64; the result has the dtype of the first.
 
     Args:
-        states: best mapped into memory.
+        states: preferably memory-mapped.
 
     Raises:
         InputError: if there are none.

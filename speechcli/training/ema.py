@@ -11,8 +11,8 @@ class RunningMean:
     """Exponential moving average of the trainable parameters.
 
     Args:
-        model: whose parameters; they are the first mean.
-        decay: share of the old mean that each step keeps; smaller in the first steps.
+        model: its parameters are the initial average.
+        decay: decay of the average at each step; smaller in the first steps.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

@@ -22,11 +22,11 @@ Failures = list[tuple[str, str]]
 class Feed:
     """Training batches, epoch after epoch.
 
-    What a batch holds depends on the seeds, the epoch and the batch's place in it, not on the worker that prepares it,
-    so that a resumed run gets the same batches.
+    The content of a batch depends on the seeds, the epoch and the index of the batch, but not on the worker that
+    prepares it, so that a resumed run gets the same batches.
 
     Args:
-        plan: which utterances stand together, this process's share.
+        plan: this process's batches of utterances.
         collate: reads the audio and makes tensors.
         workers: processes that prepare batches; 0: in this process.
     """

@@ -41,10 +41,10 @@ def freeze(
     """Choose the trainable parameters, except those of frozen parts, and return their number.
 
     Args:
-        model: the model; parameters keep their `requires_grad` only by this function.
-        parts: names in `PARTS`, what a parameter's name starts with, or a pattern with `*` for parameters' names.
-        learn: a choice in `LEARNERS`; the convolutions that read the waveform learn with `all` only.
-        encoder_frozen: whether the encoder is frozen besides, as in the first steps of a run.
+        model: the model; only this function sets `requires_grad` of its parameters.
+        parts: names in `PARTS`, beginnings of parameter names, or patterns with `*`.
+        learn: a key of `LEARNERS`; the convolutions over the waveform are trained with `all` only.
+        encoder_frozen: whether to freeze the encoder too, as in the first steps of a run.
 
     Raises:
         UsageError: if a part is not in the model, or nothing is left to learn.

@@ -19,16 +19,16 @@ class Learner:
     """A model, its optimizer and the average of its weights, for any number of processes.
 
     Args:
-        model: whole; where weights are shared out, it has the newest ones only in `final_weights`.
+        model: not sharded; with sharding, its weights are current only within `final_weights`.
         options: sections `optimizer`, `model` and `run` are read.
         accelerator: device and processes.
-        frozen: parts that never learn, see `freezing`.
+        frozen: parts that are always frozen, see `freezing`.
 
     Attributes:
         model: as given.
-        weights: the parameters that learn, under the model's names.
-        module: called in training, as the model is.
-        optimizer: moves the weights.
+        weights: the module with the trained parameters, under the model's names.
+        module: called in training like the model.
+        optimizer: the optimizer.
 
     Raises:
         UsageError: if weights cannot be shared out under these options.
@@ -70,7 +70,7 @@ class Learner:
     def final_weights(self) -> Iterator[None]:
         """Give `model` the weights to evaluate and save (the average, not sharded) within a with-statement.
 
-        Where weights are shared out, all processes come here together.
+        With sharding, all processes must call this together.
         """
         if not self._shared:
             with self._mean.swapped(self.model) if self._mean else nullcontext():
@@ -88,7 +88,7 @@ class Learner:
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
         """Return the optimizer's state, and the weights if the saved model holds their average instead.
 
-        Where weights are shared out, all processes come here together.
+        With sharding, all processes must call this together.
         """
         optimizer = self.optimizer.state_dict()
         moments = {

@@ -58,7 +58,7 @@ def check_numbers(values: Mapping[str, Any]) -> None:
     """Check the numbers among the options.
 
     Args:
-        values: `section.key` -> value; what is no number, and no tuple of numbers, is passed over.
+        values: `section.key` -> value; values that are not numbers or tuples of numbers are ignored.
 
     Raises:
         UsageError: naming the option, the rule and what came.

@@ -58,13 +58,13 @@ class Trainer:
         objective: the loss.
         options: sections `run`, `batch`, `optimizer` and `model.freeze…` are read here.
         accelerator: device and processes.
-        folder: where `checkpoints/` go.
+        folder: the run folder.
         save: writes the model into a folder.
-        validate: scores the model on the dev manifests; None: there are none.
-        report: gets every event.
-        frozen: parts that never learn, see `freezing`.
-        progress: where the run is.
-        meter: what the next line of the log tells.
+        validate: evaluates the model on the dev manifests; None: there are none.
+        report: receives every event.
+        frozen: parts that are always frozen, see `freezing`.
+        progress: the state of the run.
+        meter: sums for the next line of the log.
     """
 
     model: nn.Module
@@ -84,7 +84,7 @@ class Trainer:
         """Train until the run ends or a signal arrives.
 
         Args:
-            resume: the state of an earlier part of the run; the model already has its weights.
+            resume: the state to resume from; the model already has its weights.
 
         Raises:
             Stopped: at SIGINT or SIGTERM, after saving.

@@ -35,8 +35,8 @@ def merge_options(
     Args:
         recipe: a `.toml` file or the name of a shipped recipe.
         assignments: `section.key=value`, the value in TOML; a bare word is a string.
-        explicit: `section.key` -> value; None means "not given".
-        run: folder of a run to go on with.
+        explicit: `section.key` -> value from flags; None means "not given".
+        run: folder of a run to resume.
 
     Raises:
         UsageError: if a file, section, key or value is unknown or wrong.

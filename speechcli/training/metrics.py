@@ -67,8 +67,8 @@ def score_pairs(pairs: Iterable[Pair], *, uncased: bool = False) -> list[GroupSc
     """Score each pair of spoken and text language; a text of unknown language counts as a transcript.
 
     Args:
-        pairs: of all groups.
-        uncased: BLEU and chrF of texts in lower case and without punctuation.
+        pairs: references and hypotheses of all languages.
+        uncased: compute BLEU and chrF on lowercased texts without punctuation.
     """
     groups: dict[tuple[str, str], list[Pair]] = {}
     for pair in pairs:

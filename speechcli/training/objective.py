@@ -51,8 +51,8 @@ class Objective:
         label_smoothing: share of the probability spread over all tokens, as in `torch.nn.functional.cross_entropy`.
         ctc_weight: weight of CTC; cross-entropy has `1 - ctc_weight`.
         blank_id: CTC's blank, the tokenizer's pad id.
-        teacher_weight: weight of a larger encoder's classes, added to the rest.
-        given_labels: labels at the start of each target that are not learned: a language tag that is always given.
+        teacher_weight: weight of the distillation loss, which is added to the rest.
+        given_labels: number of labels at the start of each target that are part of the prompt, such as a language tag.
     """
 
     label_smoothing: float = 0.0
@@ -92,7 +92,7 @@ class Objective:
 
         Args:
             logits: (targets, tokens, vocabulary).
-            labels: (targets, tokens), -100 where nothing is to be learned.
+            labels: (targets, tokens), padded with -100.
             ctc_logits: (batch, frames, vocabulary).
             frame_lengths: (batch,) frames that are not padding.
             ctc_labels: (batch, tokens), -100 padded; a row of only -100 has no transcript.
@@ -161,10 +161,10 @@ def ctc_part(ctc_logits: Tensor, frame_lengths: Tensor, ctc_labels: Tensor | Non
 def teacher_part(teacher_logits: Tensor, frame_lengths: Tensor, teacher_labels: Tensor) -> Part:
     """Sum the cross-entropy of the teacher's classes over all frames that have one.
 
-    The classes are stretched in time to our frames: a recording whose speed was changed still fits.
+    The teacher's classes are stretched in time to the frames of this model, which also accounts for a changed speed.
 
     Args:
-        teacher_logits: (batch, frames, teacher classes) in our frame rate.
+        teacher_logits: (batch, frames, teacher classes) at this model's frame rate.
         frame_lengths: (batch,).
         teacher_labels: (batch, teacher frames), -100 padded.
     """

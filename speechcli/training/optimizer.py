@@ -13,8 +13,8 @@ from speechcli.training.train_options import OptimizerSection
 def build_optimizer(model: nn.Module, options: OptimizerSection) -> torch.optim.AdamW:
     """Make AdamW for the trainable parameters.
 
-    Vectors (norms, biases, scales) get no weight decay; encoder, bridge and decoder have the learning rate times their
-    scale, kept in the group's `scale`.
+    Vectors (norms, biases, scales) have no weight decay. The learning rate of encoder, bridge and decoder is multiplied
+    by the `scale` of their group.
     """
     scales = {"encoder": options.encoder_scale, "bridge": options.bridge_scale, "decoder": options.decoder_scale}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -36,10 +36,10 @@ def learning_rate(options: OptimizerSection, step: int, done: float, *, warmup_s
     """Return the learning rate of a step.
 
     Args:
-        options: the schedule and its ends.
-        step: steps made before this one.
-        done: share of the run that is done, 0 to 1 (steps, epochs or minutes, whichever ends the run first).
-        warmup_share: share of the run that the warm-up takes; the fall starts there.
+        options: the schedule and its limits.
+        step: number of steps before this one.
+        done: finished share of the run, 0 to 1 (by steps, epochs or minutes, whichever ends it first).
+        warmup_share: share of the run taken by the warm-up, after which the learning rate decays.
     """
     warmup = options.warmup_steps
     if step < warmup:

@@ -24,10 +24,10 @@ def changed_options(run: Path, options: TrainOptions) -> list[str]:
 
     Args:
         run: folder of the run.
-        options: what it is resumed with.
+        options: the options of the resumed run.
 
     Returns:
-        a sentence for each change that makes the rest of the run another one
+        A sentence for each change that affects the rest of the run.
 
     Raises:
         UsageError: if the checkpoint does not fit the options: other weights would learn.

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 def shard(model: nn.Module, device: torch.device) -> nn.Module:
     """Return a copy of a model with sharded weights: each encoder layer, the decoder, and the rest.
 
-    The decoder is one part, because its layers are more than functions of what goes in: they fill a cache. No layer of
-    the copy is skipped at random: all processes put a layer's weights together at the same time, or wait forever.
+    The decoder is sharded as one unit, because its layers have side effects: they fill a cache. LayerDrop is disabled
+    in the copy, because all processes must gather the weights of a layer at the same time, or they deadlock.
 
     Args:
-        model: stays as it is; all processes have the same.
-        device: of this process; the copy is there.
+        model: not changed; the same in all processes.
+        device: the device of this process and of the copy.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard

@@ -12,9 +12,9 @@ class StopSignals:
     """Remembers the first SIGINT or SIGTERM within a with-statement; a second one has its usual effect.
 
     Args:
-        tell: called when the first one comes.
-        echoed: whether a launcher of processes sends a Ctrl-C once more that the terminal has sent to all of them; then
-            a second one says nothing.
+        tell: called at the first signal.
+        echoed: whether a process launcher repeats a Ctrl-C that the terminal has already sent to all processes; a
+            second signal is then ignored.
     """
 
     def __init__(self, tell: Callable[[], None] = lambda: None, *, echoed: bool = False) -> None:

@@ -40,7 +40,7 @@ def save_checkpoint(folder: Path, save_model: Callable[[Path], None], state: Tra
     """Write a checkpoint atomically.
 
     Args:
-        folder: where the checkpoint will be; something already there is replaced.
+        folder: where to write the checkpoint; existing content is replaced.
         save_model: writes the model into a folder.
         state: what a resumed run needs.
 
@@ -67,7 +67,7 @@ def load_checkpoint(folder: Path) -> TrainState:
     """Read what `save_checkpoint` wrote: tensors and JSON, no executable content.
 
     Args:
-        folder: a checkpoint that is whole, as `latest_checkpoint` finds it.
+        folder: a complete checkpoint, as found by `latest_checkpoint`.
 
     Raises:
         ModelError: if the checkpoint has no training state.
@@ -146,8 +146,8 @@ def latest_checkpoint(run: Path) -> Path:
 def prune_checkpoints(run: Path, *, keep: set[Path], newest: int) -> None:
     """Delete old checkpoints; only the newest one keeps its training state.
 
-    What an interrupted save or deletion has left is deleted too. Call it only after a checkpoint is written: there is
-    always one complete checkpoint to resume from.
+    Remains of an interrupted save or deletion are deleted too. Call this only after a checkpoint is written, so that
+    there is always a complete one to resume from.
     """
     folders = checkpoints(run)
     for folder in folders[:-1]:
@@ -165,8 +165,8 @@ def publish(folder: Path, target: Path, texts: Mapping[str, str]) -> None:
 
     Args:
         folder: the checkpoint.
-        target: what is there already is replaced.
-        texts: files to write besides, by name.
+        target: where to write; existing content is replaced.
+        texts: additional files to write, by name.
 
     Raises:
         OutputError: if the folder cannot be written.

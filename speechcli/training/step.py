@@ -32,16 +32,16 @@ class StepResult(NamedTuple):
 class Stepper:
     """Updates a model's weights, one step at a time.
 
-    With float16, losses are scaled so that small gradients survive, and the scale is found by trial (Micikevicius et
-    al. 2018). When the device's memory runs out, the step is done again with its batches cut in halves, and so are all
-    steps after it: the numbers stay those of the whole batch, but for rounding and dropout.
+    With float16, the loss is scaled dynamically so that small gradients do not vanish (Micikevicius et al. 2018). When
+    the device runs out of memory, the step is repeated with its batches split in halves, as are all later steps; the
+    results are the same except for rounding and dropout.
 
     Args:
         learner: the model and its optimizer.
         objective: the loss.
         options: sections `run`, `batch` and `optimizer` are read.
         accelerator: device and processes.
-        progress: where the run is; a part of it is kept here: `pieces` and `scaler`.
+        progress: the state of the run, of which `pieces` and `scaler` are updated here.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Stepper:
 
         Args:
             group: the batches.
-            dropout: whether dropout, masks and skipped layers make it harder.
+            dropout: whether to use dropout, masks and LayerDrop.
 
         Raises:
             OutOfMemory: if not even single recordings fit into the device's memory.

@@ -41,8 +41,8 @@ class Inputs(NamedTuple):
 def find_inputs(options: InputOptions) -> Inputs:
     """Find every recording that the options name, once each, in the given order.
 
-    A file is placed by its name alone; what a folder, a glob or a list names is placed relative to that folder, to
-    the fixed part of the glob, or to the folder that all entries of the list share.
+    The place of a file is its name. The place of what a folder, glob or list names is relative to that folder, to the
+    fixed part of the glob, or to the common folder of all entries of the list.
 
     Raises:
         UsageError: nothing is named at all, or standard input is named twice.

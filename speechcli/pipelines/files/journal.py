@@ -21,15 +21,15 @@ WHOLE = Shard(1, 1)
 class Journal:
     """`speechcli.jsonl` in an output folder: a line for each input before its outputs are written, and one after.
 
-    A line holds the input (path, size, time of change), the model, the options, the outputs, and whether they are
-    done. The last line about an output counts; a line that a crash cut short is passed over. The line before makes
-    outputs known as ours that a crash left without the line after. A part of a job writes `speechcli.i-of-n.jsonl`, and
-    reads what all parts wrote.
+    A line holds the input (path, size, time of modification), the model, the options, the outputs, and whether they are
+    done. The last line about an output counts; incomplete lines are ignored. Thanks to the line before, outputs that a
+    crash left behind are recognized as our own. Part i of n of a job writes `speechcli.i-of-n.jsonl`, and reads the
+    journals of all parts.
 
     Args:
         folder: the output folder.
-        model: name of the model, and what tells another version of it.
-        options: everything else that decides the text.
+        model: what identifies the model and its version.
+        options: everything else that affects the text.
         shard: the part of the job.
 
     Raises:

@@ -41,8 +41,8 @@ def plan_outputs(
 ) -> list[tuple[Output, ...]]:
     """Plan the output files, which mirror the input tree with new extensions.
 
-    Inputs that would get the same name keep their extension (`talk.wav.txt`, `talk.mp3.txt`). With several target
-    languages the target stands in the name (`talk.es.txt`). A name too long for a file system is shortened.
+    Inputs whose outputs would have the same name keep their extension (`talk.wav.txt`, `talk.mp3.txt`). With several
+    target languages, the language is part of the name (`talk.es.txt`). Names too long for file systems are shortened.
 
     Raises:
         UsageError: two inputs would still write the same file.
@@ -88,7 +88,7 @@ def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Input]) -> None:
 
     Args:
         outputs: files, and folders that are replaced as a whole.
-        inputs: everything that is read; web addresses, names on the Hub and None are passed over.
+        inputs: everything that is read; URLs, names on the Hub and None are ignored.
 
     Raises:
         UsageError: an output is an input, holds one or lies in one, or is named like a recording.
@@ -157,7 +157,7 @@ def make_folder(folder: Path) -> None:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file atomically, so that a crash never leaves half of it.
 
-    A device, a pipe and what standard output goes to are written into, after what was written there before.
+    Devices, pipes and the target of standard output are written into instead, after their present content.
 
     Raises:
         OutputError: the disk is full, or the file cannot be written. Nothing is left behind.

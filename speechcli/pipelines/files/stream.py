@@ -16,17 +16,17 @@ class Stream:
 
     | format | one recording, one language | more |
     |---|---|---|
-    | txt | the text | path, language (where there are several) and text, between tabs |
+    | txt | the text | path, language (if there are several) and text, tab-separated |
     | json | an object | an array of objects |
-    | jsonl | an object on a line | an object on a line each |
-    | manifest | an object on a line a segment | the same |
+    | jsonl | an object on one line | one object per line |
+    | manifest | one object per segment and line | the same |
     | srt, vtt, tsv | the file | not possible |
 
     Args:
-        sink: takes bytes.
+        sink: receives bytes.
         kind: the format.
-        several_inputs: whether paths are needed to tell recordings apart.
-        targets: the languages asked for.
+        several_inputs: whether there are several recordings, so that paths are shown.
+        targets: the target languages.
         shape: of subtitles.
 
     Raises:

@@ -26,8 +26,8 @@ class AttentionRecognizer(Recognizer):
     """A recognizer with a speech encoder and a text decoder.
 
     Args:
-        bundle: the model and everything that belongs to it.
-        options: what was asked for.
+        bundle: the model with its tokenizer, features and settings.
+        options: the options of the command.
 
     Raises:
         ModelError: the model cannot write text.

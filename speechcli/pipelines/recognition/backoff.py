@@ -23,7 +23,7 @@ class BackOff:
         """Do the work at once if it fits into memory, else in parts.
 
         Yields:
-            A part of the items, and its results; or the error for a single item that does not fit alone.
+            Some of the items with their results, or a single item that does not fit into memory with the error.
         """
         waiting = [items]
         while waiting:

@@ -7,9 +7,9 @@ def batches(lengths: Sequence[int], *, max_padded: float, max_items: int) -> lis
     """Group clips into batches, longest first, so that memory runs out early or not at all.
 
     Args:
-        lengths: of the clips.
-        max_padded: the longest length times the number of clips stays below this, except for a single clip.
-        max_items: clips in a batch.
+        lengths: lengths of the clips.
+        max_padded: limit for the longest length times the number of clips; a single clip may exceed it.
+        max_items: maximum number of clips in a batch.
 
     Returns:
         Indices of clips; each index occurs once.

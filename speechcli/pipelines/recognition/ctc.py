@@ -32,8 +32,8 @@ class CtcRecognizer(Recognizer):
     """A recognizer with a speech encoder and a CTC head.
 
     Args:
-        bundle: the model and everything that belongs to it.
-        options: what was asked for.
+        bundle: the model with its tokenizer, features and settings.
+        options: the options of the command.
 
     Raises:
         UsageError: something is asked for that takes a decoder.

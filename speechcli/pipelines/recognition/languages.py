@@ -17,11 +17,11 @@ class Languages:
     """The languages that a model knows, and those that the user asks for.
 
     Args:
-        prompts: how the model is told a language.
-        task: `transcribe` writes what is spoken; `translate` writes other languages.
-        spoken: the spoken language as the user named it.
-        targets: the languages to write, as the user named them.
-        adapters: tags of the languages that the encoder can be set to.
+        prompts: the decoder prompts of the model.
+        task: `transcribe` or `translate`.
+        spoken: the spoken language in the user's spelling; None: not given.
+        targets: the target languages in the user's spelling.
+        adapters: tags of the languages for which the encoder has adapters.
 
     Raises:
         UsageError: a language is unknown, or cannot be chosen, or must be.
@@ -52,7 +52,7 @@ class Languages:
     def spoken_in(self, name: str | None, found: str | None) -> str | None:
         """Return the spoken language: as given by the user, else by the manifest, else as detected.
 
-        A name for which the model has no tag gives way to what was heard where the model must be told.
+        If the prompt needs a tag, the detected language replaces a given one for which the model has none.
         """
         if self.spoken is not None:
             return self.spoken
@@ -81,10 +81,10 @@ class Languages:
 def usual_language(generation: Mapping[str, Any], prompts: Prompts) -> str | None:
     """Return the tag of the default language in a model's generation_config.json, if there is one.
 
-    The key is `language`, in older files `forced_decoder_ids`.
+    It is under the key `language`, in older files in `forced_decoder_ids`.
 
     Returns:
-        None where the model is to find out, or is not told.
+        None if the language is detected, or not part of the prompt.
     """
     if not prompts.asks:
         return None
@@ -98,10 +98,10 @@ def logits_at_start(decoder: TextDecoder, memory: Tensor, mask: Tensor | None, p
     """Return a decoder's logits after its start token, which predict the spoken language, or that there is no speech.
 
     Args:
-        decoder: that is asked.
+        decoder: the decoder.
         memory: (batch, frames, decoder width).
-        mask: (batch, frames), true where the memory is real.
-        prompts: how it is told a language.
+        mask: (batch, frames), false for padding.
+        prompts: its prompts.
 
     Returns:
         logits (batch, vocabulary); None for a decoder that was not trained to say either (Radford et al. 2022)
@@ -124,16 +124,16 @@ def detect_languages(
 ) -> list[str | None]:
     """Detect the spoken languages.
 
-    A decoder that is told the language says it first; other models may have a CTC head that learned tags.
+    Decoders with a language tag in the prompt predict it first; other models may have a CTC head that learned tags.
 
     Args:
-        head: the CTC head, where that says tokens of the decoder.
+        head: the CTC head, if its vocabulary is the decoder's.
         encoded: the recordings.
-        prompts: how the model is told a language.
+        prompts: the decoder prompts of the model.
         start_logits: what `logits_at_start` returned.
 
     Returns:
-        For each recording a tag; None where the model cannot tell.
+        A tag for each recording; None if the model cannot detect it.
     """
     names = {number: tag for tag, number in prompts.tags.items()}
     ids, batch = sorted(names), encoded.memory.size(0)
@@ -150,7 +150,7 @@ def detect_by_ctc(logits: Tensor, lengths: Tensor, ids: Sequence[int]) -> list[i
     Args:
         logits: of the CTC head, (batch, frames, vocabulary).
         lengths: real frames, (batch,).
-        ids: the tokens, such as those of languages.
+        ids: the tokens to choose from, such as language tags.
 
     Returns:
         For each recording one of `ids`.

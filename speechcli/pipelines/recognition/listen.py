@@ -64,8 +64,8 @@ class Listener:
 
     Args:
         recognizer: the model.
-        options: what was asked for.
-        report: told of progress and warnings.
+        options: the options of the command.
+        report: receives progress and warnings.
 
     Raises:
         UsageError: the way to tell speech from pauses is not possible with this model.
@@ -89,11 +89,11 @@ class Listener:
     def listen(self, sources: Sequence[Source], stop: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
         """Yield the outcome of each recording as soon as it is known, not necessarily in order.
 
-        A recording that cannot be read or does not fit into memory is a failure; the others go on.
+        A recording that cannot be read or does not fit into memory is a failure, and does not stop the others.
 
         Args:
             sources: the recordings.
-            stop: asked between batches whether to leave it at that.
+            stop: asked between batches whether to stop early.
         """
         self._sources, self._open, self._failed = sources, {}, set()
         self._done, self._audio_seconds = 0, 0.0

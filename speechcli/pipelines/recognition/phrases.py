@@ -26,9 +26,9 @@ def cut_at_times(
     """Split a text at its timestamps.
 
     Args:
-        tokens: of the text; a start before and an end after each phrase, either of which may be missing.
-        first_time: the token of 0 seconds; larger tokens are later times.
-        seconds: length of the clip, which no phrase exceeds.
+        tokens: the text, with a start timestamp before each phrase and an end after it; either may be missing.
+        first_time: the timestamp token of 0 seconds; larger tokens are later times.
+        seconds: length of the clip, at which the last phrase ends at the latest.
 
     Yields:
         start, end and tokens of each phrase, in order

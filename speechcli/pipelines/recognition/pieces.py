@@ -68,7 +68,7 @@ class Reader:
     Args:
         options: how to read and to cut.
         sample_rate: of the model, in Hz.
-        max_seconds: of a piece, if less than the options say.
+        max_seconds: the model's limit for a piece, which overrides a larger one in the options.
 
     Raises:
         UsageError: the way to tell speech from pauses is not possible.

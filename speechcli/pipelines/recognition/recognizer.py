@@ -68,13 +68,13 @@ class Recognizer(ABC):
     """A model that transcribes clips.
 
     Args:
-        encoder: of the model.
-        features: what it hears with.
-        options: what was asked for.
+        encoder: the model's encoder.
+        features: the model's feature extractor.
+        options: the options of the command.
 
     Attributes:
-        device: where the model computes.
-        targets: how many texts it writes of each clip: one for each target language.
+        device: the device of the model.
+        targets: number of target languages, and so of texts per clip.
     """
 
     def __init__(self, encoder: SpeechEncoder, features: Extractor, options: SpeechOptions) -> None:
@@ -103,7 +103,7 @@ class Recognizer(ABC):
         """Decode clips together, with one encoder pass for all target languages.
 
         Returns:
-            For each clip one result for each target language. Digital silence has an empty text.
+            For each clip one result per target language. Digital silence has an empty text.
         """
         loud = [i for i, clip in enumerate(clips) if np.abs(clip.samples).max(initial=0.0) > SILENT_PEAK]
         results = [self._silence(clip) for clip in clips]

@@ -27,7 +27,7 @@ def is_silence(no_speech: float | None, avg_logprob: float) -> bool:
     """Whether a text was probably written for a recording without speech (Radford et al. 2022).
 
     Args:
-        no_speech: probability that nobody speaks; None: the model cannot tell.
+        no_speech: probability that there is no speech; None: not predicted by this model.
         avg_logprob: mean log-probability of the tokens of the text.
     """
     return no_speech is not None and no_speech > SILENCE_PROBABILITY and avg_logprob < UNSURE_LOGPROB

@@ -27,14 +27,14 @@ class WordTimer(Protocol):
         """Time the words of one text.
 
         Args:
-            encoded: its recording, and others.
-            request: for the text.
-            tokens: of the text.
-            logprobs: of each token.
-            spaced: whether words stand between spaces.
+            encoded: the batch with its recording.
+            request: the request for the text.
+            tokens: the tokens of the text.
+            logprobs: log-probability of each token.
+            spaced: whether words are separated by spaces.
 
         Returns:
-            the words, with seconds from the start of the recording; None where the text is too long for it
+            The words with times in seconds; None if the text is too long for the recording.
         """
 
 
@@ -59,8 +59,8 @@ class CtcWordTimer:
 class AttentionWordTimer:
     """Times words by the cross-attention of some heads of the decoder (as released with Whisper in 2023).
 
-    A token is read while the head still looks at it, and the next one is looked for then: a word begins where the token
-    before it is read.
+    While the decoder reads a token, its attention moves on to the next one, so a word starts at the frame attended to
+    while the previous token is read.
     """
 
     model: SpeechEncoderDecoder
@@ -99,8 +99,8 @@ def make_word_timer(bundle: Bundle, options: SpeechOptions, window: float) -> Wo
 
     Args:
         bundle: the model.
-        options: what was asked for.
-        window: seconds that the encoder listens to, where it takes nothing else.
+        options: the options of the command.
+        window: length of the encoder's window in seconds, if it is fixed.
 
     Raises:
         ModelError: the model's settings name heads that it does not have.

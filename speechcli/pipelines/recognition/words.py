@@ -29,9 +29,9 @@ def spell(decode: Decode, tokens: Sequence[int], *, spaced: bool = True) -> list
     """Find the words of a text and their tokens, for any kind of vocabulary.
 
     Args:
-        decode: of the vocabulary.
-        tokens: of the text; those that say nothing belong to no word.
-        spaced: whether words stand between spaces; else each token is one.
+        decode: turns tokens into text.
+        tokens: the tokens of the text; special tokens belong to no word.
+        spaced: whether words are separated by spaces; otherwise each token is a word.
     """
     text = decode(tokens)
     ends = [0]
@@ -54,11 +54,11 @@ class WordAligner:
     """Aligns the words of a text to the frames of its recording, by the logits of a CTC head.
 
     Args:
-        decode: of the vocabulary.
-        blank: the head's token that means "nothing new".
-        silent: ids that the head never says, such as the end of a text.
-        vocabulary: tokens that the head tells apart.
-        characters: what the head says, where that is not the tokens of the text.
+        decode: turns tokens into text.
+        blank: the CTC blank.
+        silent: ids that the head never predicts, such as the end of a text.
+        vocabulary: size of the head's vocabulary.
+        characters: the head's vocabulary, if it is not that of the text.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class WordAligner:
 
         Args:
             logits: (frames, vocabulary) of the recording.
-            tokens: of the text.
-            logprobs: of each token.
+            tokens: the tokens of the text.
+            logprobs: log-probability of each token.
             seconds: length of the recording.
-            spaced: whether words stand between spaces.
+            spaced: whether words are separated by spaces.
 
         Returns:
-            the words, with seconds from the start of the recording; None where the text is too long for it
+            The words with times in seconds; None if the text is too long for the recording.
         """
         spelled = spell(self._decode, tokens, spaced=spaced)
         labels, owned = self._of_tokens(tokens)
@@ -120,8 +120,8 @@ def with_times(
 
     Args:
         spelled: the words.
-        logprobs: of each token.
-        spans: start and end of tokens in seconds, by place.
+        logprobs: log-probability of each token.
+        spans: start and end of tokens in seconds, by their index.
     """
     words, now = [], 0.0
     for word, places in spelled:

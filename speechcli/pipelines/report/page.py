@@ -26,8 +26,8 @@ def make_page(template: str, name: str, history: History, options: str, looked: 
         name: of the run.
         history: what the log says.
         options: text of the run's `options.toml`.
-        looked: where the model looked in one recording; None: it could not be asked.
-        missing: why it could not be asked.
+        looked: attention of the model for one recording; None: not available.
+        missing: why it is not available.
     """
     sections = [
         _section("Scores", _scores(history)),

@@ -95,7 +95,7 @@ def check_times(asked: DecodingOptions, tokenizer: Tokenizer, name: str) -> None
 def other_searches(options: GenerationOptions) -> Iterator[GenerationOptions]:
     """Yield other searches for a repetitive text: more beams, then sampling at rising temperatures.
 
-    Whisper goes from greedy search to sampling at once (Radford et al. 2022); beams often do, and leave nothing to it.
+    Whisper falls back to sampling at once (Radford et al. 2022); more beams are often enough, and deterministic.
     """
     yield options.with_(num_beams=max(DEFAULT_BEAMS, 2 * options.num_beams - 1), do_sample=False)
     for temperature in TEMPERATURES:
@@ -117,14 +117,14 @@ def with_limit(
 ) -> GenerationOptions:
     """Return options with a limit for the length of the text.
 
-    Where neither the model nor the user sets a longest text, it is 25 tokens a second of audio, the seconds rounded up
-    to a multiple of 5, and 16 more. What is longer than the decoder has positions for is shortened to that.
+    If neither the model nor the user limits the length of a text, the limit is 25 tokens per second of audio, with the
+    seconds rounded up to a multiple of 5, plus 16. It never exceeds the positions of the decoder.
 
     Args:
-        options: what the model and the user say.
+        options: the decoding options.
         seconds: length of the audio.
-        positions: how many tokens the decoder can tell apart.
-        prompt_tokens: tokens that the decoder reads first.
+        positions: maximum number of tokens that the decoder can read.
+        prompt_tokens: number of tokens in the prompt.
     """
     if options.max_length is None and options.max_new_tokens is None:
         rounded = LIMIT_STEP_SECONDS * math.ceil(seconds / LIMIT_STEP_SECONDS)

@@ -23,8 +23,8 @@ class Scorers:
 
     Args:
         bundle: the model that decodes.
-        asked: how text is to be searched for.
-        where: how a language model is found.
+        asked: the user's decoding options.
+        where: how to access the Hub.
 
     Raises:
         ModelError: the language model cannot be loaded.
@@ -57,9 +57,9 @@ class Scorers:
         """Make the scorers of one search.
 
         Args:
-            encoded: the recordings, a row for each text.
+            encoded: the recordings, one row per text.
             options: of the search.
-            spoken: whether the texts are what is said, which is all that a CTC head hears.
+            spoken: whether the texts are transcripts; a CTC head can score only those.
         """
         scorers: list[Scorer] = []
         head = self._bundle.model.ctc_head
@@ -133,12 +133,12 @@ def language_model(
 
     Args:
         bundle: the other model.
-        needed: tokens that it says.
+        needed: its vocabulary size, which the language model must share.
         name: a folder, or a name on the Hub.
-        where: how it is found.
+        where: how to access the Hub.
 
     Returns:
-        the language model, and the token that it begins with, where its configuration says it
+        The language model, and its start token if the configuration has one.
 
     Raises:
         ModelError: it cannot be loaded.

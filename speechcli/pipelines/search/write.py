@@ -36,10 +36,10 @@ class TextWriter:
     """A text decoder with its decoding options, prompts and scorers.
 
     Args:
-        bundle: the model and everything that belongs to it.
-        options: how to search; a prompt decides the first token, and whether there are times.
-        asked: what the user wants added to the scores of texts; None: nothing but what the model was trained with.
-        where: how a language model is found, and the seed of sampling.
+        bundle: the model with its tokenizer, features and settings.
+        options: how to decode; the prompt overrides the first token and timestamps.
+        asked: the scorers that the user asks for; None: only those that the model was trained with.
+        where: how to access the Hub, and the seed for sampling.
 
     Raises:
         ModelError: the model has no tokenizer, or the language model cannot be loaded.
@@ -64,11 +64,11 @@ class TextWriter:
         """Write all requested texts of a batch of encoded recordings.
 
         Args:
-            encoded: what the model's `encode` returned.
+            encoded: the result of the model's `encode`.
             requests: the texts.
 
         Returns:
-            For each request its hypotheses, best first.
+            The hypotheses for each request, best first.
 
         Raises:
             UsageError: a prompt has a token that the decoder does not have.

@@ -55,8 +55,8 @@ def read_manifests(
     Args:
         paths: manifest files.
         options: section `data` is read.
-        report: told of rows that were left out.
-        learn: whether what is too short, too long or too uncertain to learn from is left out.
+        report: receives warnings about rows that were left out.
+        learn: whether to leave out what is too short, too long or too uncertain for training.
 
     Raises:
         InputError: if a manifest cannot be read, or too many of its rows have errors.
@@ -129,7 +129,7 @@ def make_feed(
         read: what `read_manifests` returned.
         collate: the model's, without augmentation.
         options: sections `data`, `batch` and `augment` are read.
-        share: which of several processes this one is.
+        share: the rank of this process.
 
     Raises:
         UsageError: if the model has no tag for a language of a text.

@@ -17,8 +17,8 @@ class RunLog:
     Args:
         folder: the run's.
         options: of the run, for the card.
-        report: gets every event afterwards.
-        best_step: step of the best evaluation so far, where the run goes on; -1: there is none.
+        report: receives every event afterwards.
+        best_step: step of the best evaluation so far, if the run is resumed; -1: none.
     """
 
     def __init__(self, folder: Path, options: TrainOptions, report: Report, *, best_step: int = -1) -> None:

@@ -24,8 +24,8 @@ def model_card(name: str, history: History, options: TrainOptions, step: int) ->
     """Write a model card in Markdown, with the front matter that the Hugging Face Hub reads.
 
     Args:
-        name: what to call the model.
-        history: what the run has logged so far.
+        name: the name of the model.
+        history: the log of the run so far.
         options: of the run; only names of files and models are told, never their folders.
         step: which the model was saved at; its scores are those of that step, where it was evaluated.
     """

@@ -13,7 +13,7 @@ class TensorBoard:
 
     Args:
         folder: the run's.
-        report: gets every event afterwards.
+        report: receives every event afterwards.
 
     Raises:
         UsageError: if TensorBoard is not installed.
