@@ -88,7 +88,7 @@ def test_start_and_end_cut_to_the_sample(tmp_path: Path) -> None:
         assert not part.truncated
     tail = read_audio(path, sample_rate=RATE, start=12.0, end=99.0)
     assert tail.seconds == 0.5
-    assert "ends before the start" in refusal(path, start=12.5)
+    assert "ends before the requested start" in refusal(path, start=12.5)
 
 
 @pytest.mark.parametrize(

@@ -360,7 +360,7 @@ def test_a_manifest_has_a_line_for_each_segment_and_standard_input_none(work, tm
         (str(tmp_path / "in/b/b.wav"), "two", 2.0),
         (str(tmp_path / "in/c.wav"), "three", 2.0),
     ]
-    with pytest.raises(UsageError, match="standard input has no name"):
+    with pytest.raises(UsageError, match="standard input has none"):
         work("-", formats=("manifest",))
 
 

@@ -151,7 +151,7 @@ def test_only_what_is_said_and_heard_by_a_ctc_head_has_times_of_words(bundle, tm
     timed = DecodingOptions(word_times=True)
     with pytest.raises(UsageError, match="needs a model with a CTC head"):
         AttentionRecognizer(make_bundle(tmp_path, ctc=False), TranscribeOptions(decoding=timed))
-    with pytest.raises(UsageError, match="a translation is not"):
+    with pytest.raises(UsageError, match="not for translations"):
         AttentionRecognizer(bundle, TranslateOptions(targets=("es",), decoding=timed))
 
 

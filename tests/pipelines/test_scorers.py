@@ -78,7 +78,7 @@ def test_the_ctc_head_weighs_as_much_as_the_model_was_trained_with_unless_told(b
     monkeypatch.setitem(bundle.settings, "ctc", bundle.settings.get("ctc", {}) | {"weight": 0.6})
     assert recognize(bundle) == heard
     assert recognize(bundle, ctc_weight=0.0) != heard
-    # a translation is not what the head hears
+    # not for translations what the head hears
     told = TranslateOptions(language="de", targets=("es",), decoding=DecodingOptions(strategy="beam", beam_size=4))
     listening = AttentionRecognizer(bundle, told).decode(CLIPS)
     monkeypatch.undo()
@@ -110,7 +110,7 @@ def test_hotwords_are_spelled_as_at_the_start_and_inside_of_a_text(bundle, tmp_p
 def test_what_a_ctc_head_cannot_say_is_refused(bundle, tmp_path):
     with pytest.raises(UsageError, match="has none"):
         recognize(make_bundle(tmp_path, ctc=False), ctc_weight=0.3)
-    with pytest.raises(UsageError, match="a translation is not"):
+    with pytest.raises(UsageError, match="not for translations"):
         AttentionRecognizer(bundle, TranslateOptions(targets=("es",), decoding=DecodingOptions(ctc_weight=0.3)))
     for bad in (
         {"ctc_weight": 1.0},
