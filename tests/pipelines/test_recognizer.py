@@ -164,7 +164,7 @@ def test_a_vocabulary_without_times_cannot_say_them(bundle):
 def test_a_text_that_repeats_itself_is_searched_again_with_beams_and_then_by_chance(bundle, monkeypatch):
     searches = []
 
-    def write(writer, encoded, requests, options, chance):
+    def write(writer, encoded, requests, options, generator):
         searches.append((len(requests), options.num_beams, options.do_sample, options.temperature))
         loop, fine = Hypothesis((5,) * 20, -1.0, (-0.1,) * 20), Hypothesis((5, 6, 2), -1.0, (-0.1,) * 3)
         if len(requests) > 1:

@@ -57,7 +57,7 @@ class TextWriter:
         self.bundle, self.options, self.tokenizer = bundle, options, tokenizer_of(bundle)
         self.prompts = decoder_prompts(self.tokenizer, options)
         self._scorers, self._seed = Scorers(bundle, asked, where), where.seed
-        self._chance = self._seeded()
+        self._generator = self._seeded_generator()
 
     @torch.no_grad()
     def write(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:
@@ -73,15 +73,15 @@ class TextWriter:
         Raises:
             UsageError: a prompt has a token that the decoder does not have.
         """
-        return self._write(encoded, requests, self.options, self._chance)
+        return self._write(encoded, requests, self.options, self._generator)
 
     @torch.no_grad()
     def write_alone(self, encoded: Encoded, request: Request, options: GenerationOptions) -> list[Hypothesis]:
         """Write one text with other options and a fresh seed, so that it does not depend on other texts."""
-        return self._write(encoded, [request], options, self._seeded())[0]
+        return self._write(encoded, [request], options, self._seeded_generator())[0]
 
     def _write(
-        self, encoded: Encoded, requests: Sequence[Request], options: GenerationOptions, chance: torch.Generator
+        self, encoded: Encoded, requests: Sequence[Request], options: GenerationOptions, generator: torch.Generator
     ) -> list[list[Hypothesis]]:
         """Search together for texts with the same options, prompt length and kind (transcript or translation)."""
         model = self.bundle.model
@@ -95,7 +95,7 @@ class TextWriter:
             ids = torch.tensor([requests[place].prompt.ids for place in places], device=encoded.memory.device)
             part = encoded.take([requests[place].row for place in places])
             scorers = self._scorers.make(part, obeyed, spoken=spoken)
-            found = generate(model.step, model.start(part), ids, obeyed, generator=chance, scorers=scorers)
+            found = generate(model.step, model.start(part), ids, obeyed, generator=generator, scorers=scorers)
             results.update(zip(places, found, strict=True))
         return [results[place] for place in range(len(requests))]
 
