@@ -38,7 +38,7 @@ def test_translating_says_each_target_and_takes_any_spoken_language():
 def test_translating_without_a_target_is_up_to_a_model_that_knows_one():
     assert make("translate", forced=12).targets == (None,)
     assert make("translate", ids={}).targets == (None,)
-    with pytest.raises(UsageError, match="must be named") as caught:
+    with pytest.raises(UsageError, match="A target language is missing") as caught:
         make("translate")
     assert "de_DE, en_XX, es_XX" in caught.value.hint
 
