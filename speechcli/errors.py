@@ -11,8 +11,8 @@ class SpeechCliError(Exception):
     """An error that is reported to the user in one sentence.
 
     Args:
-        message: subject, rule, what came.
-        hint: what to type next, if there is something.
+        message: subject, rule and actual value.
+        hint: what to do next, if known.
     """
 
     exit_code = 1

@@ -42,8 +42,8 @@ class Cue:
 def make_cues(transcript: Transcript, shape: CueShape) -> list[Cue]:
     """Cut the text of a recording into subtitles.
 
-    A subtitle has the time of its words where they are known, else its share of the segment by characters. What is said
-    faster than it can be read stays on the screen into the pause that follows.
+    A subtitle has the times of its words if they are known, otherwise its share of the segment by characters. Speech
+    that is faster than reading stays on screen into the following pause.
     """
     spoken = [segment for segment in transcript.segments if one_line(segment.text)]
     last = max([transcript.duration, *(segment.end for segment in spoken)])

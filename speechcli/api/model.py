@@ -43,12 +43,12 @@ class SpeechEncoderDecoderModel(nn.Module):
     """Any speech encoder with any text decoder.
 
     Args:
-        config: of the model, which gets random weights.
+        config: the configuration; the weights are random.
 
     Attributes:
         config: may be changed: `model.config.decoder_start_token_id = …`.
-        generation_config: how `generate` searches; ids that it leaves open are those of `config`.
-        fresh_parameters: what a warm start took from where; None for other models.
+        generation_config: options of `generate`; ids that are not set are those of `config`.
+        fresh_parameters: which weights a warm start loaded and initialized; None for other models.
     """
 
     def __init__(self, config: SpeechEncoderDecoderConfig) -> None:
@@ -96,12 +96,12 @@ class SpeechEncoderDecoderModel(nn.Module):
         Args:
             encoder: folder, or name on the Hub, of a speech encoder with or without a head.
             decoder: folder, or name on the Hub, of a text model.
-            decoder_start_token_id: what the decoder reads first; None: found in its vocabulary.
+            decoder_start_token_id: first token that the decoder reads; None: found in its vocabulary.
             pad_token_id: likewise.
             eos_token_id: likewise.
-            token: access token of the Hub.
-            cache_dir: where downloads are kept.
-            local_files_only: never ask the network.
+            token: access token for the Hub.
+            cache_dir: folder for downloads.
+            local_files_only: do not use the network.
             **changes: `encoder_KEY` and `decoder_KEY` change a key of that configuration.
 
         Raises:
@@ -188,12 +188,12 @@ class SpeechEncoderDecoderModel(nn.Module):
         """Score every position of a batch of texts, as in training.
 
         Args:
-            inputs: what the model's extractor gives; also called `input_values` or `input_features`.
+            inputs: the output of the feature extractor; also called `input_values` or `input_features`.
             attention_mask: (batch, samples) or (batch, frames), one where the input is real.
-            decoder_input_ids: (batch, tokens); None: the labels, moved right.
+            decoder_input_ids: (batch, tokens); None: the labels, shifted right.
             decoder_attention_mask: (batch, tokens), one where a token is real.
             encoder_outputs: (batch, frames, encoder width), alone or first in a sequence, in place of the inputs.
-            labels: (batch, tokens), -100 where nothing is to be learned.
+            labels: (batch, tokens), padded with -100.
             input_values: another name of `inputs`.
             input_features: another name of `inputs`.
 
@@ -230,15 +230,15 @@ class SpeechEncoderDecoderModel(nn.Module):
             input_values: as in `forward`.
             input_features: as in `forward`.
             encoder_outputs: as in `forward`.
-            decoder_input_ids: (batch, tokens) that the texts begin with; None: see `speechcli.api.opening`.
-            generation_config: how to search; None: the model's.
+            decoder_input_ids: (batch, tokens) prompts of the texts; None: see `speechcli.api.opening`.
+            generation_config: decoding options; None: the model's.
             language: that is spoken, or, for models that translate into many languages, that is written; None: heard by
                 the model, where it can, else what it writes by itself.
             task: "transcribe" or "translate", for models that can do both.
-            **options: values of `GenerationOptions` that win over it.
+            **options: values of `GenerationOptions` that override it.
 
         Returns:
-            ids (batch * num_return_sequences, tokens), what the texts begin with included
+            Ids (batch * num_return_sequences, tokens), including the prompts.
 
         Raises:
             UsageError: an option does not exist or is not possible, or the start token is not set.

@@ -42,8 +42,8 @@ def opening(
 ) -> tuple[Tensor, GenerationOptions]:
     """Make the prompts of a batch of recordings, and the options of a search that begins with them.
 
-    A model that is told the spoken language and the task (Whisper) hears the language where none is named. Others begin
-    with their start token alone, and then say the tag of the language, where one is named.
+    If the prompt has the spoken language and the task (Whisper), an unnamed language is detected. Other models have
+    only their start token as prompt, and then generate the tag of the language if one is given.
 
     Args:
         bundle: the model.

@@ -39,7 +39,7 @@ class AutoFeatureExtractor:
     """Waveforms to what a model reads.
 
     Args:
-        features: that does the work.
+        features: the extractor that does the work.
     """
 
     def __init__(self, features: Extractor) -> None:
@@ -72,7 +72,7 @@ class AutoFeatureExtractor:
 
         Args:
             raw_speech: (samples,), or several of them, or (batch, samples).
-            sampling_rate: of the waveforms in Hz, to be compared with the model's; None: not compared.
+            sampling_rate: sample rate of the waveforms in Hz, which must be the model's; None: not checked.
             return_tensors: "pt" for torch, "np" or None for numpy.
             padding: a batch of different lengths is always padded, to the longest or, where the model reads windows
                 (Whisper), to a window, "max_length"; nothing else is offered.
@@ -102,11 +102,11 @@ class AutoTokenizer:
     """Text to ids and back.
 
     Args:
-        tokenizer: that does the work.
+        tokenizer: the tokenizer that does the work.
 
     Attributes:
         bos_token_id, eos_token_id, pad_token_id, unk_token_id, cls_token_id, sep_token_id, mask_token_id: special ids;
-            None where the vocabulary has no such token.
+            None if the vocabulary has no such token.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -140,7 +140,7 @@ class AutoTokenizer:
         Args:
             text: one, or several.
             return_tensors: "pt" for torch, "np" for numpy, None for lists.
-            padding: whether to fill shorter texts with the padding id.
+            padding: whether to pad shorter texts.
             add_special_tokens: whether to add what the model expects around a text.
 
         Returns:

@@ -38,11 +38,11 @@ def load(
     Args:
         model: a folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub; None: the embedded model.
         revision: branch, tag or commit on the Hub.
-        token: access token of the Hub.
-        cache_dir: where downloads are kept.
-        offline: never ask the network.
+        token: access token for the Hub.
+        cache_dir: folder for downloads.
+        offline: do not use the network.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        dtype: numbers of the weights and activations.
+        dtype: number format of weights and activations.
 
     Raises:
         ModelError: it is not there, or cannot be loaded.
@@ -74,9 +74,9 @@ def transcribe(
 
     Args:
         audio: a file, or samples (samples,) of one channel, full scale at 1.
-        model: what `load` returned, or what it takes.
-        language: that is spoken; None: found by the model, where it can.
-        sample_rate: of samples, in Hz; a file has its own.
+        model: the result of `load`, or its argument.
+        language: the spoken language; None: detected by the model, if it can.
+        sample_rate: sample rate of samples in Hz; not for files.
         **decoding: values of `DecodingOptions`, such as `beam_size=5`.
 
     Raises:
@@ -101,14 +101,14 @@ def translate(
 
     Args:
         audio: as in `transcribe`.
-        to: the language to write, or several, for which the encoder runs once; none: what the model was trained for.
+        to: the target language, or several, which share one encoder pass; None: the one that the model was trained for.
         model: as in `transcribe`.
-        language: that is spoken, where it is known.
+        language: the spoken language, if known.
         sample_rate: as in `transcribe`.
         **decoding: as in `transcribe`.
 
     Returns:
-        one transcript, or, where `to` is a sequence of languages, one for each
+        One transcript; or one per language if `to` is a sequence.
 
     Raises:
         InputError: the recording cannot be read.

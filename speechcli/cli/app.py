@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: what comes after the name of the program; None: those of the process.
+        arguments: command-line arguments; None: those of the process.
 
     Returns:
         the exit code

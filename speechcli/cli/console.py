@@ -62,10 +62,10 @@ class Console:
     """Shows the progress of a job.
 
     Args:
-        progress: `auto`, `bar`, `plain`, `json` or `none`; auto is a bar on a terminal, else a line now and then.
-        quiet: say nothing but errors.
-        verbose: say more.
-        clock: seconds from some time on.
+        progress: `auto`, `bar`, `plain`, `json` or `none`; auto is a bar on a terminal, otherwise occasional lines.
+        quiet: print nothing but errors.
+        verbose: print more details.
+        clock: returns seconds since any point in time.
     """
 
     def __init__(

@@ -37,8 +37,8 @@ class TrainingConsole:
     """Shows the events of a run on standard error.
 
     Args:
-        progress: `json` for an object a line, `none` for warnings and the end only, anything else for lines.
-        quiet: say nothing but errors.
+        progress: `json` for JSON lines, `none` for warnings and the result only, anything else for plain lines.
+        quiet: print nothing but errors.
         verbose: show all samples of an evaluation, not only the first.
     """
 

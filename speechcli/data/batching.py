@@ -18,10 +18,10 @@ def balanced_weights(groups: Sequence[str | None], *, temperature: float = 1.0) 
 
     Args:
         groups: the group of every item.
-        temperature: 1 keeps the natural shares, larger values even them out, infinity makes all groups equal.
+        temperature: 1 keeps the natural shares, larger values balance them, infinity makes all groups equal.
 
     Returns:
-        One weight per item; a group with a share of n items weighs n ** (1 / temperature) in sum.
+        One weight per item; the weights of a group of n items sum to n ** (1 / temperature).
 
     Raises:
         UsageError: if the temperature is below 1.
@@ -35,29 +35,29 @@ def balanced_weights(groups: Sequence[str | None], *, temperature: float = 1.0) 
 class DurationBatches:
     """Iterate over batches; every iteration is one epoch, or the rest of the epoch that was resumed.
 
-    Recordings are drawn, put into length buckets, and cut into batches whose padded seconds (longest recording times
-    recordings) stay within a limit. Everything depends only on the arguments and the epoch, so that a run can be
-    resumed exactly, and every rank can compute the plan of all.
+    Recordings are drawn, sorted into length buckets, and grouped into batches with a limit on padded seconds (longest
+    recording times number of recordings). Everything depends only on the arguments and the epoch, so that a run can be
+    resumed exactly, and every rank can compute the whole plan.
 
     Args:
         utterances: what to draw from.
         max_seconds: limit for the padded seconds of a batch.
         max_items: limit for the recordings of a batch; None for no limit.
-        buckets: length classes, each with about the same sum of seconds; more buckets pad less and mix less.
+        buckets: number of length classes with about equal total duration; more buckets pad less and mix less.
         seed: seed of the shuffle.
-        weights: how often each utterance is drawn, relative to the others; None takes each exactly once an epoch.
-        items_per_epoch: recordings an epoch; None for as many as there are utterances.
-        joinable: places of utterances that may be put together with the next one.
-        join_probability: how often each of those is, if it and the next one are drawn.
-        shuffle: False keeps batches in order of length and the same in every epoch.
-        longest_first: begin every epoch with the longest recordings, so that memory runs out at once or never.
-        rank: which shard this process takes.
-        world_size: number of shards; all have the same number of batches, for which batches are halved, or, where all
-            have one recording, some are repeated.
+        weights: sampling weights of utterances; None uses each exactly once per epoch.
+        items_per_epoch: recordings per epoch; None for the number of utterances.
+        joinable: indices of utterances that may be concatenated with the next one.
+        join_probability: probability of each concatenation, if both utterances are drawn.
+        shuffle: False keeps batches sorted by length and the same in every epoch.
+        longest_first: start every epoch with the longest recordings, so that memory runs out at once or never.
+        rank: index of this process's share.
+        world_size: number of processes. All have the same number of batches: some batches are halved or, if all have
+            one recording, repeated.
 
     Attributes:
-        epoch: the epoch that the next iteration gives (or goes on with).
-        position: batches of that epoch that were already given out, on each rank.
+        epoch: the epoch of the next iteration.
+        position: number of batches of that epoch that were already yielded, on each rank.
 
     Raises:
         InputError: if there are no utterances, or one is longer than `max_seconds`.
@@ -116,9 +116,9 @@ class DurationBatches:
         """Return the position in the data, to be saved with a checkpoint.
 
         Args:
-            epoch: the epoch to note; None for the current one.
-            position: the number of its batches that are done; None for all that were given out. A loader that reads
-                ahead has taken more batches than were trained on: pass what was trained on.
+            epoch: the epoch to save; None for the current one.
+            position: number of its batches that were used; None for all that were yielded. A loader that reads ahead
+                has taken more batches than were used.
         """
         return {
             "epoch": self.epoch if epoch is None else epoch,

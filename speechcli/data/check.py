@@ -124,11 +124,11 @@ def check_manifests(
     """Check manifests that are used together.
 
     Args:
-        manifests: read with all their texts.
-        against: other splits, in which neither the recordings nor, at best, the speakers and texts should be.
-        heard: what listening to the recordings of all of them gave; None: sound is compared by its file only.
+        manifests: manifests, read with all their texts.
+        against: other splits, which must not share recordings, and should not share speakers or texts.
+        heard: results of decoding all recordings; None: recordings are compared by file only.
         unknown_language: whether a model has no tag for a language.
-        unknown_characters: the characters of a text that a model's tokenizer cannot write.
+        unknown_characters: returns the characters of a text that a model's tokenizer lacks.
     """
     heard = {} if heard is None else heard
     pairs = [(manifest.path, utterance) for manifest in manifests for utterance in manifest.utterances]
@@ -231,7 +231,7 @@ def find_leaks(pairs: Pairs, others: Sequence[Utterance], heard: Mapping[Place, 
     Args:
         pairs: manifests and utterances.
         others: utterances of the other split.
-        heard: what listening to all of them gave; without it recordings are compared by their file.
+        heard: results of decoding all recordings; if empty, recordings are compared by file.
     """
     if not others:
         return

@@ -46,9 +46,9 @@ def listen_to(
     """Decode every recording.
 
     Args:
-        utterances: what to listen to; each stretch of a file is decoded once.
+        utterances: their recordings are decoded; each part of a file once.
         workers: threads that decode.
-        progress: told how many stretches are done, and of how many.
+        progress: called with the number of decoded recordings and their total.
     """
     places = list(dict.fromkeys(map(place_of, utterances)))
     heard: dict[Place, Heard] = {}

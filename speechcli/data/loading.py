@@ -43,15 +43,15 @@ def load_epoch(
 ) -> Generator[Item]:
     """Yield the batches of the current epoch, or the rest of them after a resume.
 
-    Close what this returns where an error may be kept: only that ends the workers for sure, and with them alive the
-    process cannot exit. With workers, `batches` runs ahead: a state that is saved in mid-epoch needs the number of
-    batches that were trained on, `batches.state_dict(epoch=epoch, position=trained)`.
+    Close this generator explicitly: that is the only safe way to end the workers, and the process cannot exit while
+    they run. With workers, `batches` runs ahead, so a state saved in mid-epoch must be given the number of batches that
+    were used: `batches.state_dict(epoch=epoch, position=used)`.
 
     Args:
-        batches: which utterances; it moves on to the next epoch at the end.
-        collate: makes the batches; its epoch is set.
-        workers: processes that read ahead; 0 reads in this process.
-        pin_memory: whether to put tensors into page-locked memory, for faster copies to a GPU.
+        batches: the plan; it moves on to the next epoch at the end.
+        collate: makes the batches; its epoch is set here.
+        workers: number of worker processes; 0 reads in this process.
+        pin_memory: whether to use pinned memory, for faster copies to a GPU.
 
     Raises:
         UsageError: the system allows fewer open files than the workers need: they would wait for ever.

@@ -116,7 +116,7 @@ def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Mani
             separated without quoting), or what `speechcli.data.readers` knows. Paths of recordings are relative to its
             folder; ``archive.zip:offset:length`` (bytes), ``sound.wav:offset:length`` (samples) and
             ``table.parquet:row`` name a part of a file.
-        options: what to take; None takes all.
+        options: what to use; None uses everything.
 
     Raises:
         InputError: if the file cannot be read, has no column of recordings, or no row is usable.

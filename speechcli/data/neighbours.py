@@ -12,7 +12,7 @@ def find_joinable(utterances: Sequence[Utterance], *, max_seconds: float) -> lis
 
     Args:
         utterances: in the order of their manifests.
-        max_seconds: length of the longest that may come of it.
+        max_seconds: maximum duration of a concatenation.
     """
     pairs = zip(utterances, utterances[1:], strict=False)
     return [place for place, (first, second) in enumerate(pairs) if _fit(first, second, max_seconds)]

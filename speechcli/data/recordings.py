@@ -18,8 +18,8 @@ class RowError(Exception):
     """Raised for a bad row.
 
     Args:
-        reason: what must be, and what came.
-        kind: what `speechcli data check` counts it as.
+        reason: the rule, and what was found.
+        kind: the kind of error in `speechcli data check`.
     """
 
     def __init__(self, reason: str, *, kind: str = "bad-row") -> None:

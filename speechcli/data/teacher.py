@@ -14,7 +14,7 @@ def read_teacher(utterances: Sequence[Utterance]) -> Tensor | None:
     """Read the teacher labels of some utterances.
 
     Returns:
-        (batch, teacher frames), padded with -100, a whole row of it for an utterance without; None where none has any
+        (batch, teacher frames), padded with -100; None if no utterance has labels.
 
     Raises:
         OSError: a file cannot be read.

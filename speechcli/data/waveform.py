@@ -15,7 +15,7 @@ def read_waveform(utterance: Utterance, sampling_rate: int) -> Waveform:
     """Read the samples of an utterance.
 
     Args:
-        utterance: a file or a stretch of one.
+        utterance: a file or a part of one.
         sampling_rate: in Hz; the audio is resampled to it.
 
     Returns:

@@ -20,9 +20,9 @@ def manifest_bytes(utterances: Sequence[Utterance], path: Path) -> bytes:
     """Return a manifest with a row for each utterance and a column `text_<language>` for each translation.
 
     Args:
-        utterances: what it lists.
-        path: where it will stand: ``.jsonl`` and ``.csv`` make such files, anything else one with tabs. Recordings
-            below its folder are named relative to it, others absolutely.
+        utterances: the rows.
+        path: the file to be written: ``.jsonl``, ``.csv``, or anything else for tab-separated. Paths of recordings
+            below its folder are relative to it, others absolute.
     """
     rows = [row for utterance in utterances for row in _rows(utterance, path.parent)]
     if path.suffix.lower() in (".jsonl", ".json"):

@@ -31,10 +31,10 @@ def align(logprobs: Tensor, tokens: Sequence[int], *, blank: int) -> list[Span] 
     Args:
         logprobs: (frames, vocabulary) of one recording.
         tokens: the text, without blanks.
-        blank: the token that means "nothing new".
+        blank: the CTC blank.
 
     Returns:
-        a span for each token, in order; None when there are too few frames for the text
+        A span for each token, in order; None if there are too few frames for the text.
     """
     repeats = sum(first == second for first, second in zip(tokens, tokens[1:], strict=False))
     if logprobs.size(0) < len(tokens) + repeats:
@@ -51,13 +51,13 @@ def align(logprobs: Tensor, tokens: Sequence[int], *, blank: int) -> list[Span] 
 def align_by_attention(weights: Tensor) -> list[int]:
     """Find the frame at which each token begins, by the attention of a decoder (as Whisper's word times do).
 
-    A frame counts by how much more it is looked at with a token than with the others, mean over heads.
+    The weights are normalized over tokens and averaged over heads.
 
     Args:
-        weights: (heads, tokens, frames), of heads that look at what is being said.
+        weights: (heads, tokens, frames) of heads that follow the speech.
 
     Returns:
-        for each token a frame, never before that of the token before it; the first is 0
+        A frame for each token, in ascending order; the first is 0.
     """
     spread, mean = torch.std_mean(weights, dim=-2, keepdim=True, correction=0)
     sharp = (weights - mean) / spread.clamp_min(torch.finfo(weights.dtype).tiny)
@@ -71,7 +71,7 @@ def dynamic_time_warping(costs: NDArray[np.float64]) -> list[int]:
     """Find the cheapest path from the first corner of a table to the last; return the column where each row begins.
 
     Args:
-        costs: (rows, columns) of being at a place; each step goes one row on, one column on, or both.
+        costs: (rows, columns); each step of the path moves by one row, one column, or both.
     """
     rows, columns = costs.shape
     # Counted by row + column and row, from 1: a diagonal depends on the two before it, and is found at once.

@@ -65,7 +65,7 @@ class BeamSearch:
     Args:
         prompt: (batch, beams, tokens) ids.
         options: the options.
-        generator: for drawing continuations where the options ask to sample.
+        generator: random numbers for sampling.
     """
 
     def __init__(self, prompt: Tensor, options: GenerationOptions, generator: torch.Generator | None) -> None:
@@ -162,11 +162,11 @@ def beam_search(
         cache: the model's cache, with `batch` rows.
         prompt: (batch, tokens) ids.
         options: the options.
-        generator: for drawing continuations where the options ask to sample.
-        scorers: what else is added to the scores of the next token.
+        generator: random numbers for sampling.
+        scorers: scores that are added to those of the next token.
 
     Returns:
-        For each utterance `num_return_sequences` hypotheses, best first.
+        `num_return_sequences` hypotheses per utterance, best first.
 
     Raises:
         UsageError: if the options do not fit the prompt or the vocabulary.

@@ -68,12 +68,12 @@ def prefix_beam_search(
 
     Args:
         logprobs: (frames, vocabulary) of one recording.
-        beams: texts kept from frame to frame.
-        blank: the token that means "nothing new".
-        bonuses: what else is added to the scores of texts, such as a language model's.
+        beams: number of texts kept from frame to frame.
+        blank: the CTC blank.
+        bonuses: scores that are added to those of texts, such as a language model's.
 
     Returns:
-        at most `beams` texts and their log-probabilities, bonuses included, best first
+        At most `beams` texts with log-probabilities, bonuses included, best first.
     """
     # prefix -> log-probability of its paths that end in a blank, and of those that end in its last token
     kept: dict[_Prefix, tuple[float, float]] = {_Prefix(bonuses): (0.0, -math.inf)}

@@ -14,15 +14,14 @@ NEVER = -1e5
 class CtcPrefixScorer:
     """A `Scorer` that adds CTC prefix scores (Watanabe et al. 2017, algorithm 2).
 
-    The head's score of a token is the logarithm of how much less likely the text becomes by it, where the likelihood
-    of an unfinished text is that of all texts that begin so. The new scores are
-    `(1 - weight) * scores + weight * ctc`.
+    The CTC score of a token is the difference that it makes to the log-probability of the prefix, which is the
+    probability of all texts that start with it. The new scores are `(1 - weight) * scores + weight * ctc`.
 
     Args:
         logprobs: (batch, frames, vocabulary) of the CTC head.
         lengths: (batch,) real frames.
-        weight: of the CTC head, from 0 to below 1.
-        blank: the head's token that means "nothing new".
+        weight: weight of the CTC scores, from 0 to below 1.
+        blank: the CTC blank.
         ends: tokens that end a text.
     """
 

@@ -142,8 +142,8 @@ def build_processors(
     Args:
         options: the options.
         prompt_tokens: tokens in the prompt.
-        vocabulary: ids that the model scores.
-        device: where the scores will be.
+        vocabulary: size of the model's vocabulary.
+        device: device of the scores.
 
     Returns:
         Processors; empty when the options change nothing.

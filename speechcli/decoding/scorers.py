@@ -30,9 +30,9 @@ class LanguageModelScorer(Generic[CacheT]):
 
     Args:
         step: the language model, over the same vocabulary.
-        cache: of it, with `batch` rows.
-        weight: of its log-probabilities.
-        begin: the token that it reads first, in place of the decoder's prompt.
+        cache: its cache, with `batch` rows.
+        weight: weight of its log-probabilities.
+        begin: its first token, instead of the decoder's prompt.
     """
 
     def __init__(self, step: Step[CacheT], cache: CacheT, *, weight: float, begin: int) -> None:
@@ -58,10 +58,10 @@ class LanguageModelBonus(Generic[CacheT]):
     Args:
         step: the language model, over the same vocabulary.
         start: makes an empty cache of one row.
-        weight: of its log-probabilities.
-        begin: the token that it reads first.
-        end: the token that it says at the end of a text; None: it says none.
-        longest: tokens that it can read; to what a longer text goes on with it adds nothing.
+        weight: weight of its log-probabilities.
+        begin: its first token.
+        end: its end-of-text token; None: it has none.
+        longest: maximum number of tokens that it can read; longer texts get no further bonus.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Hotwords:
 
     Args:
         words: the tokens of each spelling.
-        boost: added for each token of a word that is in the text.
+        boost: bonus per token of a word.
     """
 
     def __init__(self, words: Sequence[tuple[int, ...]], *, boost: float) -> None:

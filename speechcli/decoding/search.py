@@ -45,8 +45,8 @@ def search(
         cache: the model's cache, with `batch` rows.
         prompt: (batch, tokens) ids.
         options: `num_return_sequences` rows stand for each utterance.
-        choose: takes the next token of each row.
-        scorers: what else is added to its scores.
+        choose: chooses the next token of each row.
+        scorers: scores that are added.
 
     Returns:
         For each utterance its hypotheses, in the order drawn.

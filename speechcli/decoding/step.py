@@ -29,8 +29,8 @@ def first_step(
         step: the model.
         cache: the model's cache, with `batch` rows.
         prompt: (batch, tokens) ids.
-        copies: rows for each utterance: beams or samples.
-        others: what else has a row for each utterance.
+        copies: rows per utterance: beams or samples.
+        others: other states with a row per utterance.
 
     Returns:
         (batch * copies, tokens) ids and (batch * copies, vocabulary) float32 logits.

@@ -11,7 +11,7 @@ from torch import Tensor
 class TimestampRules:
     """A text starts with a timestamp; timestamps come in pairs (end, next start) or before the end, and never decrease.
 
-    If all times together are likelier than any other token, only times may be said (Radford et al. 2022, as released).
+    If all timestamps together are more likely than any other token, only they are allowed (Radford et al. 2022).
     """
 
     begin: int

@@ -45,20 +45,22 @@ class CtcRecognizer(Recognizer):
         if bundle.adapters and options.language is not None:
             bundle.set_language(options.language)
         self._model, self._tokenizer, self._blank = bundle.model, bundle.tokenizer, bundle.blank_id
-        asked = options.decoding
-        self._returned = asked.num_return or 1
-        bonuses = _bonuses(bundle, asked, options.model)
-        self._searches = asked.strategy == "beam" or bool(bonuses) or max(asked.beam_size or 1, self._returned) > 1
+        decoding = options.decoding
+        self._returned = decoding.num_return or 1
+        bonuses = _bonuses(bundle, decoding, options.model)
+        self._searches = (
+            decoding.strategy == "beam" or bool(bonuses) or max(decoding.beam_size or 1, self._returned) > 1
+        )
         self._search = partial(
             prefix_beam_search,
-            beams=asked.beam_size or max(DEFAULT_BEAMS, self._returned),
+            beams=decoding.beam_size or max(DEFAULT_BEAMS, self._returned),
             blank=self._blank,
             bonuses=bonuses,
         )
         self._language = options.language
         vocabulary = self._model.head.out_features
         self._aligner = WordAligner(self._text, blank=self._blank, silent=set(), vocabulary=vocabulary)
-        self._times_words = asked.word_times
+        self._times_words = decoding.word_times
 
     def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
         written: dict[int, Decoded] = {}
@@ -99,21 +101,21 @@ class CtcRecognizer(Recognizer):
         return self._tokenizer.decode(tokens if between is None else as_path(tokens, between), skip_special=False)
 
 
-def _bonuses(bundle: CtcBundle, asked: DecodingOptions, where: ModelOptions) -> list[Bonus]:
+def _bonuses(bundle: CtcBundle, decoding: DecodingOptions, access: ModelOptions) -> list[Bonus]:
     """Return the language model and hotword bonuses that the user asks for."""
     bonuses: list[Bonus] = []
-    if asked.hotwords is not None:
-        words = read_hotwords(bundle.tokenizer, Path(asked.hotwords))
-        bonuses.append(Hotwords(words, boost=asked.hotword_boost).bonus)
-    if asked.lm is not None:
-        lm, begin = language_model(bundle, bundle.model.head.out_features, asked.lm, where)
+    if decoding.hotwords is not None:
+        words = read_hotwords(bundle.tokenizer, Path(decoding.hotwords))
+        bonuses.append(Hotwords(words, boost=decoding.hotword_boost).bonus)
+    if decoding.lm is not None:
+        lm, begin = language_model(bundle, bundle.model.head.out_features, decoding.lm, access)
         nothing = next(lm.parameters()).new_zeros(1, 0, lm.width)
         begins, end = (begin, bundle.tokenizer.bos_id, bundle.blank_id), bundle.tokenizer.eos_id
         bonuses.append(
             LanguageModelBonus(
                 lambda ids, cache: lm.step(ids.to(nothing.device), cache),
                 lambda: lm.start(nothing),
-                weight=asked.lm_weight,
+                weight=decoding.lm_weight,
                 begin=next(id_ for id_ in begins if id_ is not None and id_ < lm.vocabulary),
                 end=end if end is not None and end < lm.vocabulary else None,
                 longest=lm.max_tokens,
@@ -128,18 +130,18 @@ def _check(bundle: CtcBundle, options: SpeechOptions) -> None:
             f"Translation needs a decoder, but {bundle.name} has only a CTC head.",
             hint="Use `speechcli transcribe`, or another --model.",
         )
-    asked = options.decoding
-    check_times(asked, bundle.tokenizer, bundle.name)
-    if asked.strategy == "sample":
+    decoding = options.decoding
+    check_times(decoding, bundle.tokenizer, bundle.name)
+    if decoding.strategy == "sample":
         raise UsageError("`--strategy` must be greedy or beam for a model with a CTC head alone, but is sample.")
-    for flag, wanted in (("--hotwords", asked.hotwords), ("--lm", asked.lm)):
-        if asked.strategy == "greedy" and wanted is not None:
+    for flag, wanted in (("--hotwords", decoding.hotwords), ("--lm", decoding.lm)):
+        if decoding.strategy == "greedy" and wanted is not None:
             raise UsageError(f"`{flag}` chooses among several texts, but --strategy greedy keeps one.")
     for item in fields(DecodingOptions):
-        if item.name in _OF_DECODERS and getattr(asked, item.name) != item.default:
+        if item.name in _OF_DECODERS and getattr(decoding, item.name) != item.default:
             flag = "--" + item.name.replace("_", "-")
             message = f"`{flag}` steers a decoder, but {bundle.name} has only a CTC head."
             raise UsageError(message, hint=f"Leave out {flag}.")
-    beams = 1 if asked.strategy == "greedy" else asked.beam_size
-    if beams is not None and (asked.num_return or 1) > beams:
-        raise UsageError(f"`--num-return` must be at most the beams ({beams}), but is {asked.num_return}.")
+    beams = 1 if decoding.strategy == "greedy" else decoding.beam_size
+    if beams is not None and (decoding.num_return or 1) > beams:
+        raise UsageError(f"`--num-return` must be at most the beams ({beams}), but is {decoding.num_return}.")

@@ -39,53 +39,53 @@ _OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 _OF_BEAMS = ("length_penalty", "early_stopping")
 
 
-def effective_options(model: GenerationOptions, asked: DecodingOptions) -> GenerationOptions:
+def effective_options(model: GenerationOptions, decoding: DecodingOptions) -> GenerationOptions:
     """Return the model's options, overridden by those of the user.
 
     Raises:
         UsageError: a value is not allowed, or the values contradict each other or the search.
     """
     changes: dict[str, Any] = {
-        theirs: getattr(asked, ours) for ours, theirs in _NAMES.items() if getattr(asked, ours) is not None
+        theirs: getattr(decoding, ours) for ours, theirs in _NAMES.items() if getattr(decoding, ours) is not None
     }
-    if asked.strategy in ("greedy", "sample"):
-        changes |= {"num_beams": 1, "do_sample": asked.strategy == "sample"}
-    elif asked.strategy == "beam":
+    if decoding.strategy in ("greedy", "sample"):
+        changes |= {"num_beams": 1, "do_sample": decoding.strategy == "sample"}
+    elif decoding.strategy == "beam":
         usual = model.num_beams if model.num_beams > 1 else DEFAULT_BEAMS
-        changes |= {"num_beams": asked.beam_size or max(usual, asked.num_return or 1), "do_sample": False}
-    elif asked.beam_size is not None:
-        changes |= {"num_beams": asked.beam_size}
-    if asked.max_new_tokens == "auto":
+        changes |= {"num_beams": decoding.beam_size or max(usual, decoding.num_return or 1), "do_sample": False}
+    elif decoding.beam_size is not None:
+        changes |= {"num_beams": decoding.beam_size}
+    if decoding.max_new_tokens == "auto":
         changes |= {"max_length": None, "max_new_tokens": None}
-    elif asked.max_new_tokens is not None:
-        changes |= {"max_new_tokens": asked.max_new_tokens}
-    if asked.timestamps is not None:
-        changes |= {"return_timestamps": bool(asked.timestamps)}
-    options = model.with_(**(parse_changes(asked.generation_set) | changes))
-    _refuse_idle(asked, options)
+    elif decoding.max_new_tokens is not None:
+        changes |= {"max_new_tokens": decoding.max_new_tokens}
+    if decoding.timestamps is not None:
+        changes |= {"return_timestamps": bool(decoding.timestamps)}
+    options = model.with_(**(parse_changes(decoding.generation_set) | changes))
+    _refuse_idle(decoding, options)
     return options
 
 
-def _refuse_idle(asked: DecodingOptions, options: GenerationOptions) -> None:
+def _refuse_idle(decoding: DecodingOptions, options: GenerationOptions) -> None:
     """Refuse options that have no effect in the chosen search."""
-    ranks = options.num_beams > 1 or asked.retry_repeats
+    ranks = options.num_beams > 1 or decoding.retry_repeats
     for names, heard, does, strategy in (
         (_OF_SAMPLING, options.do_sample, "says how to sample, but this search does not", "sample"),
         (_OF_BEAMS, ranks, "is for beam search, but this search keeps one text", "beam"),
     ):
         for name in names:
-            if getattr(asked, name) is not None and not heard:
+            if getattr(decoding, name) is not None and not heard:
                 flag = f"--{name.replace('_', '-')}"
                 raise UsageError(f"`{flag}` {does}.", hint=f"Add --strategy {strategy}.")
 
 
-def check_times(asked: DecodingOptions, tokenizer: Tokenizer, name: str) -> None:
+def check_times(decoding: DecodingOptions, tokenizer: Tokenizer, name: str) -> None:
     """Refuse `--timestamps` if the model's vocabulary has no timestamps.
 
     Raises:
         UsageError: times are asked for, and there are none.
     """
-    if asked.timestamps is True and tokenizer.no_timestamps_id is None:
+    if decoding.timestamps is True and tokenizer.no_timestamps_id is None:
         raise UsageError(
             f"`--timestamps` needs a decoder that predicts timestamps, as Whisper's does, but {name} has none.",
             hint="Leave it out: srt, vtt, tsv and json have the times of the segments.",

@@ -23,29 +23,29 @@ class Scorers:
 
     Args:
         bundle: the model that decodes.
-        asked: the user's decoding options.
-        where: how to access the Hub.
+        decoding: the user's decoding options.
+        access: how to access the Hub.
 
     Raises:
         ModelError: the language model cannot be loaded.
         UsageError: a scorer is not possible with this model.
     """
 
-    def __init__(self, bundle: Bundle, asked: DecodingOptions, where: ModelOptions) -> None:
-        self._bundle, self._asked = bundle, asked
+    def __init__(self, bundle: Bundle, decoding: DecodingOptions, access: ModelOptions) -> None:
+        self._bundle, self._decoding = bundle, decoding
         trained = bundle.settings.get("ctc", {})
         self._blank = trained.get("blank_id", 0)
-        self._ctc_weight = trained.get("weight", 0.0) if asked.ctc_weight is None else asked.ctc_weight
+        self._ctc_weight = trained.get("weight", 0.0) if decoding.ctc_weight is None else decoding.ctc_weight
         if self._ctc_weight:
             _check_head(bundle)
         self._lm: TextDecoder | None = None
         self._begin: int | None = None
-        if asked.lm is not None:
-            self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, asked.lm, where)
+        if decoding.lm is not None:
+            self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, decoding.lm, access)
         self._hotwords: Hotwords | None = None
-        if asked.hotwords is not None:
-            words = read_hotwords(bundle.tokenizer, Path(asked.hotwords))
-            self._hotwords = Hotwords(words, boost=asked.hotword_boost)
+        if decoding.hotwords is not None:
+            words = read_hotwords(bundle.tokenizer, Path(decoding.hotwords))
+            self._hotwords = Hotwords(words, boost=decoding.hotword_boost)
 
     @property
     def max_tokens(self) -> int:
@@ -78,7 +78,7 @@ class Scorers:
             nothing = encoded.memory.new_zeros(encoded.memory.size(0), 0, self._lm.width)
             begin = options.start_token_id if self._begin is None else self._begin
             cache = self._lm.start(nothing)
-            scorers.append(LanguageModelScorer(self._lm.step, cache, weight=self._asked.lm_weight, begin=begin))
+            scorers.append(LanguageModelScorer(self._lm.step, cache, weight=self._decoding.lm_weight, begin=begin))
         if self._hotwords is not None:
             scorers.append(self._hotwords)
         return scorers
@@ -127,7 +127,7 @@ def _check_head(bundle: Bundle) -> None:
 
 
 def language_model(
-    bundle: Bundle | CtcBundle, needed: int, name: str, where: ModelOptions
+    bundle: Bundle | CtcBundle, needed: int, name: str, access: ModelOptions
 ) -> tuple[TextDecoder, int | None]:
     """Load a language model for shallow fusion with another model.
 
@@ -135,7 +135,7 @@ def language_model(
         bundle: the other model.
         needed: its vocabulary size, which the language model must share.
         name: a folder, or a name on the Hub.
-        where: how to access the Hub.
+        access: how to access the Hub.
 
     Returns:
         The language model, and its start token if the configuration has one.
@@ -144,7 +144,7 @@ def language_model(
         ModelError: it cannot be loaded.
         UsageError: it has another vocabulary.
     """
-    folder = resolve_model(name, token=where.token, cache_dir=where.cache_dir, offline=where.offline)
+    folder = resolve_model(name, token=access.token, cache_dir=access.cache_dir, offline=access.offline)
     weight = next(bundle.model.parameters())
     lm, begin = load_language_model(folder, dtype=weight.dtype, device=weight.device)
     if lm.vocabulary != needed:

@@ -38,8 +38,8 @@ class TextWriter:
     Args:
         bundle: the model with its tokenizer, features and settings.
         options: how to decode; the prompt overrides the first token and timestamps.
-        asked: the scorers that the user asks for; None: only those that the model was trained with.
-        where: how to access the Hub, and the seed for sampling.
+        decoding: the scorers that the user asks for; None: only those that the model was trained with.
+        access: how to access the Hub, and the seed for sampling.
 
     Raises:
         ModelError: the model has no tokenizer, or the language model cannot be loaded.
@@ -50,13 +50,13 @@ class TextWriter:
         self,
         bundle: Bundle,
         options: GenerationOptions,
-        asked: DecodingOptions | None = None,
-        where: ModelOptions | None = None,
+        decoding: DecodingOptions | None = None,
+        access: ModelOptions | None = None,
     ) -> None:
-        asked, where = asked or DecodingOptions(), where or ModelOptions()
+        decoding, access = decoding or DecodingOptions(), access or ModelOptions()
         self.bundle, self.options, self.tokenizer = bundle, options, tokenizer_of(bundle)
         self.prompts = decoder_prompts(self.tokenizer, options)
-        self._scorers, self._seed = Scorers(bundle, asked, where), where.seed
+        self._scorers, self._seed = Scorers(bundle, decoding, access), access.seed
         self._generator = self._seeded_generator()
 
     @torch.no_grad()
@@ -99,7 +99,7 @@ class TextWriter:
             results.update(zip(places, found, strict=True))
         return [results[place] for place in range(len(requests))]
 
-    def _seeded(self) -> torch.Generator:
+    def _seeded_generator(self) -> torch.Generator:
         device = next(self.bundle.model.parameters()).device
         return torch.Generator(device).manual_seed(self._seed)
 
