@@ -54,22 +54,43 @@ def characters(files: TokenizerFiles) -> tokenizers.Tokenizer:
     Raises:
         ModelError: if the vocabulary is no map of tokens to ids.
     """
-    vocabulary = _vocabulary(files)
+    backend, path = _of_paths(files)
     # transformers 5 writes this key, and takes the default again when it reads it.
     delimiter = token_text(files.config.get("word_delimiter_token", "|")) or "|"
     space = files.config.get("replace_word_delimiter_char", " ")
-    pad = files.role_token("pad")[1] or "<pad>"
-    backend = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=files.role_token("unk")[1] or "<unk>"))
     backend.normalizer = normalizers.Replace(" ", delimiter)
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    path = decoders.CTC(pad_token=pad, word_delimiter_token=delimiter, cleanup=False)
     backend.decoder = decoders.Sequence([path, decoders.Replace(delimiter, space), decoders.Fuse()])
     # Files list it as special, but it is never left out of a text.
     backend.add_tokens([tokenizers.AddedToken(delimiter, normalized=False)])
     # Tokens of several characters are found before the text is split into characters.
-    several = [token for token in vocabulary if len(token) > 1]
+    several = [token for token in backend.get_vocab(with_added_tokens=False) if len(token) > 1]
     backend.add_tokens([tokenizers.AddedToken(token, lstrip=True, rstrip=True, normalized=False) for token in several])
     return backend
+
+
+def phonemes(files: TokenizerFiles) -> tokenizers.Tokenizer:
+    """Build the tokenizer of a CTC head over phonemes, as Hugging Face's ``Wav2Vec2PhonemeCTCTokenizer``.
+
+    It decodes paths as `characters` does, with a space between any two phonemes, and encodes such texts.
+
+    Raises:
+        ModelError: if the vocabulary is no map of tokens to ids.
+    """
+    backend, path = _of_paths(files)
+    backend.pre_tokenizer = pre_tokenizers.Split(" ", "removed")
+    delimiter = token_text(files.config.get("word_delimiter_token"))
+    unsaid = [decoders.Replace(delimiter, "")] if delimiter else []
+    spaced = decoders.Replace(Regex(r"(?<=.)\z"), " ")
+    backend.decoder = decoders.Sequence([path, *unsaid, spaced, decoders.Fuse()])
+    return backend
+
+
+def _of_paths(files: TokenizerFiles) -> tuple[tokenizers.Tokenizer, decoders.Decoder]:
+    model = models.WordLevel(_vocabulary(files), unk_token=files.role_token("unk")[1] or "<unk>")
+    pad = files.role_token("pad")[1] or "<pad>"
+    # Without its clean-up, it leaves the word delimiter as it is.
+    return tokenizers.Tokenizer(model), decoders.CTC(pad_token=pad, cleanup=False)
 
 
 def _vocabulary(files: TokenizerFiles) -> dict[str, int]:

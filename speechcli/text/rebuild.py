@@ -7,14 +7,14 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors
 
 from speechcli.errors import ModelError
-from speechcli.text.characters import characters
+from speechcli.text.characters import characters, phonemes
 from speechcli.text.pieces import LAYOUTS, from_layout, from_vocabulary, has_pieces
-from speechcli.text.vocabulary import CONTINUED, Rebuilt, TokenizerFiles, decoded, kind_of, parse_json
+from speechcli.text.vocabulary import CONTINUED, PHONEMES, Rebuilt, TokenizerFiles, decoded, kind_of, parse_json
 
 SUPPORTED = (
     "supported are tokenizer.json, vocab.txt (BERT), vocab.json with merges.txt (GPT-2, RoBERTa, BART, Blenderbot, "
     "Speech2Text2), sentencepiece models (XLM-R, mBART, Pegasus, XGLM, Marian and others), vocab.json of characters "
-    "(wav2vec 2.0)"
+    "or phonemes (wav2vec 2.0)"
 )
 
 
@@ -25,7 +25,7 @@ def rebuild(files: TokenizerFiles) -> Rebuilt:
         ModelError: if the files are corrupt or describe a tokenizer that is not supported.
     """
     if files.of_characters:
-        return Rebuilt(characters(files))
+        return Rebuilt((phonemes if files.kind in PHONEMES else characters)(files))
     names = ", ".join(files.contents)
     stated = files.config.get("tokenizer_class")
     if stated and files.kind == kind_of(stated) and files.kind not in _BUILDERS:

@@ -43,9 +43,10 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """What a role's token is called when no file of the folder says it."""
 
-CHARACTERS = ("wav2vec2ctc", "wav2vec2")
+PHONEMES = ("wav2vec2phonemectc", "wav2vec2phoneme")
+CHARACTERS = ("wav2vec2ctc", "wav2vec2", *PHONEMES)
 CONTINUED = ("speech2text2", "speechtotext2", "blenderbotsmall")
-"""Kinds of tokenizers (`TokenizerFiles.kind`): of CTC heads; of words whose pieces end in ``@@``."""
+"""Kinds of tokenizers (`TokenizerFiles.kind`): of CTC heads over phonemes; of all CTC heads; of pieces with ``@@``."""
 
 # What classes and families are called that say nothing about the vocabulary.
 GENERIC = ("", "pretrained", "tokenizersbackend", "sentencepiecebackend", "auto", "speechencoderdecoder")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import Wav2Vec2CTCTokenizer
+from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2PhonemeCTCTokenizer
 
 from speechcli.errors import ModelError
 from speechcli.text.tokenizer import Tokenizer
@@ -50,6 +50,22 @@ def test_a_text_has_the_ids_of_transformers(case: str, tmp_path: Path) -> None:
     ours = Tokenizer.load(tmp_path)
     for text in ("", "a b c", "ABC'  x", "É ÉA", "sch ch ngb", "İı ß ΑΣ"):
         assert ours.encode(text) == theirs(text).input_ids
+
+
+@pytest.mark.parametrize("delimiter", [None, "|"])
+def test_a_path_of_phonemes_is_the_text_that_transformers_reads(delimiter: str | None, tmp_path: Path) -> None:
+    tokens = ["<pad>", "<s>", "</s>", "<unk>", "ð", "ə", "k", "aː", "t͡ʃ", "|"]
+    (tmp_path / "vocab.json").write_text(json.dumps({token: id_ for id_, token in enumerate(tokens)}))
+    theirs = Wav2Vec2PhonemeCTCTokenizer(
+        str(tmp_path / "vocab.json"), word_delimiter_token=delimiter, do_phonemize=False
+    )
+    theirs.save_pretrained(tmp_path)
+    ours = Tokenizer.load(tmp_path)
+    choice = random.Random(5)
+    for _ in range(100):
+        path = [choice.randrange(12) for _ in range(1 + choice.randrange(10))]
+        assert ours.decode(path, skip_special=False).strip() == theirs.decode(path), path
+    assert ours.encode("ð ə t͡ʃ  k x") == theirs("ð ə t͡ʃ  k x").input_ids
 
 
 def test_folders_of_2020_name_no_class_and_list_no_tokens(tmp_path: Path) -> None:
