@@ -53,7 +53,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"), object_hook=_plain_float)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:  # both JSONDecodeError and UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # the first is both JSONDecodeError and UnicodeDecodeError
         raise ModelError(f"{path} must be JSON, but it is not: {error}.") from error
     if not isinstance(value, dict):
         raise ModelError(f"{path} must hold a JSON object, but holds a {type(value).__name__}.")

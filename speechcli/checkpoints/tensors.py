@@ -53,7 +53,7 @@ def read_header(path: Path) -> dict[str, dict[str, Any]]:
             math.prod(entry["shape"]), entry["dtype"]
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise ModelError(
             f"{path} must be a safetensors file, but its header is not: {error}.", hint="Download the model again."
         ) from error

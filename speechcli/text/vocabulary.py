@@ -201,7 +201,7 @@ def parse_json(content: bytes, path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"`{path}` must be a json file, but: {error}.") from error
     if not isinstance(value, dict):
         raise ModelError(f"`{path}` must hold a json object, but holds a {type(value).__name__}.")

@@ -95,8 +95,10 @@ def test_null_is_false_for_a_switch(folder: Path) -> None:
     assert load(folder).config.encoder.to_dict()["conv_bias"] is None
 
 
-@pytest.mark.parametrize("name", ["generation_config.json", "preprocessor_config.json", "tokenizer_config.json"])
-@pytest.mark.parametrize("content", ["{", "[1]", "7"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "generation_config.json", "preprocessor_config.json", "tokenizer_config.json"]
+)
+@pytest.mark.parametrize("content", ["{", "[1]", "7", "[" * 100_000])
 def test_a_damaged_file_beside_the_weights_is_named(folder: Path, name: str, content: str) -> None:
     (folder / name).write_text(content)
     refused(folder, name)

@@ -115,7 +115,7 @@ def _json_rows(text: str) -> Iterator[Row]:
             continue
         try:
             value = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield Row(line, {}, f"the line must be a json object, but: {error}")
             continue
         if not isinstance(value, dict):

@@ -154,7 +154,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     for line in lines:
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         outputs = entry.get("outputs") if isinstance(entry, dict) else None
         if isinstance(outputs, list) and all(isinstance(name, str) for name in outputs):

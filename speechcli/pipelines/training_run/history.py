@@ -61,7 +61,7 @@ def read_history(run: Path) -> History:
 def _event(line: str) -> Event | None:
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None  # the process was killed while it wrote the line
     return event if isinstance(event, dict) else None
 
