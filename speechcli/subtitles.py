@@ -37,6 +37,8 @@ class Cue:
     end: int
     """In milliseconds, after the start and not after the start of the next."""
     lines: tuple[str, ...]
+    channel: int | None = None
+    """Number of its channel, where channels were heard separately."""
 
 
 def make_cues(transcript: Transcript, shape: CueShape) -> list[Cue]:
@@ -48,13 +50,17 @@ def make_cues(transcript: Transcript, shape: CueShape) -> list[Cue]:
     spoken = [segment for segment in transcript.segments if one_line(segment.text)]
     last = max([transcript.duration, *(segment.end for segment in spoken)])
     limits = [*(segment.start for segment in spoken[1:]), last]
-    timed = [part for segment, limit in zip(spoken, limits, strict=False) for part in _timed(segment, limit, shape)]
+    timed = [
+        (*part, segment.channel)
+        for segment, limit in zip(spoken, limits, strict=False)
+        for part in _timed(segment, limit, shape)
+    ]
     cues: list[Cue] = []
-    for number, (start, end, lines) in enumerate(timed):
+    for number, (start, end, lines, channel) in enumerate(timed):
         limit = timed[number + 1][0] if number + 1 < len(timed) else last
         end = max(end, min(start + _characters(lines) / shape.max_cps, limit))
         first = max(round(start * 1000), cues[-1].end if cues else 0)
-        cues.append(Cue(first, max(round(end * 1000), first + 1), lines))
+        cues.append(Cue(first, max(round(end * 1000), first + 1), lines, channel))
     return cues
 
 

@@ -79,6 +79,8 @@ class Segment:
     """The words with times, if asked for and available."""
     alternatives: tuple[Alternative, ...] = ()
     """Alternative texts, best first."""
+    channel: int | None = None
+    """Number of its channel, from 0, where channels were heard separately."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the segment as a JSON object; fields that not all models have are left out if empty."""
@@ -91,6 +93,8 @@ class Segment:
             "avg_logprob": _number(self.avg_logprob),
             "compression_ratio": _number(self.compression_ratio),
         }
+        if self.channel is not None:
+            values["channel"] = self.channel
         if self.suspect:
             values["suspect"] = True
         if self.no_speech_prob is not None:

@@ -52,7 +52,7 @@ class JsonlWriter:
 
 @dataclass(frozen=True)
 class SrtWriter:
-    """SubRip subtitles."""
+    """SubRip subtitles; where channels were heard separately, a subtitle begins with the number of its channel."""
 
     shape: CueShape
 
@@ -60,6 +60,7 @@ class SrtWriter:
         """Return the subtitles, numbered from 1."""
         cues = (
             f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
+            + ("" if cue.channel is None else f"{cue.channel}: ")
             + "".join(line.replace("-->", "->") + "\n" for line in cue.lines)
             for number, cue in enumerate(make_cues(transcript, self.shape), start=1)
         )
@@ -68,7 +69,7 @@ class SrtWriter:
 
 @dataclass(frozen=True)
 class VttWriter:
-    """WebVTT subtitles."""
+    """WebVTT subtitles; where channels were heard separately, each is a voice."""
 
     shape: CueShape
 
@@ -76,6 +77,7 @@ class VttWriter:
         """Return the subtitles."""
         cues = (
             f"\n{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
+            + ("" if cue.channel is None else f"<v {cue.channel}>")
             + "".join(_escape(line) + "\n" for line in cue.lines)
             for cue in make_cues(transcript, self.shape)
         )

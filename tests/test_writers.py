@@ -1,7 +1,9 @@
 import json
 import re
 
+import pysubs2
 import pytest
+import webvtt
 
 from speechcli.transcript import Segment, Transcript, one_line
 from speechcli.writers import encode, json_line, make_writers
@@ -77,6 +79,14 @@ def test_several_cues_are_apart_by_one_empty_line_and_silence_has_none():
     assert make_writers()["vtt"].write(value) == (
         b"WEBVTT\n\n00:00:00.000 --> 00:00:01.000\na\n\n00:00:02.000 --> 00:00:03.000\nb\n"
     )
+
+
+def test_subtitles_say_which_channel_speaks():
+    segments = (Segment(0, 0, 1, "a", channel=0), Segment(1, 0.5, 2, "b", channel=1))
+    value = Transcript("a", "a b", segments=segments)
+    srt, vtt = (make_writers()[kind].write(value).decode() for kind in ("srt", "vtt"))
+    assert [cue.text for cue in pysubs2.SSAFile.from_string(srt)] == ["0: a", "1: b"]
+    assert [(cue.voice, cue.text) for cue in webvtt.from_string(vtt)] == [("0", "a"), ("1", "b")]
 
 
 def test_silence_is_a_valid_empty_output_in_every_format():

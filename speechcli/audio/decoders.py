@@ -37,7 +37,7 @@ class Decoder(Protocol):
     """Length according to the header; None if unknown."""
 
     def blocks(self, start: int) -> Iterator[np.ndarray]:
-        """Yield the samples from frame ``start`` on, as float32 of shape (frames, channels).
+        """Yield the samples from frame ``start`` on, as float32 of shape (frames, channels); every call begins anew.
 
         Raises:
             CutShort: after the last block that could be decoded, when more was promised.
@@ -84,15 +84,17 @@ class SoundfileDecoder:
         self.channels = int(self._file.channels)
         # libsndfile's SF_COUNT_MAX stands for "not known" (a FLAC that was written to a pipe).
         self.frames: int | None = self._file.frames if self._file.frames < 1 << 62 else None
+        self._read = False
 
     def blocks(self, start: int) -> Iterator[np.ndarray]:
         """Yield blocks until the end of the file."""
         position = start if self.frames is None else min(start, self.frames)
-        if position > 0:
+        if position > 0 or self._read:
             try:
                 self._file.seek(position)
             except soundfile.SoundFileError as error:
                 raise CutShort from error
+        self._read = True
         buffer = np.empty((BLOCK_FRAMES, self.channels), dtype=np.float32)
         count = BLOCK_FRAMES
         while count == BLOCK_FRAMES:
@@ -145,6 +147,7 @@ class PyAvDecoder:
             self.channels = int(self._stream.channels)
             seconds = self._container.duration
             self.frames: int | None = None if seconds is None else round(seconds * self.sample_rate / av.time_base)
+            self._read = False
         except BaseException:
             self._container.close()
             raise
@@ -154,6 +157,9 @@ class PyAvDecoder:
         # Seeking in a compressed stream lands where the codec likes: decode from the beginning and drop.
         decoded = 0
         try:
+            if self._read:
+                self._container.seek(0)
+            self._read = True
             for block in self._decoded():
                 decoded += len(block)
                 if decoded > start:

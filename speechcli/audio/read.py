@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from functools import partial
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -56,38 +55,43 @@ class Audio(NamedTuple):
 
 
 class Sound:
-    """An opened source, read in blocks of one channel at the model's rate.
+    """An opened source, read one channel at a time in blocks, at the model's rate.
 
     Args:
         decoder: of the source.
-        blocks: one channel of what it decodes.
+        name: what to call the source in sentences.
+        size: of the source, in bytes.
         sample_rate: rate of the result, in Hz.
-        expected_seconds: length by the header; None where it does not say.
-        check_empty: raises if it is wrong that there are no samples; told whether the source is cut short.
+        start: where to begin, in seconds.
+        end: where to stop, in seconds.
     """
 
-    def __init__(
-        self,
-        decoder: Decoder,
-        blocks: Iterator[np.ndarray],
-        *,
-        sample_rate: int,
-        expected_seconds: float | None,
-        check_empty: Callable[[bool], None],
-    ) -> None:
+    def __init__(self, decoder: Decoder, name: str, size: int, *, sample_rate: int, start: float, end: float) -> None:
         self.sample_rate = sample_rate
-        self.expected_seconds = expected_seconds
+        self.channels = decoder.channels
         self.seconds = 0.0
         """Length of what was read so far, measured before resampling."""
         self.truncated = False
         """After the last block: whether the source ends, or is damaged, before the length that its header promises."""
-        self._decoder, self._blocks, self._check_empty = decoder, blocks, check_empty
+        self._decoder, self._name, self._size = decoder, name, size
+        self._start, self._end = start, end
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yield samples (samples,) float32, full scale is 1.0.
+    @property
+    def expected_seconds(self) -> float | None:
+        """Length by the header; None where it does not say."""
+        if self._decoder.frames is None:
+            return None
+        return max(0.0, min(self._decoder.frames / self._decoder.sample_rate, self._end) - self._start)
+
+    def blocks(self, channel: str = "mix") -> Iterator[np.ndarray]:
+        """Yield samples (samples,) float32, full scale is 1.0; every call begins anew.
+
+        Args:
+            channel: ``mix`` for the mean of all channels, or the number of one, from 0.
 
         Raises:
-            InputError: a sample is no finite number, or the source holds none where it should.
+            InputError: the source lacks the channel, a sample is no finite number, or there are none where there
+                should be.
         """
         rate = self._decoder.sample_rate
         stream = None
@@ -95,16 +99,40 @@ class Sound:
             stream = soxr.ResampleStream(rate, self.sample_rate, 1, dtype="float32")
         frames = 0
         try:
-            for block in self._blocks:
+            for block in self._decoded(channel):
                 frames += len(block)
                 self.seconds = frames / rate
                 yield block if stream is None else stream.resample_chunk(block)
         except CutShort:
             self.truncated = True
         if frames == 0:
-            self._check_empty(self.truncated)
+            _check_empty(self._name, self._size, self._start, self.truncated)
         elif stream is not None:
             yield stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+
+    def _decoded(self, channel: str) -> Iterator[np.ndarray]:
+        """Yield samples at the source's own rate."""
+        if channel != "mix" and int(channel) >= self.channels:
+            have = "has one channel, number 0" if self.channels == 1 else f"has the channels 0 to {self.channels - 1}"
+            raise InputError(f"`{self._name}` {have}, but channel {channel} was requested.")
+        rate = self._decoder.sample_rate
+        position = round(self._start * rate)
+        stop = self._end if math.isinf(self._end) else round(self._end * rate)
+        for block in self._decoder.blocks(position):
+            # (frames, channels) -> (frames,)
+            mono = block.mean(axis=1, dtype=np.float32) if channel == "mix" else block[:, int(channel)]
+            if position + len(mono) >= stop:
+                mono = mono[: int(stop) - position]
+            finite = np.isfinite(mono)
+            if not finite.all():
+                at = (position + int(finite.argmin())) / rate
+                raise InputError(
+                    f"The samples of `{self._name}` must be finite, but at {at:.3f} s one is NaN or infinite."
+                )
+            yield np.ascontiguousarray(mono)
+            position += len(mono)
+            if position >= stop:
+                return
 
 
 @contextmanager
@@ -112,42 +140,33 @@ def open_audio(
     source: AudioFile | Url | BinaryIO,
     *,
     sample_rate: int,
-    channel: str = "mix",
     start: float | None = None,
     end: float | None = None,
     backend: str = "auto",
     raw: RawFormat | None = None,
 ) -> Iterator[Sound]:
-    """Open one channel of sound, to be read in blocks.
+    """Open a source, to be read in blocks.
 
     Args:
         source: file, or binary stream at any position; a pipe is first copied to a temporary file.
         sample_rate: rate of the result, in Hz.
-        channel: ``mix`` for the mean of all channels, or the number of one, from 0.
         start: where to begin, in seconds.
         end: where to stop, in seconds; beyond the end of the sound it has no effect.
         backend: ``auto``, ``soundfile`` or ``av``.
         raw: what the source is, if it is headerless PCM.
 
     Raises:
-        InputError: when the source cannot be read or decoded, its rate or channel count is out of range, it lacks the
-            channel, or it ends before ``start``.
-        UsageError: for a channel, a time or a backend that makes no sense.
+        InputError: when the source cannot be read or decoded, its rate or channel count is out of range, or it ends
+            before ``start``.
+        UsageError: for a time or a backend that makes no sense.
     """
-    _check_request(channel, start, end, backend)
+    _check_request(start, end, backend)
     name = name_of(source)
     with ExitStack() as stack:
         opened, size = open_bytes(source, name, stack)
         decoder = stack.enter_context(closing(open_decoder(opened, name, backend, raw)))
-        expected = None
-        if decoder.frames is not None:
-            expected = max(0.0, min(decoder.frames / decoder.sample_rate, end or math.inf) - (start or 0.0))
         yield Sound(
-            decoder,
-            _one_channel(decoder, name, channel, start or 0.0, end),
-            sample_rate=sample_rate,
-            expected_seconds=expected,
-            check_empty=partial(_check_empty, name, size, start or 0.0),
+            decoder, name, size, sample_rate=sample_rate, start=start or 0.0, end=math.inf if end is None else end
         )
 
 
@@ -161,19 +180,19 @@ def read_audio(
     backend: str = "auto",
     raw: RawFormat | None = None,
 ) -> Audio:
-    """Read one channel of sound at a given rate; the arguments are those of `open_audio`.
+    """Read one channel of sound at a given rate; the arguments are those of `open_audio` and `Sound.blocks`.
 
     Zero samples are no error: the result is empty. A source that is cut short gives what can be decoded, with
     ``truncated`` set.
 
     Raises:
-        InputError: as `open_audio` says, or when the source holds samples that are no finite numbers.
-        UsageError: as `open_audio` says.
+        InputError: as `open_audio` and `Sound.blocks` say.
+        UsageError: as `open_audio` says, or for a channel that makes no sense.
     """
-    with open_audio(
-        source, sample_rate=sample_rate, channel=channel, start=start, end=end, backend=backend, raw=raw
-    ) as sound:
-        parts = list(sound.blocks())
+    if channel != "mix" and not (channel.isascii() and channel.isdigit()):
+        raise UsageError(f"The channel must be `mix` or a number from 0, but is `{channel}`.")
+    with open_audio(source, sample_rate=sample_rate, start=start, end=end, backend=backend, raw=raw) as sound:
+        parts = list(sound.blocks(channel))
     samples = np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
     return Audio(samples, sample_rate, sound.seconds, sound.truncated)
 
@@ -212,30 +231,7 @@ def _header(file: AudioFile | Url) -> Iterator[Decoder]:
         yield stack.enter_context(closing(open_decoder(opened, name, "auto", None)))
 
 
-def _one_channel(decoder: Decoder, name: str, channel: str, start: float, end: float | None) -> Iterator[np.ndarray]:
-    if channel != "mix" and int(channel) >= decoder.channels:
-        have = "has one channel, number 0" if decoder.channels == 1 else f"has the channels 0 to {decoder.channels - 1}"
-        raise InputError(f"`{name}` {have}, but channel {channel} was requested.")
-    position = round(start * decoder.sample_rate)
-    stop = math.inf if end is None else round(end * decoder.sample_rate)
-    for block in decoder.blocks(position):
-        # (frames, channels) -> (frames,)
-        mono = block.mean(axis=1, dtype=np.float32) if channel == "mix" else block[:, int(channel)]
-        if position + len(mono) >= stop:
-            mono = mono[: int(stop) - position]
-        finite = np.isfinite(mono)
-        if not finite.all():
-            seconds = (position + int(finite.argmin())) / decoder.sample_rate
-            raise InputError(f"The samples of `{name}` must be finite, but at {seconds:.3f} s one is NaN or infinite.")
-        yield np.ascontiguousarray(mono)
-        position += len(mono)
-        if position >= stop:
-            return
-
-
-def _check_request(channel: str, start: float | None, end: float | None, backend: str) -> None:
-    if channel != "mix" and not (channel.isascii() and channel.isdigit()):
-        raise UsageError(f"The channel must be `mix` or a number from 0, but is `{channel}`.")
+def _check_request(start: float | None, end: float | None, backend: str) -> None:
     if backend not in AUDIO_BACKENDS:
         raise UsageError(f"The audio backend must be one of {', '.join(AUDIO_BACKENDS)}, but is `{backend}`.")
     if start is not None and not 0 <= start < math.inf:

@@ -28,8 +28,8 @@ def known_device(value: str | None) -> str | None:
 
 
 def _channel(value: str) -> str:
-    if not re.fullmatch(r"mix|[0-9]+", value):
-        raise typer.BadParameter(f"must be mix or the number of a channel, from 0, but is {value}.")
+    if not re.fullmatch(r"mix|split|[0-9]+", value):
+        raise typer.BadParameter(f"must be mix, split or the number of a channel, from 0, but is {value}.")
     return value
 
 
@@ -115,7 +115,7 @@ Channel = Annotated[
     flag(
         INPUT,
         "--channel",
-        help="mix (average all channels), or a channel number from 0.",
+        help="mix (average all channels), split (transcribe each channel separately), or a channel number from 0.",
         callback=_channel,
         metavar="CHANNEL",
     ),

@@ -72,6 +72,12 @@ def run_job(
         raise UsageError(
             "`-f manifest` needs recordings with file names, but standard input has none.", hint="Give the file itself."
         )
+    if "manifest" in outputs.formats and options.inputs.channel != "mix":
+        raise UsageError(
+            "`-f manifest` needs `--channel mix`, because training mixes the channels of a recording, but it is "
+            f"{options.inputs.channel}.",
+            hint="Choose another format, or first write each channel to a file of its own.",
+        )
     if outputs.output_dir is None:
         return _to_stream(options, outputs, inputs, sink, report, open_model)
     return _to_folder(options, outputs, outputs.output_dir, inputs, report, open_model)

@@ -66,7 +66,7 @@ class InputOptions:
     audio_backend: Literal["auto", "soundfile", "av"] = "auto"
     """Library that decodes audio files."""
     channel: str = "mix"
-    """`mix` (average all channels), or a channel number from 0."""
+    """`mix` (average all channels), `split` (each channel separately), or a channel number from 0."""
     start: float | None = None
     """Second at which to start in each recording."""
     end: float | None = None
@@ -76,9 +76,9 @@ class InputOptions:
 
     def __post_init__(self) -> None:
         check(
-            self.channel == "mix" or (self.channel.isascii() and self.channel.isdigit()),
+            self.channel in ("mix", "split") or (self.channel.isascii() and self.channel.isdigit()),
             "--channel",
-            "`mix` or a number",
+            "`mix`, `split` or a number",
             self.channel,
         )
         check_used(self, "raw", "rate", "channels")

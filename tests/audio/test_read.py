@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import soxr
 
-from speechcli.audio.read import AUDIO_EXTENSIONS, RawFormat, audio_seconds, read_audio
+from speechcli.audio.read import AUDIO_EXTENSIONS, RawFormat, audio_seconds, open_audio, read_audio
 from speechcli.errors import InputError, UsageError
 
 from .clips import RATE, noise, refusal, tone, write
@@ -75,6 +75,22 @@ def test_channels_are_averaged_or_one_is_chosen(tmp_path: Path) -> None:
     assert "has the channels 0 to 5, but channel 6 was requested" in refusal(path, channel="6")
     one = write(tmp_path / "one.wav", samples[:, 0])
     assert "has one channel, number 0, but channel 1 was requested" in refusal(one, channel="1")
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])
+@pytest.mark.parametrize("backend", ["soundfile", "av"])
+def test_channels_of_an_opened_source_are_read_one_after_the_other(tmp_path: Path, name: str, backend: str) -> None:
+    if backend == "av":
+        pytest.importorskip("av")
+    path = tmp_path / name
+    soundfile.write(path, noise(100_000, channels=2), 22_050)
+    for source in (path, io.BytesIO(path.read_bytes())):
+        with open_audio(source, sample_rate=RATE, backend=backend, start=0.5) as sound:
+            assert sound.channels == 2
+            read = [np.concatenate(list(sound.blocks(channel))) for channel in ("0", "1", "mix", "0")]
+        for channel, samples in zip(("0", "1", "mix", "0"), read, strict=True):
+            alone = read_audio(path, sample_rate=RATE, backend=backend, start=0.5, channel=channel)
+            np.testing.assert_array_equal(samples, alone.samples)
 
 
 def test_start_and_end_cut_to_the_sample(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
+from speechcli.audio.activity import make_detector
 from speechcli.audio.url import Url
 from speechcli.errors import InputError
 from speechcli.pipelines.decoding_options import DecodingOptions
@@ -19,6 +21,7 @@ from speechcli.pipelines.speech_options import InputOptions, ModelOptions, Trans
 from .tiny_model import save_model
 
 RATE = 100
+RATE_OF_CALL = 16_000
 
 
 class Ears:
@@ -68,7 +71,9 @@ class Sounds:
     def expected_seconds(self):
         return None if isinstance(self.seconds, list) else self.seconds
 
-    def blocks(self):
+    channels = 1
+
+    def blocks(self, channel):
         seconds = self.seconds[0] if isinstance(self.seconds, list) else self.seconds
         samples = np.ones(round(seconds * RATE), dtype=np.float32)
         yield from (samples[first : first + RATE] for first in range(0, len(samples), RATE))
@@ -255,13 +260,61 @@ def test_options_reach_the_reader(monkeypatch):
     assert asked == {
         "source": Path("x"),
         "sample_rate": 16_000,
-        "channel": "1",
         "start": 1.0,
         "end": 2.0,
         "backend": "soundfile",
     }
     pieces.open_source(Source(Path("x"), "x", PurePath("x"), None, 5.0, 6.0), options, 16_000)
     assert (asked["start"], asked["end"]) == (5.0, 6.0)
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Two people on two channels: one speaks from 0 to 1 and from 6 to 8 s, the other from 3 to 4.5 s."""
+    samples = np.zeros((8 * RATE_OF_CALL, 2), dtype=np.float32)
+    for channel, start, end in ((0, 0.0, 1.0), (1, 3.0, 4.5), (0, 6.0, 8.0)):
+        first, last = round(start * RATE_OF_CALL), round(end * RATE_OF_CALL)
+        samples[first:last, channel] = 0.3 * np.sin(np.arange(last - first))
+    soundfile.write(tmp_path / "call.wav", samples, RATE_OF_CALL)
+    return tmp_path / "call.wav"
+
+
+class EarsForCalls(Ears):
+    sample_rate = RATE_OF_CALL
+
+    def decode(self, clips):
+        return [(Decoded(f"{len(clip.samples)}", (len(clip.samples),), (-0.5,), "de", "en"),) for clip in clips]
+
+
+def heard_on(channel, path, events=None, **decoding):
+    options = TranscribeOptions(inputs=InputOptions(channel=channel), decoding=DecodingOptions(**decoding))
+    report = (lambda event: None) if events is None else events.append
+    (outcome,) = Listener(EarsForCalls(), options, report).listen([Source(path, "call.wav", PurePath("call.wav"))])
+    return outcome.transcripts[0]
+
+
+def test_each_channel_is_heard_by_itself_and_all_are_put_in_the_order_of_time(call):
+    events = []
+    split = heard_on("split", call, events, vad="energy")
+    alone = [heard_on(channel, call, vad="energy") for channel in "01"]
+    assert [segment.channel for segment in split.segments] == [0, 1, 0]
+    assert [segment.id for segment in split.segments] == [0, 1, 2]
+    assert sorted(segment.start for segment in split.segments) == [segment.start for segment in split.segments]
+    for channel, transcript in enumerate(alone):
+        mine = [segment for segment in split.segments if segment.channel == channel]
+        assert [(s.start, s.end, s.text) for s in mine] == [(s.start, s.end, s.text) for s in transcript.segments]
+        assert all(segment.channel is None for segment in transcript.segments)
+    assert split.duration == 8.0 and split.text == " ".join(segment.text for segment in split.segments)
+    assert split.to_dict()["segments"][1]["channel"] == 1
+    assert "channel" not in alone[0].to_dict()["segments"][0]
+    done = [event for event in events if isinstance(event, Progress)][-1]
+    assert done.audio_seconds == pytest.approx(done.expected_seconds) == 16.0
+
+
+def test_channels_take_turns_in_short_recordings_too(call, monkeypatch):
+    monkeypatch.setattr(pieces, "make_detector", lambda _, rate: make_detector("energy", rate))
+    assert [segment.channel for segment in heard_on("split", call).segments] == [0, 1, 0]
+    assert len(heard_on("mix", call).segments) == 1
 
 
 def test_a_web_address_is_not_asked_offline():

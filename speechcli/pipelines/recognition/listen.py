@@ -47,6 +47,7 @@ class _Heard(NamedTuple):
 
     start: float
     end: float
+    channel: int | None
     decoded: tuple[Decoded, ...]
     """One per target language."""
 
@@ -153,7 +154,7 @@ class Listener:
         for piece, decoded in zip(part, results, strict=True):
             if piece.index not in self._failed:
                 end = piece.start + len(piece.samples) / self._recognizer.sample_rate
-                self._recording(piece.index).heard[piece.number] = _Heard(piece.start, end, decoded)
+                self._recording(piece.index).heard[piece.number] = _Heard(piece.start, end, piece.channel, decoded)
                 yield from self._completed(piece.index)
 
     def _ended(self, end: End) -> Iterator[Outcome]:
@@ -193,10 +194,12 @@ class Listener:
         offset = source.start or self._options.inputs.start or 0.0
         decoded = [piece.decoded[target] for piece in heard]
         phrases = [
-            (offset + piece.start, each, phrase)
+            (offset + piece.start, piece.channel, each, phrase)
             for piece, each in zip(heard, decoded, strict=True)
             for phrase in each.phrases or (Phrase(0.0, piece.end - piece.start, each.tokens, each.text, each.words),)
         ]
+        # Channels were heard one after the other, but were spoken at the same time.
+        phrases.sort(key=lambda phrase: phrase[0] + phrase[3].start)
         segments = tuple(
             Segment(
                 id=number,
@@ -210,8 +213,9 @@ class Listener:
                 no_speech_prob=each.no_speech_prob,
                 words=phrase.words and tuple(word.later(begin) for word in phrase.words),
                 alternatives=each.alternatives,
+                channel=channel,
             )
-            for number, (begin, each, phrase) in enumerate(phrases)
+            for number, (begin, channel, each, phrase) in enumerate(phrases)
         )
         # A recording in which nothing is said has the language that its silence is given.
         said = decoded or [self._recognizer.decode([Clip(NOTHING, source.language)])[0][target]]

@@ -4,7 +4,7 @@ import io
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from speechcli.audio.activity import make_detector
 from speechcli.audio.inside import outer_file
 from speechcli.audio.read import RawFormat, Sound, open_audio
-from speechcli.audio.segments import cut
+from speechcli.audio.segments import Stretch, cut
 from speechcli.audio.url import Url
 from speechcli.errors import InputError, OutOfMemory, SpeechCliError
 from speechcli.pipelines.files.inputs import Source
@@ -40,6 +40,8 @@ class Piece:
     """(samples,) at the model's rate."""
     covers: float
     """Seconds of the recording since the end of the previous piece."""
+    channel: int | None = None
+    """Number of its channel, where channels are heard separately."""
 
 
 @dataclass(frozen=True)
@@ -103,29 +105,38 @@ class Reader:
                 yield End(index, 0, 0.0, 0.0, failure=failure)
 
     def _read(self, index: int, source: Source) -> Iterator[Piece | End]:
-        decoding = self._options.decoding
         if isinstance(source.path, Url) and self._options.model.offline:
             raise InputError(f"{source.name} is on the web, but --offline forbids network access.")
         with open_source(source, self._options.inputs, self._sample_rate) as sound:
+            asked = self._options.inputs.channel
+            channels = range(sound.channels) if asked == "split" else (None,)
             if sound.expected_seconds is not None:
                 self._known_bytes += self._sizes[index]
-                self._known_seconds += sound.expected_seconds
-            loudest = _Loudest(sound.blocks())
-            stretches = cut(
-                loudest,
-                self._sample_rate,
-                detector=make_detector(decoding.vad, self._sample_rate),
-                max_seconds=self._max_seconds,
-                # Without being told so, nothing is left out of a recording that needs no cut.
-                whole_if_short=decoding.vad == "auto",
-            )
-            pieces, covered = 0, 0.0
-            for stretch in stretches:
-                end = stretch.end / self._sample_rate
-                yield Piece(index, pieces, stretch.start / self._sample_rate, stretch.samples, end - covered)
-                pieces, covered = pieces + 1, end
-            unheard = pieces == 0 and loudest.peak > SILENT_PEAK
-            yield End(index, pieces, sound.seconds, max(0.0, sound.seconds - covered), sound.truncated, unheard)
+                self._known_seconds += len(channels) * sound.expected_seconds
+            pieces, peak, rest = 0, 0.0, 0.0
+            for channel in channels:
+                loudest = _Loudest(sound.blocks(asked if channel is None else str(channel)))
+                covered = 0.0
+                for stretch in self._cut(loudest):
+                    end = stretch.end / self._sample_rate
+                    covers, rest, covered = rest + end - covered, 0.0, end
+                    yield Piece(index, pieces, stretch.start / self._sample_rate, stretch.samples, covers, channel)
+                    pieces += 1
+                peak = max(peak, loudest.peak)
+                rest += max(0.0, sound.seconds - covered)
+            unheard = pieces == 0 and peak > SILENT_PEAK
+            yield End(index, pieces, sound.seconds, rest, sound.truncated, unheard)
+
+    def _cut(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Stretch]:
+        vad = self._options.decoding.vad
+        return cut(
+            blocks,
+            self._sample_rate,
+            detector=make_detector(vad, self._sample_rate),
+            max_seconds=self._max_seconds,
+            # Without being told so, nothing is left out of a recording that needs no cut; but channels take turns.
+            whole_if_short=vad == "auto" and self._options.inputs.channel != "split",
+        )
 
 
 class _Loudest:
@@ -154,7 +165,6 @@ def open_source(source: Source, options: InputOptions, sample_rate: int) -> Abst
     return open_audio(
         cast(BinaryIO, _StandardInput()) if source.path is None else source.path,
         sample_rate=sample_rate,
-        channel=options.channel,
         start=start,
         end=end,
         backend=options.audio_backend,
