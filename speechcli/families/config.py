@@ -1,7 +1,6 @@
 """The base of all family configurations: Hugging Face's field names, nothing lost on the way through."""
 
 import difflib
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -12,6 +11,9 @@ from speechcli.errors import ModelError, UsageError
 
 MAX_LAYERS = 1000
 """More than any model has: a hostile file could ask for so many that building them takes all memory."""
+
+MAX_NUMBER = 2**31
+"""More than any number of a model: torch counts in 64 bits, into which products of sizes must fit."""
 
 _SIZE = re.compile(r"(?!(task_)?type_)(.*_(size|dim|heads|kernel|stride|positions)|d_model|n_embd|n_head|max_pos.*)")
 """Keys whose numbers cannot be 0."""
@@ -59,7 +61,8 @@ class FamilyConfig:
             least, most = _limits(key)
             numbers = [item for item in (value if isinstance(value, tuple) else (value,)) if type(item) in (int, float)]
             fits = all(least <= number <= most for number in numbers)
-            words = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+            too_many = most < MAX_NUMBER or any(number > most for number in numbers)
+            words = f"from {least} to {most}" if too_many else f"at least {least}"
         if not fits:
             raise ModelError(f"`{key}` of a {cls.model_type} configuration must be {words}, but is {value!r:.80}.")
 
@@ -107,7 +110,7 @@ def _limits(key: str) -> tuple[float, float]:
         return 0, 1
     if key.endswith(("_layers", "n_layer")):
         return 0, MAX_LAYERS
-    return 1 if _SIZE.fullmatch(key) else 0, math.inf
+    return 1 if _SIZE.fullmatch(key) else 0, MAX_NUMBER
 
 
 def _fits(value: Any, kind: Any) -> bool:
