@@ -10,13 +10,12 @@ measures processor time, which other programs on the machine change little.
 """
 
 import argparse
-import copy
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,11 +23,13 @@ import transformers
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
-from speechcli.checkpoints.bundle import load
+from speechcli.checkpoints.bundle import Bundle
 from speechcli.decoding.generate import generate
 from speechcli.decoding.generation_options import GenerationOptions
-from speechcli.models.quantize import quantize_decoder
+from speechcli.models.pack import PackedLinear
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
+from speechcli.pipelines.load import load_bundle
+from speechcli.pipelines.speech_options import ModelOptions
 
 TOKENS = 24
 START, END, PAD = 101, 102, 0
@@ -78,8 +79,9 @@ def model_folder() -> Iterator[Path]:
 
 @dataclass
 class Both:
-    """The same weights twice."""
+    """The same weights twice, ours loaded as the commands load them."""
 
+    folder: Path
     theirs: transformers.SpeechEncoderDecoderModel
     ours: SpeechEncoderDecoder
     dtype: torch.dtype
@@ -88,11 +90,19 @@ class Both:
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype, device: str) -> "Both":
         theirs = transformers.SpeechEncoderDecoderModel.from_pretrained(folder, dtype=dtype).to(device).eval()
-        return cls(theirs, load(folder, dtype=dtype, device=device).model, dtype, device)
+        return cls(folder, theirs, load_ours(folder, dtype, device), dtype, device)
 
     def audio(self, batch: int, seconds: float) -> Tensor:
         generator = torch.Generator().manual_seed(batch)
         return torch.randn(batch, int(seconds * SAMPLE_RATE), generator=generator).to(self.device, self.dtype)
+
+
+def load_ours(folder: Path, dtype: torch.dtype, device: str, quantize: str = "none") -> SpeechEncoderDecoder:
+    """Load our model."""
+    name = str(dtype).removeprefix("torch.")
+    bundle = load_bundle(ModelOptions(str(folder), device=device, dtype=name, quantize=quantize))
+    assert isinstance(bundle, Bundle)
+    return bundle.model
 
 
 def encoder(both: Both) -> Pair:
@@ -138,10 +148,8 @@ def decoder(both: Both, *, batch: int, beams: int, seconds: float = 10.0) -> Pai
 
 def greedy_int8(both: Both) -> Pair:
     """Greedy search, our decoder in 8-bit integers. Not the same tokens."""
-    theirs, _ = decoder(both, batch=1, beams=1)
-    rounded = Both(both.theirs, copy.deepcopy(both.ours), both.dtype, both.device)
-    quantize_decoder(rounded.ours)
-    return theirs, decoder(rounded, batch=1, beams=1)[1]
+    rounded = load_ours(both.folder, both.dtype, both.device, quantize="int8")
+    return decoder(replace(both, ours=rounded), batch=1, beams=1)
 
 
 CASES: dict[str, Callable[[Both], Pair]] = {
@@ -187,10 +195,15 @@ def print_bounds(both: Both) -> None:
     frames = torch.randn(2000, 768, device=both.device).to(both.dtype)
     square = torch.randn(3072, 768, device=both.device).to(both.dtype)
     rate = 2 * frames.numel() * 3072 / best(lambda: torch.nn.functional.linear(frames, square), both.device)
-    weights = [each for each in both.ours.decoder.parameters() if each.dim() == 2 and each.size(1) in (768, 3072)]
-    row = {768: frames[:1], 3072: frames[:1].repeat(1, 4)}
-    read = sum(each.numel() * each.element_size() for each in weights)
-    step = best(lambda: [torch.nn.functional.linear(row[each.size(1)], each) for each in weights], both.device)
+    once = ("cross_attn.key", "cross_attn.value")
+    maps = [
+        each
+        for name, each in both.ours.decoder.named_modules()
+        if isinstance(each, torch.nn.Linear | PackedLinear) and not name.endswith(once)
+    ]
+    rows = {each: torch.randn(1, each.in_features, device=both.device).to(both.dtype) for each in maps}
+    read = sum(each.in_features * each.out_features * both.dtype.itemsize for each in maps)
+    step = best(lambda: [each(row) for each, row in rows.items()], both.device)
     print(
         f"bounds: {rate / 1e9:.0f} GFLOP/s in products, {read / step / 1e9:.1f} GB/s reading the decoder's weights "
         f"({step * 1e3:.0f} ms a step)"

@@ -9,6 +9,7 @@ from speechcli.checkpoints.ctc import CtcBundle, is_ctc, load_ctc
 from speechcli.checkpoints.folder import read_config
 from speechcli.checkpoints.hub import resolve_model
 from speechcli.errors import UsageError
+from speechcli.models.pack import pack_decoder
 from speechcli.models.quantize import quantize_decoder
 from speechcli.pipelines.decoding_options import check
 from speechcli.pipelines.speech_options import ModelOptions
@@ -121,4 +122,6 @@ def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle | 
     bundle = load(folder, dtype=dtype, device=device, name=options.shown)
     if options.quantize == "int8":
         quantize_decoder(bundle.model)
+    elif device.type == "cpu" and dtype == torch.bfloat16 and native_bfloat16(device):
+        pack_decoder(bundle.model)
     return bundle

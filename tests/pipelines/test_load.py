@@ -2,8 +2,10 @@ import pytest
 import torch
 
 from speechcli.errors import UsageError
+from speechcli.models.pack import PackedLinear
 from speechcli.pipelines.load import choose_device, choose_dtype, load_bundle
 from speechcli.pipelines.speech_options import ModelOptions
+from speechcli.training.precision import native_bfloat16
 
 from .tiny_model import save_model
 
@@ -60,3 +62,11 @@ def test_rounded_weights_are_for_decoders_on_processors(tmp_path, monkeypatch):
     monkeypatch.setattr("speechcli.pipelines.load.is_ctc", lambda config: True)
     with pytest.raises(UsageError, match="model has none"):
         load_bundle(options)
+
+
+@pytest.mark.skipif(not native_bfloat16(torch.device("cpu")), reason="this CPU has no bfloat16")
+def test_a_decoder_in_bfloat16_is_packed_and_one_in_float32_stays_as_it_is(tmp_path):
+    folder = str(save_model(tmp_path / "model"))
+    for dtype, packed in (("bfloat16", True), ("float32", False)):
+        decoder = load_bundle(ModelOptions(folder, dtype=dtype)).model.decoder
+        assert any(isinstance(module, PackedLinear) for module in decoder.modules()) == packed
