@@ -1,4 +1,4 @@
-"""The Python face: Hugging Face's names over our parts, and three verbs of our own."""
+"""The Python interface: Hugging Face's names, and three functions of our own."""
 
 from speechcli.api.model import SpeechEncoderDecoderModel, SpeechEncoderDecoderOutput
 from speechcli.api.processors import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2Processor

@@ -1,4 +1,4 @@
-"""`SpeechEncoderDecoderModel` under Hugging Face's names: a thin face over a `Bundle`."""
+"""`SpeechEncoderDecoderModel` with Hugging Face's interface, a thin wrapper around a `Bundle`."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,10 @@ from speechcli.text.prompts import Task
 
 
 class SpeechEncoderDecoderOutput(NamedTuple):
-    """What one pass returns."""
+    """The result of `forward`."""
 
     loss: Tensor | None
-    """Mean cross-entropy over the labels that are not -100; None without labels."""
+    """Mean cross-entropy over labels other than -100; None without labels."""
     logits: Tensor
     """(batch, tokens, vocabulary)"""
     encoder_last_hidden_state: Tensor
@@ -147,11 +147,11 @@ class SpeechEncoderDecoderModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write a folder that `from_pretrained` reads, here and in transformers.
+        """Write a model folder for `from_pretrained`, here and in transformers.
 
         Raises:
             OutputError: the folder cannot be written.
@@ -160,7 +160,7 @@ class SpeechEncoderDecoderModel(nn.Module):
         bundles.save(bundle, Path(folder))
 
     def push_to_hub(self, repo_id: str, *, token: str | None = None, private: bool | None = None) -> str:
-        """Write the model to the Hugging Face Hub, and return its address there.
+        """Upload the model to the Hugging Face Hub, and return its address.
 
         Raises:
             ModelError: the Hub does not take it.
@@ -170,7 +170,7 @@ class SpeechEncoderDecoderModel(nn.Module):
             return upload(Path(scratch) / "model", repo_id, token=token, private=private)
 
     def freeze_feature_encoder(self) -> None:
-        """Stop the convolutions over the waveform from learning, whatever the encoder."""
+        """Freeze the feature encoder (the convolutions over the waveform), for any encoder."""
         self.encoder.freeze_frontend()
 
     def forward(
@@ -185,7 +185,7 @@ class SpeechEncoderDecoderModel(nn.Module):
         input_values: Tensor | None = None,
         input_features: Tensor | None = None,
     ) -> SpeechEncoderDecoderOutput:
-        """Score every position of a batch of texts, as in training.
+        """Compute the logits for all positions of a batch of texts, as in training.
 
         Args:
             inputs: the output of the feature extractor; also called `input_values` or `input_features`.
@@ -222,7 +222,7 @@ class SpeechEncoderDecoderModel(nn.Module):
         task: Task | None = None,
         **options: Any,
     ) -> Tensor:
-        """Search for the texts of a batch of recordings, always in evaluation mode.
+        """Decode a batch of recordings, always in evaluation mode.
 
         Args:
             inputs: as in `forward`.

@@ -1,4 +1,4 @@
-"""What the decoder reads: labels, moved right; or how a text begins, with a language and a task."""
+"""Decoder inputs: shifted labels for training, and prompts with language and task for generation."""
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from speechcli.text.prompts import Task
 
 
 def moved_right(labels: Tensor | None, config: SpeechEncoderDecoderConfig) -> Tensor:
-    """Make of labels (batch, tokens) what the decoder reads in training.
+    """Make the decoder inputs for labels (batch, tokens).
 
     Raises:
         UsageError: there are none, or an id that is needed is not set.
@@ -40,7 +40,7 @@ def opening(
     language: str | None,
     task: Task | None,
 ) -> tuple[Tensor, GenerationOptions]:
-    """Make the prompts of a batch of recordings, and the options of a search that begins with them.
+    """Make the prompts for a batch of recordings, and the decoding options for them.
 
     If the prompt has the spoken language and the task (Whisper), an unnamed language is detected. Other models have
     only their start token as prompt, and then generate the tag of the language if one is given.

@@ -1,4 +1,4 @@
-"""Features and tokenizers under Hugging Face's names."""
+"""Feature extractors and tokenizers with Hugging Face's interface."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ Kind = Literal["pt", "np"] | None
 
 
 class BatchEncoding(dict[str, Any]):
-    """What an extractor or a tokenizer returns: a dict whose entries are attributes too."""
+    """The result of an extractor or tokenizer: a dict whose entries are also attributes."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -30,13 +30,13 @@ class BatchEncoding(dict[str, Any]):
             raise AttributeError(f"It holds {', '.join(self)}, but no {name}.") from None
 
     def to(self, device: torch.device | str) -> "BatchEncoding":
-        """A copy with its tensors on another device."""
+        """Return a copy with all tensors on a device."""
         moved = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in self.items()}
         return BatchEncoding(moved)
 
 
 class AutoFeatureExtractor:
-    """Waveforms to what a model reads.
+    """Turns waveforms into model inputs.
 
     Args:
         features: the extractor that does the work.
@@ -47,7 +47,7 @@ class AutoFeatureExtractor:
 
     @classmethod
     def from_pretrained(cls, name: str | Path, **where: Any) -> Self:
-        """Take the extractor of a folder or of a model on the Hub; `where` goes to `resolve_model`.
+        """Load the extractor of a folder or of a model on the Hub; `where` goes to `resolve_model`.
 
         Raises:
             ModelError: the model is not there, or its extractor is not supported.
@@ -57,7 +57,7 @@ class AutoFeatureExtractor:
 
     @property
     def sampling_rate(self) -> int:
-        """Of the waveforms, in Hz."""
+        """Sample rate of the waveforms, in Hz."""
         return self.features.sampling_rate
 
     def __call__(
@@ -99,7 +99,7 @@ class AutoFeatureExtractor:
 
 
 class AutoTokenizer:
-    """Text to ids and back.
+    """Turns text into ids and back.
 
     Args:
         tokenizer: the tokenizer that does the work.
@@ -117,7 +117,7 @@ class AutoTokenizer:
 
     @classmethod
     def from_pretrained(cls, name: str | Path, **where: Any) -> Self:
-        """Take the tokenizer of a folder or of a model on the Hub; `where` goes to `resolve_model`.
+        """Load the tokenizer of a folder or of a model on the Hub; `where` goes to `resolve_model`.
 
         Raises:
             ModelError: the model is not there, or its tokenizer is not supported.
@@ -178,7 +178,7 @@ class AutoTokenizer:
 
 
 class Wav2Vec2Processor:
-    """An extractor and a tokenizer together.
+    """A feature extractor and a tokenizer.
 
     Args:
         feature_extractor: for audio.
@@ -190,7 +190,7 @@ class Wav2Vec2Processor:
 
     @classmethod
     def from_pretrained(cls, name: str | Path, **where: Any) -> Self:
-        """Take both from a folder or from a model on the Hub; `where` goes to `resolve_model`.
+        """Load both from a folder or a model on the Hub; `where` goes to `resolve_model`.
 
         Raises:
             ModelError: the model is not there, or a part is not supported.

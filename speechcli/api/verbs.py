@@ -1,4 +1,4 @@
-"""Three verbs: load a model, transcribe a recording, translate a recording."""
+"""Functions to load a model, and to transcribe or translate a recording."""
 
 import tempfile
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def load(
     device: str = "auto",
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
 ) -> Bundle | CtcBundle:
-    """Load a model once, for many calls of `transcribe` and `translate`.
+    """Load a model for several calls of `transcribe` and `translate`.
 
     Args:
         model: a folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub; None: the embedded model.
@@ -70,7 +70,7 @@ def transcribe(
     sample_rate: int | None = None,
     **decoding: Any,
 ) -> Transcript:
-    """Write down a recording in the language that is spoken.
+    """Transcribe a recording.
 
     Args:
         audio: a file, or samples (samples,) of one channel, full scale at 1.

@@ -23,9 +23,7 @@ def run(given: Mapping[str, Any]) -> None:
 
     options = pick(pipeline.EvaluateOptions, {**given, **parts})
     with Console(given["progress"], quiet=given["quiet"]) as console:
-        report = pipeline.evaluate(
-            options, progress=lambda event: console.report(Progress(event.done, event.total, 0.0))
-        )
+        report = pipeline.evaluate(options, progress=lambda done, total: console.report(Progress(done, total, 0.0)))
     values = report.to_dict()
     text = json.dumps(values, ensure_ascii=False, indent=2) + "\n" if given["as_json"] else _table(values["scores"])
     write_data(text.encode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""The weights of a decoder's cross-attention: which frames of the memory it looks at with each token of a text."""
+"""The weights of a decoder's cross-attention."""
 
 from contextlib import ExitStack
 
@@ -13,7 +13,7 @@ from speechcli.nn.attention import CrossAttention
 def cross_attention_weights(
     decoder: TextDecoder, ids: Tensor, memory: Tensor, memory_mask: Tensor | None = None
 ) -> dict[int, Tensor]:
-    """Find what each layer attends to in the memory with each token that it reads.
+    """Return the cross-attention weights of each layer for each token.
 
     Args:
         decoder: that reads.

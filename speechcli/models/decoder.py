@@ -1,4 +1,4 @@
-"""The text decoder: token ids and a memory to scores over the vocabulary."""
+"""The text decoder."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -45,7 +45,7 @@ class TransformHead(nn.Module):
 
 
 class TextDecoder(nn.Module):
-    """A causal stack of layers that reads a memory.
+    """A stack of causal layers with cross-attention to a memory.
 
         ids -> tokens * scale (-> map) + positions + types -> norm -> widen
             -> layers (reading the memory) -> norm -> head
@@ -95,7 +95,7 @@ class TextDecoder(nn.Module):
     def forward(
         self, ids: Tensor, memory: Tensor, memory_mask: Tensor | None = None, *, mask: Tensor | None = None
     ) -> Tensor:
-        """Score every position, as in training.
+        """Return the logits of every position, as in training.
 
         Args:
             ids: (batch, tokens).
@@ -110,12 +110,12 @@ class TextDecoder(nn.Module):
         return logits
 
     def start(self, memory: Tensor, memory_mask: Tensor | None = None) -> DecoderCache:
-        """Project a memory (batch, frames, memory width) for every layer, once; in whatever numbers it comes."""
+        """Make the cache for a memory (batch, frames, memory width), which is projected once for every layer."""
         memory = memory.to(self.tokens.weight.dtype)
         return DecoderCache([layer.project(memory) for layer in self._layers()], memory_mask)
 
     def step(self, ids: Tensor, cache: DecoderCache) -> Tensor:
-        """Score what comes after the newest tokens.
+        """Return the logits after the newest tokens.
 
         Args:
             ids: (rows, new tokens), what `cache` has not seen yet.

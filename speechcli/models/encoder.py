@@ -1,4 +1,4 @@
-"""The speech encoder: input to frames, frames through layers, layers to memory."""
+"""The speech encoder."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -89,7 +89,7 @@ class SpeechEncoder(nn.Module):
 
     @property
     def ignores_padding(self) -> bool:
-        """Whether a clip of a batch, given its length, becomes the same memory as alone.
+        """Whether padding has no effect: a clip in a batch is encoded as if it were alone.
 
         A norm over time takes padding in; a norm or a second convolution makes something of the zeros behind a clip,
         and the clip's last frames look at it.
@@ -142,16 +142,16 @@ class SpeechEncoder(nn.Module):
         return self.norm(x) if self.norm is not None and self.norm_first else x
 
     def adapt(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Shorten what `frames` returned, where there is an adapter."""
+        """Apply the adapter to the output of `frames`, if there is one."""
         return (x, lengths) if self.adapter is None else self.adapter(x, lengths)
 
     def freeze_frontend(self) -> None:
-        """Stop the frontend from learning. Hugging Face offers it for some encoders only; here all have it."""
+        """Freeze the frontend; in Hugging Face, only some encoders have this."""
         self.frontend.requires_grad_(False)
 
 
 class WindowEncoder(SpeechEncoder):
-    """Listens to a whole window, the silence after the recording included, as Whisper was trained.
+    """An encoder for a fixed window that includes silence after the recording, as in Whisper.
 
         input -> SpecAugment -> frontend -> + positions -> layers -> norm -> memory
 

@@ -1,4 +1,4 @@
-"""The whole model: a speech encoder, a text decoder, and what joins them."""
+"""The whole model: a speech encoder, a text decoder, and the projection between them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ IGNORED_LABEL = -100
 
 
 class Encoded(NamedTuple):
-    """What the encoder made of a batch of recordings."""
+    """The output of the encoder for a batch of recordings."""
 
     memory: Tensor
     """(batch, frames, decoder width), what the decoder reads."""
@@ -53,7 +53,7 @@ class Encoded(NamedTuple):
 
 
 class ModelOutput(NamedTuple):
-    """What one pass returns."""
+    """The output of the model."""
 
     logits: Tensor
     """(targets, tokens, vocabulary)"""
@@ -98,7 +98,7 @@ class SpeechEncoderDecoder(nn.Module):
     def forward(
         self, inputs: Tensor, lengths: Tensor | None, decoder_input_ids: Tensor, rows: Tensor | None = None
     ) -> ModelOutput:
-        """Score every position of every target, as in training.
+        """Compute the logits of every position of every target, as in training.
 
         Args:
             inputs: (batch, samples) or (batch, frames, mels), padded on the right.
@@ -127,7 +127,7 @@ class SpeechEncoderDecoder(nn.Module):
         return Encoded(memory, self.memory_mask(memory, memory_lengths), frames, frame_lengths)
 
     def memory_mask(self, memory: Tensor, lengths: Tensor | None) -> Tensor | None:
-        """Say which of memory (batch, frames, width) the decoder reads, (batch, frames); None: all of it."""
+        """Return the mask (batch, frames) of the memory for the decoder; None: no mask."""
         return None if lengths is None or self.reads_padding else padding_mask(lengths, memory.size(1))
 
     def start(self, encoded: Encoded) -> DecoderCache:
@@ -140,13 +140,13 @@ class SpeechEncoderDecoder(nn.Module):
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:
-    """Put (batch, frames, …) tensors below each other, zeros behind the shorter ones."""
+    """Concatenate (batch, frames, …) tensors along the batch, padded with zeros."""
     longest = max(part.size(1) for part in parts)
     return torch.cat([F.pad(part, (0, 0) * (part.dim() - 2) + (0, longest - part.size(1))) for part in parts])
 
 
 def shift_right(labels: Tensor, *, start_id: int, pad_id: int) -> Tensor:
-    """Labels to what the decoder reads: the start token first, the last label dropped, -100 as padding.
+    """Shift labels right to get the decoder inputs: the start token first, padding instead of -100.
 
     Args:
         labels: (batch, tokens), -100 where nothing is to be learned.

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.ctc import CtcBundle
@@ -17,7 +17,13 @@ from speechcli.pipelines.recognition.ctc import CtcRecognizer
 from speechcli.pipelines.scoring import ScoringOptions, decode_utterances, transcribe_utterances
 from speechcli.pipelines.search.effective_options import effective_options
 from speechcli.pipelines.search.write import TextWriter
-from speechcli.pipelines.speech_options import ModelOptions, TranscribeOptions, named_files
+from speechcli.pipelines.speech_options import (
+    ModelOptions,
+    SpeechOptions,
+    TranscribeOptions,
+    TranslateOptions,
+    named_files,
+)
 from speechcli.training.metrics import GroupScore, Pair, score_pairs
 from speechcli.training.objective import Objective
 from speechcli.writers import encode
@@ -61,15 +67,6 @@ class EvaluateOptions:
             raise UsageError(f"`--task` must be transcribe, translate or both, but is {self.task}.")
 
 
-class EvaluateProgress(NamedTuple):
-    """Progress of an evaluation."""
-
-    done: int
-    """Utterances."""
-    total: int
-    """Total number of utterances."""
-
-
 @dataclass(frozen=True)
 class EvaluateReport:
     """Scores of a model."""
@@ -99,7 +96,7 @@ class EvaluateReport:
 
 
 def evaluate(
-    options: EvaluateOptions, *, progress: Callable[[EvaluateProgress], None] = lambda progress: None
+    options: EvaluateOptions, *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> EvaluateReport:
     """Decode everything in the manifests and score it.
 
@@ -107,7 +104,7 @@ def evaluate(
 
     Args:
         options: what to evaluate, and how.
-        progress: called after each batch.
+        progress: called with the number of finished utterances and their total.
 
     Raises:
         ModelError: if the model cannot be loaded.
@@ -127,11 +124,12 @@ def evaluate(
     )
 
     def tell(done: int) -> None:
-        progress(EvaluateProgress(done, len(utterances)))
+        progress(done, len(utterances))
 
     if isinstance(bundle, CtcBundle):
-        recognizer = CtcRecognizer(bundle, _heard_only(options, bundle))
-        scored = transcribe_utterances(recognizer, utterances, batches, progress=tell)
+        kind: type[SpeechOptions] = TranslateOptions if options.task == "translate" else TranscribeOptions
+        speech = kind(model=options.model, decoding=options.decoding, language=options.language)
+        scored = transcribe_utterances(CtcRecognizer(bundle, speech), utterances, batches, progress=tell)
     else:
         writer, objective = _writer(bundle, options), _objective(bundle)
         scored = decode_utterances(writer, utterances, objective, batches, progress=tell)
@@ -149,15 +147,6 @@ def _check_place(place: Path | None, inputs: Sequence[Input]) -> None:
         if place.is_dir():
             raise UsageError(f"`--hypotheses` must be a file, but {place} is a folder.")
         refuse_replacing([place], inputs)
-
-
-def _heard_only(options: EvaluateOptions, bundle: CtcBundle) -> TranscribeOptions:
-    if options.task == "translate":
-        raise UsageError(
-            f"Translation needs a decoder, but {bundle.name} has only a CTC head.",
-            hint="Leave out --task, or name another --model.",
-        )
-    return TranscribeOptions(model=options.model, decoding=options.decoding, language=options.language)
 
 
 def _writer(bundle: Bundle, options: EvaluateOptions) -> TextWriter:

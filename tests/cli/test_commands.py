@@ -242,7 +242,7 @@ def test_evaluating_hands_over_every_option(monkeypatch, capsys):
 
     def run(options, *, progress):
         given.append(options)
-        progress(evaluate.EvaluateProgress(1, 3))
+        progress(1, 3)
         return evaluate.EvaluateReport("m", scores, {"cross_entropy": 1.0}, 9.0, ("t.tsv line 3: bad.",), failures)
 
     monkeypatch.setattr(evaluate, "evaluate", run)

@@ -286,9 +286,9 @@ def test_it_is_scored_on_what_is_said_as_it_transcribes(tmp_path: Path) -> None:
     model, seen = ModelOptions(str(write_ctc(tmp_path / "model")), device="cpu", dtype="float32"), []
     manifest = write_manifest(tmp_path)
     options = EvaluateOptions(model=model, manifests=(manifest,), hypotheses=tmp_path / "texts.jsonl")
-    report = evaluate(options, progress=seen.append)
+    report = evaluate(options, progress=lambda *done: seen.append(done))
     assert [(score.name, score.utterances) for score in report.scores] == [("en->en", 2)]
-    assert (report.losses, report.failures) == ({}, {}) and seen[-1].done == 2
+    assert (report.losses, report.failures) == ({}, {}) and seen[-1] == (2, 2)
     texts = [json.loads(line)["hypothesis"] for line in (tmp_path / "texts.jsonl").read_text().splitlines()]
     clips = [Clip(read_audio(tmp_path / f"{name}.wav", sample_rate=16_000).samples) for name in "ab"]
     assert texts == [heard.text for (heard,) in recognizer(tmp_path / "model").decode(clips)] and any(texts)

@@ -22,7 +22,9 @@ def options(places, **more):
 
 def test_every_pair_of_languages_has_scores_and_every_text_a_line(places, tmp_path):
     told = []
-    report = evaluate(options(places, hypotheses=tmp_path / "out" / "texts.jsonl"), progress=told.append)
+    report = evaluate(
+        options(places, hypotheses=tmp_path / "out" / "texts.jsonl"), progress=lambda *done: told.append(done)
+    )
     assert [score.name for score in report.scores] == ["en->en", "en->es"]
     assert report.losses["cross_entropy"] > 0
     assert told[-1] == (8, 8)

@@ -128,7 +128,7 @@ def _check(bundle: CtcBundle, options: SpeechOptions) -> None:
     if options.task == "translate":
         raise UsageError(
             f"Translation needs a decoder, but {bundle.name} has only a CTC head.",
-            hint="Use `speechcli transcribe`, or another --model.",
+            hint="Transcribe, or choose another --model.",
         )
     decoding = options.decoding
     check_times(decoding, bundle.tokenizer, bundle.name)
