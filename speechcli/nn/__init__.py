@@ -1,1 +1,1 @@
-"""Blocks: torch modules that know no family, file or option."""
+"""Building blocks: torch modules that are independent of model families, files and options."""

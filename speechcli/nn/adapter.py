@@ -1,4 +1,4 @@
-"""What adapts an encoder: bottlenecks in its layers, and layers that shorten its output for the decoder."""
+"""Adapters of encoders: bottlenecks inside the layers, and layers that shorten the output for the decoder."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,11 +12,11 @@ from speechcli.nn.masks import padding_mask
 
 
 class BottleneckAdapter(nn.Module):
-    """A narrow network with a residual at the end of a layer, a set a language (MMS, Pratap et al. 2024).
+    """A narrow network with a residual connection at the end of a layer, for one language (MMS, Pratap et al. 2024).
 
     Args:
-        width: of the frames.
-        inner: width inside.
+        width: width of the frames.
+        inner: width of the bottleneck.
     """
 
     def __init__(self, width: int, inner: int) -> None:
@@ -33,9 +33,9 @@ class GatedConv(nn.Module):
     """A strided convolution with a gated linear unit (wav2vec 2.0's `add_adapter`).
 
     Args:
-        width: of the frames.
-        kernel: in frames.
-        stride: in frames.
+        width: width of the frames.
+        kernel: kernel size in frames.
+        stride: stride in frames.
     """
 
     def __init__(self, width: int, kernel: int, stride: int) -> None:
@@ -44,24 +44,24 @@ class GatedConv(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(batch, frames, width), (batch,) -> (batch, fewer frames, width), (batch,)."""
-        # The reference counts with a kernel of three. Smaller ones make more frames, which it hides; larger ones make
-        # fewer, and it crashes.
+        # The reference computes the lengths for a kernel of three. With smaller kernels it masks the additional frames;
+        # with larger ones there are fewer frames, and it crashes.
         kernel = max(self.conv.kernel_size[0], 3)
         return _pool(x, self.conv), shortened(lengths, kernel, self.conv.stride[0], padding=1)
 
 
 class PoolingLayer(nn.Module):
-    """A transformer layer whose attention and residual read pooled frames (w2v-BERT 2.0, Barrault et al. 2023).
+    """A transformer layer over pooled frames (w2v-BERT 2.0, Barrault et al. 2023).
 
     Args:
-        self_attn: a built self-attention.
-        ffn: a built feed-forward network.
-        width: of the frames.
-        kernel: of both pooling convolutions, in frames.
-        stride: of both, in frames.
-        norm: makes a norm; called three times.
-        attn_dropout: after the attention, in training.
-        ffn_dropout: after the feed-forward network, in training.
+        self_attn: the self-attention.
+        ffn: the feed-forward network.
+        width: width of the frames.
+        kernel: kernel size of both pooling convolutions, in frames.
+        stride: stride of both, in frames.
+        norm: creates a norm; called three times.
+        attn_dropout: dropout after the attention.
+        ffn_dropout: dropout after the feed-forward network.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class PoolingLayer(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(batch, frames, width), (batch,) -> (batch, fewer frames, width), (batch,)."""
-        # The reference counts with a padding of half the kernel, and crashes where that makes too many.
+        # The reference computes the lengths with a padding of half the kernel, and crashes if they are too large.
         padding = min(self.kernel // 2, self.stride // 2)
         lengths = shortened(lengths, self.kernel, self.stride, padding=padding)
         residual = _pool(self.residual_norm(x), self.residual_pool)
@@ -101,12 +101,12 @@ class LengthAdapter(nn.Module):
     """Layers that shorten the encoder's output.
 
     Args:
-        layers: each takes and returns frames and their real lengths.
-        width: of the frames that go out.
-        ffn: half of it is added first, where there is one.
-        projection: to the width of the layers, where it differs from the encoder's.
-        ffn_dropout: after the feed-forward network, in training.
-        layer_dropout: probability of skipping a layer, in training.
+        layers: each takes and returns frames and their lengths without padding.
+        width: width of the output.
+        ffn: feed-forward network; half of its output is added before the layers.
+        projection: from the encoder's width to that of the layers, if they differ.
+        ffn_dropout: dropout after the feed-forward network.
+        layer_dropout: probability of skipping a layer in training.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class LengthAdapter(nn.Module):
 
 
 def shortened(lengths: Tensor | None, kernel: int, stride: int, *, padding: int) -> Tensor | None:
-    """Frames (batch,) that a convolution makes of frames (batch,), at least one."""
+    """Return the lengths (batch,) after a convolution over frames of these lengths (batch,), at least one frame."""
     if lengths is None:
         return None
     return ((lengths + 2 * padding - kernel).div(stride, rounding_mode="floor") + 1).clamp(min=1)

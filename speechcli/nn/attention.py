@@ -1,4 +1,4 @@
-"""Attention: of a sequence to itself, and of a sequence to a memory."""
+"""Self-attention and cross-attention."""
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +11,11 @@ class MultiHeadAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017).
 
     Args:
-        width: of the input and the output.
-        heads: must divide `width`.
-        dropout: probability of dropping an attention weight, in training.
-        bias: whether the four linear maps have one.
-        scale: of the scores; None: one by the square root of the head width.
+        width: width of the input and the output.
+        heads: number of heads; must divide `width`.
+        dropout: dropout of the attention weights.
+        bias: whether the four projections have a bias.
+        scale: scale of the scores; None: one divided by the square root of the head width.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class MultiHeadAttention(nn.Module):
         causal: bool = False,
         cache: KeyValues | None = None,
     ) -> Tensor:
-        """Attend.
+        """Compute the attention.
 
         Args:
             x: (batch, tokens, width).
-            mask: bool, true where a key may be seen; broadcasts to (batch, heads, tokens, keys).
-            positions: added to the scores, broadcasts to (batch, heads, tokens, keys); subclasses read other forms.
-            causal: hide later tokens.
-            cache: keys and values of earlier tokens; receives those of `x`.
+            mask: bool, true for the keys to attend to; broadcasts to (batch, heads, tokens, keys).
+            positions: bias on the scores, broadcasts to (batch, heads, tokens, keys); subclasses take other forms.
+            causal: mask later tokens.
+            cache: keys and values of earlier tokens; those of `x` are appended.
 
         Returns:
             (batch, tokens, width)
@@ -63,7 +63,7 @@ class MultiHeadAttention(nn.Module):
     def _position(
         self, x: Tensor, query: Tensor, key: Tensor, positions: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the query and a bias on the scores that together tell positions; subclasses have their own ways."""
+        """Return the query and a bias on the scores that encode positions; overridden by subclasses."""
         return query, positions
 
     def _split(self, x: Tensor) -> Tensor:
@@ -99,8 +99,8 @@ class MultiHeadAttention(nn.Module):
 
 
 def _two_products_are_faster(query: Tensor) -> bool:
-    # torch 2.14's fused attention, on a CPU, takes 2 to 4 times as long for the few queries of a decoding step, and 1.5
-    # times as long for the frames of a recording; only the backward pass needs it, to keep less
+    # On a CPU, torch 2.14's fused attention takes 2 to 4 times as long for the few queries of a decoding step, and 1.5
+    # times as long for the frames of a recording. The backward pass keeps it because it stores less.
     return query.dtype == torch.bfloat16 and query.device.type == "cpu" and not query.requires_grad
 
 
@@ -108,7 +108,7 @@ def _attend_in_two_products(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
 ) -> Tensor:
     if query.size(2) > 16 and query.size(0) > 1:
-        # One recording after the other, so that its scores stay near the processor.
+        # One recording after the other, so that its scores stay in the processor's cache.
         masks = [None] * query.size(0) if mask is None else mask.expand(query.size(0), -1, -1, -1)
         each = zip(query, key, value, masks, strict=True)
         return torch.stack([_scores(q, k, seen, scale).softmax(dim=-1) @ v for q, k, v, seen in each])
@@ -121,15 +121,15 @@ def _scores(query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None
 
 
 class CrossAttention(MultiHeadAttention):
-    """Attention of tokens to a memory, whose keys and values can be projected once and used at every step.
+    """Cross-attention of tokens to a memory, whose keys and values are projected once and used at every step.
 
     Args:
-        width: of the tokens.
-        heads: must divide `width`.
-        memory_width: of the memory; None: `width`.
-        dropout: probability of dropping an attention weight, in training.
-        bias: whether the four linear maps have one.
-        scale: of the scores; None: one by the square root of the head width.
+        width: width of the tokens.
+        heads: number of heads; must divide `width`.
+        memory_width: width of the memory; None: `width`.
+        dropout: dropout of the attention weights.
+        bias: whether the four projections have a bias.
+        scale: scale of the scores; None: one divided by the square root of the head width.
     """
 
     def __init__(
@@ -148,35 +148,35 @@ class CrossAttention(MultiHeadAttention):
             self.value = nn.Linear(memory_width, width, bias=bias)
 
     def project(self, memory: Tensor) -> KeyValues:
-        """Project a memory (batch, frames, memory width) to its keys and values, laid out as each step reads them."""
+        """Project a memory (batch, frames, memory width) to contiguous keys and values."""
         return KeyValues(self._split(self.key(memory)).contiguous(), self._split(self.value(memory)).contiguous())
 
     def attend(self, x: Tensor, memory: KeyValues, *, mask: Tensor | None = None) -> Tensor:
         """Attend to a projected memory.
 
         Args:
-            x: (rows, tokens, width); rows may be a multiple of the memory's batch: neighbours share a memory row.
-            memory: of `batch` rows.
-            mask: (batch, frames), true where the memory is real.
+            x: (rows, tokens, width); rows may be a multiple of the memory's batch: adjacent rows share a memory row.
+            memory: projected memory with `batch` rows.
+            mask: (batch, frames), false for padding.
 
         Returns:
             (rows, tokens, width)
         """
         assert memory.key is not None and memory.value is not None
         batch, tokens = memory.key.size(0), x.size(1)
-        # (rows, tokens, width) -> (batch, rows a batch * tokens, width): all rows of an utterance ask in one matrix
+        # (rows, tokens, width) -> (batch, rows per utterance * tokens, width): one matrix product per utterance
         query = self._split(self.query(x).reshape(batch, -1, x.size(2)))
         seen = None if mask is None else mask[:, None, None]
         y = self._attend(query, memory.key, memory.value, mask=seen, bias=None, causal=False)
         return y.reshape(-1, tokens, x.size(2))
 
     def weights(self, query: Tensor, memory: KeyValues, *, mask: Tensor | None = None) -> Tensor:
-        """Return the weights of the frames of a projected memory.
+        """Return the attention weights over the frames of a projected memory.
 
         Args:
-            query: (batch, tokens, width), projected.
-            memory: of `batch` rows.
-            mask: (batch, frames), true where the memory is real.
+            query: (batch, tokens, width), projected queries.
+            memory: projected memory with `batch` rows.
+            mask: (batch, frames), false for padding.
 
         Returns:
             (batch, heads, tokens, frames), float32

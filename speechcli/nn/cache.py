@@ -1,11 +1,11 @@
-"""Keys and values that decoding keeps between steps: an argument of the forward pass, never a buffer of a module."""
+"""Cached keys and values of decoding: an argument of the forward pass, never a buffer of a module."""
 
 import torch
 from torch import Tensor
 
 
 class KeyValues:
-    """Projected keys and values of one attention, each (rows, heads, tokens, head width)."""
+    """Projected keys and values of one attention module, each (rows, heads, tokens, head width)."""
 
     def __init__(self, key: Tensor | None = None, value: Tensor | None = None) -> None:
         self.key = key
@@ -13,24 +13,24 @@ class KeyValues:
 
     @property
     def length(self) -> int:
-        """Tokens held."""
+        """Number of cached tokens."""
         return 0 if self.key is None else self.key.size(2)
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the newest tokens and return everything held, each (rows, heads, tokens, head width)."""
+        """Append new tokens and return all keys and values, each (rows, heads, tokens, head width)."""
         if self.key is not None and self.value is not None:
             key, value = torch.cat([self.key, key], dim=2), torch.cat([self.value, value], dim=2)
         self.key, self.value = key, value
         return key, value
 
     def reorder(self, rows: Tensor) -> None:
-        """Keep the rows with these indices, in this order; an index may come more than once."""
+        """Keep the rows with these indices, in this order; an index may occur more than once."""
         if self.key is not None and self.value is not None:
             self.key, self.value = self.key.index_select(0, rows), self.value.index_select(0, rows)
 
 
 class LayerCache:
-    """What one decoder layer keeps: its own tokens, and the encoder memory in its own projection."""
+    """The cache of one decoder layer: keys and values of the tokens and of the encoder memory."""
 
     def __init__(self, memory: KeyValues) -> None:
         self.tokens = KeyValues()
@@ -38,14 +38,14 @@ class LayerCache:
 
 
 class DecoderCache:
-    """What a decoder keeps between steps.
+    """The cache of a decoder.
 
-    The memory has one row an utterance. The token rows may be more: hypotheses of one utterance stand next to each
-    other and share its memory row, so that beams never copy the encoder's output.
+    The memory has one row per utterance. There may be more token rows: the hypotheses of one utterance are adjacent
+    and share its memory row, so that beam search never copies the encoder's output.
 
     Args:
-        layers: one cache a layer, with the projected memory in it.
-        memory_mask: (batch, frames), true where the memory is real; None when all of it is.
+        layers: one cache per layer, with the projected memory.
+        memory_mask: (batch, frames), false for padding; None if there is no padding.
     """
 
     def __init__(self, layers: list[LayerCache], memory_mask: Tensor | None) -> None:
@@ -54,15 +54,15 @@ class DecoderCache:
 
     @property
     def length(self) -> int:
-        """Tokens already decoded."""
+        """Number of decoded tokens."""
         return self.layers[0].tokens.length if self.layers else 0
 
     def reorder(self, rows: Tensor) -> None:
         """Keep the token rows with these indices, in this order.
 
         Args:
-            rows: (new rows,) indices of old rows. Every utterance must keep the same number of rows, next to each
-                other and in the utterances' order, as beam search does.
+            rows: (new rows,) indices of old rows. Every utterance must keep the same number of rows, adjacent and in
+                the order of the utterances, as in beam search.
         """
         for layer in self.layers:
             layer.tokens.reorder(rows)

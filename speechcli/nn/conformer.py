@@ -1,4 +1,4 @@
-"""The conformer layer: the same call signature as `TransformerLayer` in an encoder."""
+"""The conformer layer, with the same call signature as an encoder's `TransformerLayer`."""
 
 from collections.abc import Callable
 
@@ -10,15 +10,15 @@ from speechcli.nn.feedforward import FeedForward
 
 
 class ConvModule(nn.Module):
-    """Gated depthwise convolution over the frames around each (Gulati et al. 2020).
+    """The convolution module: a gated depthwise convolution over the frames (Gulati et al. 2020).
 
     Args:
-        width: of the input and the output.
-        kernel: frames seen, the present one included.
-        activation: after the depthwise convolution.
-        norm: over the input.
-        depthwise_norm: after the depthwise convolution, over channels of (batch, width, frames).
-        dropout: on the output, in training.
+        width: width of the input and the output.
+        kernel: kernel size in frames.
+        activation: activation after the depthwise convolution.
+        norm: norm of the input.
+        depthwise_norm: norm after the depthwise convolution, over the channels of (batch, width, frames).
+        dropout: dropout on the output.
     """
 
     ignores_padding = False
@@ -43,11 +43,11 @@ class ConvModule(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Convolve.
+        """Compute the convolution module.
 
         Args:
             x: (batch, frames, width).
-            mask: bool, true where a frame is real, (batch, frames).
+            mask: bool, false for padding, (batch, frames).
 
         Returns:
             (batch, frames, width)
@@ -57,14 +57,14 @@ class ConvModule(nn.Module):
         return self.dropout(x)  # type: ignore[no-any-return]
 
     def _convolve(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        # The reference convolves padding too: after a shorter recording its last frames see what follows.
+        # Like the reference, this also convolves padding, which changes the last frames of shorter recordings.
         side = self.depthwise.kernel_size[0] // 2
         x = self.depthwise(F.pad(x.transpose(1, 2), (side, side)))
         return self.depthwise_norm(x).transpose(1, 2)  # type: ignore[no-any-return]
 
 
 class CausalConvModule(ConvModule):
-    """The same over earlier real frames, with a norm over the width (w2v-BERT 2.0, Barrault et al. 2023)."""
+    """A causal variant that masks padding, with a norm over the width (w2v-BERT 2.0, Barrault et al. 2023)."""
 
     ignores_padding = True
 
@@ -76,16 +76,16 @@ class CausalConvModule(ConvModule):
 
 
 class ConformerLayer(nn.Module):
-    """Half a feed-forward, attention, convolution, half a feed-forward, norm (Gulati et al. 2020).
+    """Half a feed-forward network, attention, convolution, half a feed-forward network, norm (Gulati et al. 2020).
 
     Args:
-        ffn1: a built feed-forward network.
-        self_attn: a built self-attention.
-        conv: a built convolution module, with its own norm.
-        ffn2: a built feed-forward network.
-        norm: makes a norm; called once a sub-layer and once for the output.
-        ffn_dropout: after each feed-forward network, in training.
-        attn_dropout: after the attention, in training.
+        ffn1: the first feed-forward network.
+        self_attn: the self-attention.
+        conv: the convolution module, with its own norm.
+        ffn2: the second feed-forward network.
+        norm: creates a norm; called for both feed-forward networks, the attention and the output.
+        ffn_dropout: dropout after each feed-forward network.
+        attn_dropout: dropout after the attention.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class ConformerLayer(nn.Module):
 
     @property
     def ignores_padding(self) -> bool:
-        """Whether frames before the padding become the same as without it."""
+        """Whether padding does not change the other frames."""
         return self.conv.ignores_padding
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
@@ -118,8 +118,8 @@ class ConformerLayer(nn.Module):
 
         Args:
             x: (batch, frames, width).
-            mask: bool, true where a frame is real, (batch, frames).
-            positions: for the attention, in the form that it reads.
+            mask: bool, false for padding, (batch, frames).
+            positions: position information in the form that the attention takes.
 
         Returns:
             (batch, frames, width)

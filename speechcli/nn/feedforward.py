@@ -1,4 +1,4 @@
-"""The position-wise network, and activations by Hugging Face's names."""
+"""The position-wise feed-forward network, and activations by their Hugging Face names."""
 
 import math
 
@@ -10,18 +10,18 @@ from speechcli.errors import ModelError
 
 
 class QuickGELU(nn.Module):
-    """GELU with a sigmoid in the place of the normal distribution."""
+    """GELU approximated with a sigmoid."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape, kept."""
+        """Any shape, unchanged."""
         return x * torch.sigmoid(1.702 * x)
 
 
 class ClippedGELU(nn.Module):
-    """GELU, at most 10."""
+    """GELU clipped to the range from -10 to 10."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape, kept."""
+        """Any shape, unchanged."""
         return F.gelu(x).clamp(-10, 10)
 
 
@@ -29,15 +29,15 @@ class SquaredReLU(nn.Module):
     """The square of ReLU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape, kept."""
+        """Any shape, unchanged."""
         return F.relu(x).square()
 
 
 class Laplace(nn.Module):
-    """The distribution function of a normal distribution, fitted to the square of ReLU (Ma et al. 2022, Mega)."""
+    """The cumulative distribution function of a normal distribution, fitted to squared ReLU (Ma et al. 2022, Mega)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape, kept."""
+        """Any shape, unchanged."""
         mean, deviation = 0.707107, 0.282095
         return 0.5 * (1 + torch.erf((x - mean) / (deviation * math.sqrt(2))))
 
@@ -46,7 +46,7 @@ class SqrtSoftplus(nn.Module):
     """The square root of softplus."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape, kept."""
+        """Any shape, unchanged."""
         return F.softplus(x).sqrt()
 
 
@@ -74,14 +74,14 @@ ACTIVATIONS: dict[str, nn.Module] = {
     "swish": nn.SiLU(),
     "tanh": nn.Tanh(),
 }
-"""They hold no parameters, so one object serves every layer; those that learn some (prelu, xielu) are left out."""
+"""They have no parameters, so all layers share one object; those with parameters (prelu, xielu) are not supported."""
 
 
 def activation(name: str) -> nn.Module:
-    """Find an activation by the name that configurations use.
+    """Return an activation by its name in configurations.
 
     Raises:
-        ModelError: no such activation.
+        ModelError: there is no such activation.
     """
     if name not in ACTIVATIONS:
         raise ModelError(f"The activation must be one of {', '.join(ACTIVATIONS)}, but is {name!r}.")
@@ -92,10 +92,10 @@ class FeedForward(nn.Module):
     """Two linear maps with an activation between them.
 
     Args:
-        width: of the input and the output.
+        width: width of the input and the output.
         inner: width between the two maps.
-        activation: between the two maps.
-        dropout: after the activation, in training.
+        activation: activation between the two maps.
+        dropout: dropout after the activation.
     """
 
     def __init__(self, width: int, inner: int, activation: nn.Module, *, dropout: float = 0.0) -> None:

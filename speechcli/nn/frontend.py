@@ -1,4 +1,4 @@
-"""What turns the encoder's input into frames; each frontend knows how many frames come out."""
+"""Frontends: they turn the encoder's input into frames, and compute the number of frames."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from speechcli.errors import UsageError
 
 
 class ConvSize(NamedTuple):
-    """One convolution of the waveform frontend."""
+    """Channels, kernel size and stride of one convolution of the waveform frontend."""
 
     width: int
     kernel: int
@@ -18,10 +18,10 @@ class ConvSize(NamedTuple):
 
 
 class ConvBlock(nn.Module):
-    """A convolution over time, a norm over channels or over time, an activation.
+    """A convolution over time, a norm over channels or over time, and an activation.
 
-    Samples lie as an image of one line, channels last in memory: so they are matrices of samples by channels, which is
-    what processors multiply, and no step turns them around.
+    Samples are laid out as an image of height 1 in channels-last memory format: matrices of samples by channels, which
+    are multiplied without transposing them.
     """
 
     def __init__(self, conv: nn.Conv1d, norm: nn.GroupNorm | nn.LayerNorm | None, activation: nn.Module) -> None:
@@ -41,7 +41,7 @@ class ConvBlock(nn.Module):
         weight, bias, (stride,) = self.conv.weight, self.conv.bias, self.conv.stride
         if weight.size(1) > 1:
             return F.conv2d(x, weight[:, :, None], bias, (1, stride))
-        # One channel: as a product of windows (batch, 1, samples, kernel), in a third of the time.
+        # One channel: a matrix product over windows (batch, 1, samples, kernel) takes a third of the time.
         windows = x[:, 0].unfold(2, weight.size(2), stride)
         return F.linear(windows, weight[:, 0], bias).permute(0, 3, 1, 2)
 
@@ -49,14 +49,14 @@ class ConvBlock(nn.Module):
 class ConvFrontend(nn.Module):
     """A stack of strided convolutions over the waveform (wav2vec 2.0).
 
-    A clip too short for one frame is padded with zeros to one frame, where the reference crashes.
+    Clips too short for one frame are padded with zeros; the reference crashes.
 
     Args:
-        sizes: of the convolutions, in order.
+        sizes: sizes of the convolutions, in order.
         norm: "group": a norm over time after the first convolution only (then padding changes the result);
-            "layer": a norm over channels after each.
-        bias: whether the convolutions have one.
-        activation: after each.
+            "layer": a norm over channels after each convolution.
+        bias: whether the convolutions have a bias.
+        activation: activation after each convolution.
     """
 
     def __init__(self, sizes: Sequence[ConvSize], *, norm: str, bias: bool, activation: nn.Module) -> None:
@@ -72,7 +72,7 @@ class ConvFrontend(nn.Module):
 
     @property
     def min_samples(self) -> int:
-        """Samples that make one frame."""
+        """Number of samples of one frame."""
         samples = 1
         for size in reversed(self.sizes):
             samples = (samples - 1) * size.stride + size.kernel
@@ -80,7 +80,7 @@ class ConvFrontend(nn.Module):
 
     @property
     def ignores_padding(self) -> bool:
-        """Whether what stands behind a clip leaves its frames as they are."""
+        """Whether padding does not change the other frames."""
         return not any(isinstance(layer.norm, nn.GroupNorm) for layer in self.layers)
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -106,10 +106,10 @@ def _norm(kind: str, width: int, *, first: bool) -> nn.GroupNorm | nn.LayerNorm 
 
 
 class FilterbankFrontend(nn.Module):
-    """Takes frames as they come from the feature extractor.
+    """Returns the frames of the feature extractor unchanged.
 
     Args:
-        width: of a frame.
+        width: width of a frame.
     """
 
     ignores_padding = True
@@ -131,9 +131,9 @@ class WindowFrontend(nn.Module):
     """Two convolutions over a window of log-mel frames; the second halves their number (Whisper, Radford et al. 2022).
 
     Args:
-        mels: of a frame that comes in.
-        width: of a frame that goes out.
-        frames: that go out; the window has twice as many.
+        mels: number of mel bins of an input frame.
+        width: width of an output frame.
+        frames: number of output frames; the window has twice as many.
     """
 
     ignores_padding = True
@@ -148,7 +148,7 @@ class WindowFrontend(nn.Module):
         """(batch, window, mels) -> (batch, frames, width).
 
         Raises:
-            UsageError: the features are no whole window of this width.
+            UsageError: the features do not have the shape of a window.
         """
         expected = (self.window, self.conv1.in_channels)
         if features.shape[1:] != expected:
@@ -166,12 +166,12 @@ class WindowFrontend(nn.Module):
 
 
 class FrameProjection(nn.Module):
-    """From the frontend's width to the encoder's: norm, linear map, dropout.
+    """Projection from the frontend's width to the encoder's: norm, linear map, dropout.
 
     Args:
-        norm: over the frontend's width; None where a checkpoint has none.
-        linear: to the encoder's width; None where the two are the same and a checkpoint has none.
-        dropout: on the output, in training.
+        norm: norm over the frontend's width; None if checkpoints have none.
+        linear: linear map to the encoder's width; None if the widths are the same and checkpoints have none.
+        dropout: dropout on the output.
     """
 
     def __init__(self, norm: nn.Module | None, linear: nn.Linear | None, *, dropout: float = 0.0) -> None:

@@ -1,20 +1,20 @@
-"""RoCBert's embeddings of the shape and the sound of a character, beside those of tokens."""
+"""RoCBert's embeddings of the shape and the pronunciation of a character."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Glyphs(nn.Module):
-    """Token embeddings joined by a vector for a shape and one for a sound (RoCBert, Su et al. 2022).
+    """Combines token embeddings with embeddings of shape and pronunciation (RoCBert, Su et al. 2022).
 
-    A decoder is told neither, so that all tokens have the first shape and the first sound.
+    A decoder gets neither as input, so all tokens have the first shape and the first pronunciation.
 
     Args:
-        shapes: a vector for each shape.
-        sounds: a vector for each pronunciation.
-        mix: from a token, its shape and its sound side by side to the width of a token; None: they are not read.
-        reads_shapes: whether `mix` reads shapes.
-        reads_sounds: whether it reads sounds.
+        shapes: embeddings of shapes.
+        sounds: embeddings of pronunciations.
+        mix: linear map from the concatenated embeddings to the width of a token; None: tokens are returned unchanged.
+        reads_shapes: whether the input of `mix` includes shapes.
+        reads_sounds: whether it includes pronunciations.
     """
 
     def __init__(

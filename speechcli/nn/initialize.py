@@ -1,4 +1,4 @@
-"""Random weights, by the rules that the families' reference implementations share."""
+"""Random initialization, as in the reference implementations of all families."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,13 +14,13 @@ from speechcli.nn.positions import NormedConv
 
 @contextmanager
 def without_numbers() -> Iterator[None]:
-    """Build modules that have shapes and nothing in them, for weights that come from a file."""
+    """Build modules without allocating or initializing their weights, which are loaded from a file afterwards."""
     with torch.device("meta"), _NoFilling():
         yield
 
 
 class _NoFilling(TorchFunctionMode):
-    # torch fills even what holds nothing, by Python code that takes longer to import than all the rest of torch.
+    # torch also initializes tensors without storage, and importing that code takes longer than the rest of torch.
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -32,11 +32,11 @@ class _NoFilling(TorchFunctionMode):
 
 @torch.no_grad()
 def initialize(module: nn.Module, std: float) -> None:
-    """Fill one module, not its children: linear maps and embeddings N(0, std), convolutions Kaiming, norms one.
+    """Initialize one module, not its children: linear maps and embeddings N(0, std), convolutions Kaiming, norms 1.
 
     Args:
-        module: any module; kinds without weights of their own are left alone.
-        std: `initializer_range` or `init_std` of the configuration.
+        module: any module; modules without weights of their own are left unchanged.
+        std: standard deviation; `initializer_range` or `init_std` of the configuration.
     """
     if isinstance(module, nn.Linear | nn.Embedding):
         module.weight.normal_(0.0, std)
@@ -44,7 +44,7 @@ def initialize(module: nn.Module, std: float) -> None:
         if padding is not None:
             module.weight[padding].zero_()
     elif isinstance(module, NormedConv):
-        # The positional convolution has its own, wider rule (wav2vec 2.0).
+        # The positional convolution has its own, wider distribution (wav2vec 2.0).
         width, _, kernel = module.direction.shape
         module.direction.normal_(0.0, 2 / math.sqrt(kernel * width))
         module.scale.copy_(module.direction.norm(dim=(0, 1), keepdim=True))

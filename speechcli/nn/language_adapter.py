@@ -1,4 +1,4 @@
-"""X-MOD's transformer layer: it has an adapter for each language, of which one is in use."""
+"""X-MOD's transformer layer: it has an adapter for each language and uses one of them."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,16 +13,16 @@ class LanguageAdapterLayer(TransformerLayer):
     """A transformer layer with an adapter after the feed-forward network (Pfeiffer et al. 2022).
 
     Args:
-        self_attn: a built self-attention.
-        ffn: a built feed-forward network.
-        adapters: a built network for each language.
-        language: whose adapter is used.
-        norm: makes a norm; called once a sub-layer.
-        norm_first: whether the norm comes before each sub-layer.
-        adapter_norm: of what the adapter reads; None: the feed-forward network's norm serves both.
-        normed_residual: whether the adapter's residual begins after that norm.
-        cross_attn: a built attention to the memory.
-        dropout: after each sub-layer, in training.
+        self_attn: the self-attention.
+        ffn: the feed-forward network.
+        adapters: the adapter of each language.
+        language: the language whose adapter is used.
+        norm: creates a norm; called once per sub-layer.
+        norm_first: whether the norms come before the sub-layers.
+        adapter_norm: norm of the adapter's input; None: the norm of the feed-forward network is used for both.
+        normed_residual: whether the adapter's residual connection starts after that norm.
+        cross_attn: the cross-attention.
+        dropout: dropout after each sub-layer.
     """
 
     def __init__(

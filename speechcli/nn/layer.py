@@ -1,4 +1,4 @@
-"""The one transformer layer, of encoders and decoders, with the norm first or last."""
+"""The transformer layer of encoders and decoders, with the norms before or after the sub-layers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,18 +11,18 @@ from speechcli.nn.feedforward import FeedForward
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention, cross-attention if given, feed-forward; each with a residual and a norm.
+    """Self-attention, optional cross-attention and feed-forward network, each with a residual connection and a norm.
 
     Norm first:  x + f(norm(x)).        Norm last:  norm(x + f(x)).
 
     Args:
-        self_attn: a built self-attention.
-        ffn: a built feed-forward network.
-        norm: makes a norm; called once a sub-layer.
-        norm_first: whether the norm comes before each sub-layer.
-        cross_attn: a built attention to the memory, for decoders.
-        bottleneck: a built adapter with its own residual, after everything else, for encoders.
-        dropout: after each sub-layer, in training.
+        self_attn: the self-attention.
+        ffn: the feed-forward network.
+        norm: creates a norm; called once per sub-layer.
+        norm_first: whether the norms come before the sub-layers.
+        cross_attn: the cross-attention, for decoders.
+        bottleneck: an adapter at the end of the layer, with its own residual connection, for encoders.
+        dropout: dropout after each sub-layer.
     """
 
     ignores_padding = True
@@ -51,8 +51,8 @@ class TransformerLayer(nn.Module):
 
         Args:
             x: (batch, frames, width).
-            mask: bool, true where a frame is real, (batch, frames).
-            positions: for the attention, in the form that it reads.
+            mask: bool, false for padding, (batch, frames).
+            positions: position information in the form that the attention takes.
 
         Returns:
             (batch, frames, width)
@@ -63,7 +63,7 @@ class TransformerLayer(nn.Module):
         return x if self.bottleneck is None else self.bottleneck(x)
 
     def project(self, memory: Tensor) -> LayerCache:
-        """Begin a cache with the memory (batch, frames, width) in this layer's projection."""
+        """Return a new cache with the memory (batch, frames, width) projected by this layer's cross-attention."""
         return LayerCache(KeyValues() if self.cross_attn is None else self.cross_attn.project(memory))
 
     def decode(
@@ -75,14 +75,14 @@ class TransformerLayer(nn.Module):
         memory_mask: Tensor | None = None,
         positions: Tensor | None = None,
     ) -> Tensor:
-        """Run as a decoder layer: causal, and reading the projected memory in the cache.
+        """Run as a decoder layer: causal self-attention, and cross-attention to the projected memory in the cache.
 
         Args:
             x: (rows, tokens, width), the newest tokens.
-            cache: of this layer; receives the keys and values of `x`.
-            mask: bool, true where a token may be seen, (rows, all tokens).
-            memory_mask: bool, true where the memory is real, (batch, frames).
-            positions: for the self-attention, in the form that it reads.
+            cache: the cache of this layer; keys and values of `x` are appended.
+            mask: bool, true for tokens to attend to, (rows, all tokens).
+            memory_mask: bool, false for padding, (batch, frames).
+            positions: position information in the form that the self-attention takes.
 
         Returns:
             (rows, tokens, width)

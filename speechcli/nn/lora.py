@@ -1,4 +1,4 @@
-"""Low-rank additions to linear maps (LoRA, Hu et al. 2022)."""
+"""Low-rank adaptation of linear maps (LoRA, Hu et al. 2022)."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from torch.nn import functional as F
 
 
 class LoraLinear(nn.Linear):
-    """A linear map with a product of two thin matrices added to its own.
+    """A linear map with a low-rank update.
 
         y = W x + b + alpha / rank * B A x
 
-    Its own weight and bias keep their names, and B is zero at first: nothing changes until it learns.
+    The weight and bias of the map keep their names. B is initialized to zero, so that training starts from the map.
 
     Args:
-        base: the map; its weight and bias are shared, not copied.
-        rank: width between the two matrices.
-        alpha: size of the addition.
-        dropout: on the input of the addition, in training.
+        base: the linear map; its weight and bias are shared, not copied.
+        rank: rank of the update.
+        alpha: scale of the update.
+        dropout: dropout on the input of the update.
     """
 
     def __init__(self, base: nn.Linear, rank: int, *, alpha: float, dropout: float = 0.0) -> None:
@@ -35,20 +35,20 @@ class LoraLinear(nn.Linear):
         return F.linear(x, self.weight, self.bias) + added * self.scale
 
     def merged(self) -> Tensor:
-        """Return the weight with the addition in it: (out, in)."""
+        """Return the weight with the update merged: (out, in)."""
         return self.weight + self.scale * (self.lora_B.weight @ self.lora_A.weight)
 
 
 def add_lora(model: nn.Module, names: Sequence[str], rank: int, *, alpha: float, dropout: float, seed: int) -> None:
-    """Give linear maps of a model low-rank additions, in place.
+    """Add low-rank updates to linear maps of a model, in place.
 
     Args:
         model: the model.
-        names: of the linear maps.
-        rank: width between the two matrices.
-        alpha: size of the addition.
-        dropout: on the input of the addition, in training.
-        seed: of the random first matrices; the second ones are zero.
+        names: names of the linear maps.
+        rank: rank of the updates.
+        alpha: scale of the updates.
+        dropout: dropout on the input of the updates.
+        seed: random seed of the matrices A; the matrices B are zero.
     """
     generator = torch.Generator().manual_seed(seed)
     for name in names:
@@ -64,13 +64,13 @@ def add_lora(model: nn.Module, names: Sequence[str], rank: int, *, alpha: float,
 
 
 def lora_maps(model: nn.Module) -> dict[str, LoraLinear]:
-    """Return the maps that have additions, by name."""
+    """Return the linear maps with low-rank updates, by name."""
     return {name: module for name, module in model.named_modules() if isinstance(module, LoraLinear)}
 
 
 @torch.no_grad()
 def merged_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return a model's state with all additions in the weights that they belong to."""
+    """Return a model's state with all low-rank updates merged into the weights."""
     state = {key: tensor.detach() for key, tensor in model.state_dict().items()}
     for name, module in lora_maps(model).items():
         state[f"{name}.weight"] = module.merged()

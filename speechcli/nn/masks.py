@@ -1,4 +1,4 @@
-"""Padding masks from lengths, and the spans that SpecAugment hides."""
+"""Padding masks, and the masks of SpecAugment."""
 
 from dataclasses import dataclass
 
@@ -7,32 +7,32 @@ from torch import Tensor, nn
 
 
 def padding_mask(lengths: Tensor, size: int) -> Tensor:
-    """Lengths (batch,) -> (batch, size), true where an item is real."""
+    """Lengths (batch,) -> (batch, size), false for padding."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
 @dataclass(frozen=True)
 class Spans:
-    """How much of an axis SpecAugment hides."""
+    """How much of an axis SpecAugment masks."""
 
     probability: float
-    """About this share of the axis is hidden (overlaps make it less)."""
+    """Approximate share of the axis that is masked (overlaps reduce it)."""
     length: int
-    """Of one span."""
+    """Length of one span."""
     minimum: int
-    """Spans at least, when the probability is above zero."""
+    """Minimum number of spans, if the probability is above zero."""
 
     def draw(self, lengths: Tensor, size: int) -> Tensor:
-        """Draw spans for each row, as Hugging Face's rule says but for clips shorter than one span.
+        """Draw spans for each row, as in Hugging Face.
 
-        There the reference raises; here the span is cut to the clip.
+        For clips shorter than one span, where the reference raises an error, the span is shortened.
 
         Args:
-            lengths: (batch,) real length of each row.
-            size: of the padded axis.
+            lengths: (batch,) length of each row without padding.
+            size: size of the padded axis.
 
         Returns:
-            (batch, size), true where hidden.
+            (batch, size), true where masked.
         """
         hidden = torch.zeros(len(lengths), size, dtype=torch.bool, device=lengths.device)
         luck = torch.rand(()).item()
@@ -46,13 +46,13 @@ class Spans:
 
 
 class SpecAugment(nn.Module):
-    """Hide spans of frames behind a learned vector and spans of channels behind zeros (Park et al. 2019), in training.
+    """In training, replace spans of frames by a learned vector and spans of channels by zeros (Park et al. 2019).
 
     Args:
-        width: of the frames; None: there is no learned vector, spans of frames become zeros too.
+        width: width of the frames; None: there is no learned vector, masked frames become zeros too.
         time: spans of frames.
         channels: spans of channels.
-        apply: false keeps the vector, which checkpoints carry, and hides nothing.
+        apply: false: nothing is masked, but the vector is kept, since checkpoints contain it.
     """
 
     def __init__(self, width: int | None, *, time: Spans, channels: Spans, apply: bool) -> None:

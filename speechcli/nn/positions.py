@@ -1,4 +1,4 @@
-"""Positions: what tells a layer where a token or a frame stands. Nearly all return what is added to the input."""
+"""Position embeddings of tokens and frames. Nearly all of them are added to the input of the layers."""
 
 import math
 
@@ -8,12 +8,12 @@ from torch.nn import functional as F
 
 
 class LearnedPositions(nn.Embedding):
-    """One learned vector a position.
+    """Learned position embeddings.
 
     Args:
-        count: positions, without the offset.
-        width: of a vector.
-        offset: leading rows that are never used, as BART checkpoints have them.
+        count: number of positions, without the offset.
+        width: width of an embedding.
+        offset: number of unused leading rows, as in BART checkpoints.
     """
 
     def __init__(self, count: int, width: int, *, offset: int = 0) -> None:
@@ -22,15 +22,15 @@ class LearnedPositions(nn.Embedding):
         self.max_tokens = count
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
-        """Ids (rows, tokens) that begin at position `start` -> (tokens, width)."""
+        """Ids (rows, tokens), the first at position `start` -> (tokens, width)."""
         at = self.offset + start
         return self.weight[at : at + ids.size(1)]
 
 
 class SinusoidalPositions(LearnedPositions):
-    """Positions that do not learn: sines in the first half of a vector, cosines in the second (Vaswani et al. 2017).
+    """Fixed positions: sines in the first half of a vector, cosines in the second (Vaswani et al. 2017).
 
-    Checkpoints hold the table.
+    Checkpoints contain the table.
     """
 
     def __init__(self, count: int, width: int) -> None:
@@ -41,49 +41,49 @@ class SinusoidalPositions(LearnedPositions):
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Fill the table."""
+        """Compute the table."""
         rows, width = self.weight.shape
         angle = torch.arange(rows)[:, None] * self._rates(width)
         self.weight.copy_(torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width])
 
     def _rates(self, width: int) -> Tensor:
-        # The reference computes this table in double precision, and Whisper's in single.
+        # The reference computes this table in double precision, but Whisper's in single precision.
         return torch.exp(torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(10000.0) / width))
 
 
 class FramePositions(SinusoidalPositions):
-    """The same for the frames of Whisper's encoder, where the slowest sine is exactly 10,000 times slower."""
+    """Sinusoidal positions of Whisper's encoder, where the slowest sine is exactly 10,000 times slower than the first."""
 
     def _rates(self, width: int) -> Tensor:
         return torch.exp(torch.arange(width // 2) * (-math.log(10000.0) / (width // 2 - 1)))
 
 
 class InterleavedRotaryPositions(SinusoidalPositions):
-    """Rotary positions (Su et al. 2021) by the same table: each pair of neighbouring numbers of a head is rotated.
+    """Rotary positions (Su et al. 2021) from the same table, which rotate pairs of adjacent dimensions of a head.
 
-    `speechcli.nn.relative.RotaryPositions` pairs the first half of a head with the second instead.
+    `speechcli.nn.relative.RotaryPositions` pairs the dimensions of the first and second half of a head instead.
 
     Args:
-        count: positions.
-        width: of a head.
+        count: number of positions.
+        width: width of a head.
     """
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
-        """Ids (rows, tokens) that begin at position `start` -> cosines and sines (2, tokens, head width)."""
+        """Ids (rows, tokens), the first at position `start` -> cosines and sines (2, tokens, head width)."""
         sines, cosines = super().forward(ids, start).chunk(2, dim=1)
         return torch.stack([cosines, sines]).repeat_interleave(2, dim=2)
 
 
 def counted(ids: Tensor, start: int, padding_id: int) -> Tensor:
-    """Number the tokens from `padding_id + 1`, as fairseq does: padding is not counted and stands at `padding_id`.
+    """Number the tokens from `padding_id + 1`, as fairseq does; padding is not counted and has position `padding_id`.
 
-    A cached step counts anew from its first token and adds the tokens before it; where the prompt holds padding, that
-    differs from one full pass. Hugging Face generates with the cached count, and so do we.
+    A decoding step with a cache numbers its own tokens and adds the number of tokens before them; for prompts with
+    padding, this differs from a full pass. Hugging Face generates with a cache, so this is also the reference.
 
     Args:
         ids: (rows, tokens).
-        start: tokens before them.
-        padding_id: the id that is not counted.
+        start: number of tokens before them.
+        padding_id: id of padding.
 
     Returns:
         (rows, tokens)
@@ -93,12 +93,12 @@ def counted(ids: Tensor, start: int, padding_id: int) -> Tensor:
 
 
 def sinusoids(position: Tensor, width: int, padding_id: int | None) -> Tensor:
-    """Sines in the first half of a vector, cosines in the second, with fairseq's rates; zeros for padding.
+    """Compute sines in the first half of a vector and cosines in the second, with fairseq's rates; zeros for padding.
 
     Args:
-        position: (…) of whole numbers.
-        width: of a vector.
-        padding_id: the position of padding; None: there is none.
+        position: (…), integers.
+        width: width of a vector.
+        padding_id: position of padding; None: there is none.
 
     Returns:
         (…, width)
@@ -111,12 +111,12 @@ def sinusoids(position: Tensor, width: int, padding_id: int | None) -> Tensor:
 
 
 class CountedPositions(nn.Embedding):
-    """Learned vectors for tokens counted from `padding_id + 1`, as RoBERTa does.
+    """Learned position embeddings of tokens counted from `padding_id + 1`, as in RoBERTa.
 
     Args:
-        count: rows of the table.
-        width: of a vector.
-        padding_id: the id that is not counted; its own row serves it, and learns nothing.
+        count: number of rows of the table.
+        width: width of an embedding.
+        padding_id: id of padding; its row gets no gradients.
     """
 
     def __init__(self, count: int, width: int, *, padding_id: int) -> None:
@@ -125,12 +125,12 @@ class CountedPositions(nn.Embedding):
         self.max_tokens = count - padding_id - 1
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
-        """Ids (rows, tokens) that begin at position `start` -> (rows, tokens, width)."""
+        """Ids (rows, tokens), the first at position `start` -> (rows, tokens, width)."""
         return super().forward(counted(ids, start, self.padding_id))
 
 
 class CountedSinusoidTable(CountedPositions):
-    """The same with sinusoids that do not learn, in a table that checkpoints hold."""
+    """The same with fixed sinusoids, in a table that checkpoints contain."""
 
     def __init__(self, count: int, width: int, *, padding_id: int) -> None:
         super().__init__(count, width, padding_id=padding_id)
@@ -140,7 +140,7 @@ class CountedSinusoidTable(CountedPositions):
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Fill the table."""
+        """Compute the table."""
         rows, width = self.weight.shape
         self.weight.copy_(sinusoids(torch.arange(rows), width, self.padding_id))
 
@@ -149,9 +149,9 @@ class CountedSinusoids(nn.Module):
     """The same without a table.
 
     Args:
-        count: of tokens that a text may have.
-        width: of a vector.
-        padding_id: the id that is not counted.
+        count: maximum number of tokens.
+        width: width of a vector.
+        padding_id: id of padding.
     """
 
     def __init__(self, count: int, width: int, *, padding_id: int) -> None:
@@ -160,17 +160,17 @@ class CountedSinusoids(nn.Module):
         self.max_tokens = count
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
-        """Ids (rows, tokens) that begin at position `start` -> (rows, tokens, width)."""
+        """Ids (rows, tokens), the first at position `start` -> (rows, tokens, width)."""
         return sinusoids(counted(ids, start, self.padding_id), self.width, self.padding_id)
 
 
 class OffsetSinusoids(nn.Module):
-    """Sinusoids for tokens numbered from 2 on, padding or not, as XGLM has them; no table.
+    """Sinusoids without a table for tokens numbered from 2, including padding, as in XGLM.
 
     Args:
-        count: of tokens that a text may have.
-        width: of a vector.
-        padding_id: the position whose vector is zero.
+        count: maximum number of tokens.
+        width: width of a vector.
+        padding_id: position whose vector is zero.
     """
 
     def __init__(self, count: int, width: int, *, padding_id: int | None) -> None:
@@ -179,26 +179,26 @@ class OffsetSinusoids(nn.Module):
         self.max_tokens = count
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
-        """Ids (rows, tokens) that begin at position `start` -> (tokens, width)."""
+        """Ids (rows, tokens), the first at position `start` -> (tokens, width)."""
         position = torch.arange(2 + start, 2 + start + ids.size(1), device=ids.device)
         return sinusoids(position, self.width, self.padding_id)
 
 
 Tables = SinusoidalPositions | CountedSinusoidTable
-"""What checkpoints hold although it can be computed."""
+"""Tables that checkpoints contain although they can be computed."""
 
 Positions = LearnedPositions | CountedPositions | CountedSinusoids | OffsetSinusoids
-"""What a decoder may count its tokens with."""
+"""Added position embeddings of decoders."""
 
 
 class NormedConv(nn.Module):
-    """A wide grouped convolution over time, whose weight is a direction and a length a tap (Salimans and Kingma 2016).
+    """A grouped convolution over time with weight normalization per kernel position (Salimans and Kingma 2016).
 
     Args:
-        width: of what comes in and goes out.
-        kernel: number of taps.
-        groups: of the convolution.
-        stride: of the convolution.
+        width: width of the input and the output.
+        kernel: kernel size.
+        groups: number of groups.
+        stride: stride.
     """
 
     def __init__(self, width: int, kernel: int, groups: int, *, stride: int = 1) -> None:
@@ -214,19 +214,19 @@ class NormedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, width, frames) -> (batch, width, frames / stride), and one more where the kernel is even."""
         weight = torch._weight_norm(self.direction, self.scale, 2)
-        # The taps before the channels in memory: turning them around takes oneDNN as long as the convolution itself.
+        # Kernel positions before channels in memory: transposing takes oneDNN as long as the convolution itself.
         weight = weight.transpose(1, 2).contiguous().transpose(1, 2)
         return F.conv1d(x, weight, self.bias, self.stride, padding=weight.size(2) // 2, groups=self.groups)
 
 
 class ConvPositions(nn.Module):
-    """A wide grouped convolution over the frames, as in wav2vec 2.0 (Baevski et al. 2020).
+    """A grouped convolution over the frames with a large kernel, as in wav2vec 2.0 (Baevski et al. 2020).
 
     Args:
-        width: of the frames.
-        kernel: frames seen around each.
-        groups: of the convolution.
-        activation: after it.
+        width: width of the frames.
+        kernel: kernel size in frames.
+        groups: number of groups.
+        activation: activation after the convolution.
     """
 
     def __init__(self, width: int, kernel: int, groups: int, activation: nn.Module) -> None:
@@ -236,13 +236,13 @@ class ConvPositions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, frames, width) -> (batch, frames, width)."""
-        # An even kernel makes one frame too many.
+        # With an even kernel there is one frame too many.
         y = self.conv(x.transpose(1, 2))[..., : x.size(1)]
         return self.activation(y).transpose(1, 2)  # type: ignore[no-any-return]
 
 
 class UnreadConvPositions(nn.Module):
-    """The weights of such a convolution, which some checkpoints have and nothing reads: kept to be written back."""
+    """The unused weights of such a convolution in some checkpoints, kept for saving them again."""
 
     def __init__(self, width: int, kernel: int, groups: int) -> None:
         super().__init__()
@@ -252,7 +252,7 @@ class UnreadConvPositions(nn.Module):
 
 
 class BatchNormConvPositions(nn.Module):
-    """The same with a batch norm before a plain convolution, as some HuBERT checkpoints have it."""
+    """A batch norm and a convolution without weight normalization, as in some HuBERT checkpoints."""
 
     def __init__(self, width: int, kernel: int, groups: int, activation: nn.Module) -> None:
         super().__init__()
@@ -267,14 +267,14 @@ class BatchNormConvPositions(nn.Module):
 
 
 class StackedConvPositions(nn.Module):
-    """Narrow convolutions one after the other, each with a norm without weights (data2vec, Baevski et al. 2022).
+    """A stack of convolutions with small kernels, each with a norm without weights (data2vec, Baevski et al. 2022).
 
     Args:
-        width: of the frames.
-        layers: of convolutions.
-        kernel: frames that each sees around each.
-        groups: of the convolutions.
-        activation: after each.
+        width: width of the frames.
+        layers: number of convolutions.
+        kernel: kernel size in frames.
+        groups: number of groups.
+        activation: activation after each convolution.
     """
 
     def __init__(self, width: int, layers: int, kernel: int, groups: int, activation: nn.Module) -> None:

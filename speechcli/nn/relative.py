@@ -1,6 +1,6 @@
-"""Positions for the attention of an encoder: made once a pass, read by all layers.
+"""Positions for the attention of an encoder: computed once per pass and shared by all layers.
 
-Each takes the frames (batch, frames, width) and returns what one kind of attention reads.
+Each takes the frames (batch, frames, width) and returns the input of one kind of attention.
 """
 
 import math
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 
 class RelativePositionBias(nn.Module):
-    """One learned number a head and a bucket of distances; far distances share buckets (Raffel et al. 2020).
+    """A learned bias per head and bucket of distances; large distances share buckets (Raffel et al. 2020).
 
     Args:
-        buckets: half of them for keys before the query, half for keys after.
-        max_distance: distances from here on share the last bucket, in frames.
-        heads: of the attention.
+        buckets: number of buckets, half for keys before the query, half for keys after.
+        max_distance: distances from this one share the last bucket, in frames.
+        heads: number of heads of the attention.
     """
 
     def __init__(self, buckets: int, max_distance: int, heads: int) -> None:
@@ -37,7 +37,7 @@ class RelativePositionBias(nn.Module):
 
 
 class SinusoidalDistances(nn.Module):
-    """A vector for each distance: sines at even places, cosines at odd ones (Dai et al. 2019)."""
+    """A vector for each distance: sines at even indices, cosines at odd ones (Dai et al. 2019)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Frames (batch, frames, width) -> (2 · frames - 1, width)."""
@@ -48,13 +48,13 @@ class SinusoidalDistances(nn.Module):
 
 
 class BucketedDistances(nn.Module):
-    """A learned vector for each distance, of which far ones share vectors (DeBERTa, He et al. 2021).
+    """A learned vector for each distance; large distances share vectors (DeBERTa, He et al. 2021).
 
     Args:
-        width: of a vector.
-        buckets: for keys on one side of the query; 0: each distance has its own up to `max_distance`.
-        max_distance: distances from here on share the last vector, in frames.
-        norm: over a vector, where there is one.
+        width: width of a vector.
+        buckets: number of vectors for keys on one side of the query; 0: one for each distance up to `max_distance`.
+        max_distance: distances from this one share the last vector, in frames.
+        norm: norm of the vectors, if any.
     """
 
     def __init__(self, width: int, buckets: int, max_distance: int, *, norm: nn.Module | None) -> None:
@@ -71,7 +71,7 @@ class BucketedDistances(nn.Module):
         return y if self.norm is None else self.norm(y)
 
     def _bucket(self, distance: Tensor) -> Tensor:
-        # Distances up to half of the buckets have their own; the rest is shared out by logarithm.
+        # Distances up to half the number of buckets have their own bucket; the others are bucketed logarithmically.
         near = self.buckets // 2
         size = distance.abs()
         reach = torch.log(torch.tensor((self.max_distance - 1) / near))
@@ -80,22 +80,22 @@ class BucketedDistances(nn.Module):
 
 
 class UnreadDistances(nn.Module):
-    """The norm of such vectors where there are none, which some checkpoints have: kept to be written back."""
+    """The unused norm of such vectors in some checkpoints without them, kept for saving it again."""
 
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
         self.norm = norm
 
     def forward(self, x: Tensor) -> None:
-        """Nothing for any frames."""
+        """Return None for any frames."""
 
 
 class RotaryPositions(nn.Module):
-    """Rotary positions (Su et al. 2021): number i of a head is paired with number i of its second half, and rotated.
+    """Rotary positions (Su et al. 2021) that rotate pairs of dimension i of the first and of the second half of a head.
 
     Args:
-        head_width: of the attention.
-        base: the last pair rotates about this much more slowly than the first.
+        head_width: width of a head.
+        base: ratio of the rotation rates of the first and the last pair, approximately.
     """
 
     def __init__(self, head_width: int, base: float) -> None:
@@ -113,7 +113,7 @@ class RotaryPositions(nn.Module):
 
 
 class StoredRotaryPositions(RotaryPositions):
-    """The same with rates that the checkpoint holds."""
+    """Rotary positions with rates that checkpoints contain."""
 
     def __init__(self, head_width: int, base: float) -> None:
         super().__init__(head_width, base)
@@ -121,10 +121,10 @@ class StoredRotaryPositions(RotaryPositions):
         self.rates: Tensor
 
     def _rates(self) -> Tensor:
-        # In half precision they would be too coarse to tell where far frames stand.
+        # In half precision they would be too inaccurate for long recordings.
         return self.rates if self.rates.dtype == torch.float32 else super()._rates()
 
 
 def distances(x: Tensor) -> Tensor:
-    """Frames (batch, frames, width) -> how far keys may stand before a query: frames - 1, …, 0, …, 1 - frames."""
+    """Frames (batch, frames, width) -> all distances from key to query: frames - 1, …, 0, …, 1 - frames."""
     return torch.arange(x.size(1) - 1, -x.size(1), -1, device=x.device)

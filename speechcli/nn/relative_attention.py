@@ -1,4 +1,4 @@
-"""Self-attention that knows how far a key is from a query, in the ways of the speech encoders and of RoFormer."""
+"""Self-attention with relative positions, as in the speech encoders and RoFormer."""
 
 from collections.abc import Collection
 
@@ -30,11 +30,11 @@ class RelativeKeyAttention(MultiHeadAttention):
     """Attention with learned embeddings of clipped distances, as in wav2vec2-bert (Shaw et al. 2018, keys only).
 
     Args:
-        width: of the input and the output.
-        heads: must divide `width`.
-        left: largest distance to an earlier key that has its own embedding.
-        right: the same for later keys.
-        dropout: probability of dropping an attention weight, in training.
+        width: width of the input and the output.
+        heads: number of heads; must divide `width`.
+        left: largest distance to an earlier key with its own embedding.
+        right: largest distance to a later key with its own embedding.
+        dropout: dropout of the attention weights.
     """
 
     def __init__(self, width: int, heads: int, *, left: int, right: int, dropout: float = 0.0) -> None:
@@ -47,16 +47,16 @@ class RelativeKeyAttention(MultiHeadAttention):
     ) -> tuple[Tensor, Tensor | None]:
         place = torch.arange(key.size(2), device=x.device)
         distance = (place[None] - place[:, None]).clamp(-self.left, self.right) + self.left
-        # Score every query against the few embeddings, then pick: (batch, heads, tokens, distances) -> (…, keys).
+        # Score every query against the few embeddings, then gather: (batch, heads, tokens, distances) -> (…, keys).
         scores = query @ self.distances.weight.to(query.dtype).T * query.size(-1) ** -0.5
         return query, scores.gather(3, distance.expand(query.size(0), query.size(1), -1, -1))
 
 
 class RotaryAttention(MultiHeadAttention):
-    """Rotary attention (Su et al. 2021) of the conformers: queries and keys, not values, are made of rotated frames.
+    """Rotary attention (Su et al. 2021) of the conformers, for queries and keys.
 
-    They rotate the layer's input, before the projections, where others rotate what comes out of them. It reads
-    positions as `RotaryPositions` gives them.
+    It rotates the input of the projections, where other models rotate their output. Positions are those of
+    `RotaryPositions`.
     """
 
     def _project(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,15 +78,15 @@ class RotaryAttention(MultiHeadAttention):
 
 
 class InterleavedRotaryAttention(MultiHeadAttention):
-    """Rotary attention of RoFormer (Su et al. 2021): projected queries and keys are rotated, by pairs of neighbours.
+    """Rotary attention of RoFormer (Su et al. 2021), which rotates adjacent dimensions of projected queries and keys.
 
-    It reads positions as `InterleavedRotaryPositions` gives them.
+    Positions are those of `InterleavedRotaryPositions`.
 
     Args:
-        width: of the input and the output.
-        heads: must divide `width`.
+        width: width of the input and the output.
+        heads: number of heads; must divide `width`.
         values: whether the values are rotated too.
-        dropout: probability of dropping an attention weight, in training.
+        dropout: dropout of the attention weights.
     """
 
     def __init__(self, width: int, heads: int, *, values: bool = False, dropout: float = 0.0) -> None:
@@ -106,15 +106,15 @@ class InterleavedRotaryAttention(MultiHeadAttention):
 
 
 def _rotate_pairs(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    # (batch, heads, tokens, head width), numbers (a, b) of a pair -> (-b, a)
+    # (batch, heads, tokens, head width), each pair (a, b) -> (-b, a)
     crossed = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
     return x * cosines + crossed * sines
 
 
 class DistanceAttention(MultiHeadAttention):
-    """Attention to contents and to distances, with a learned bias on the query for either (Dai et al. 2019).
+    """Attention to contents and to distances, each with a learned bias on the query (Dai et al. 2019).
 
-    It reads the vectors of distances, as `SinusoidalDistances` gives them.
+    Positions are the vectors of `SinusoidalDistances`.
     """
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
@@ -126,7 +126,7 @@ class DistanceAttention(MultiHeadAttention):
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Fill the biases with random numbers."""
+        """Initialize the biases with random numbers."""
         nn.init.xavier_uniform_(self.content_bias)
         nn.init.xavier_uniform_(self.distance_bias)
 
@@ -142,15 +142,15 @@ class DistanceAttention(MultiHeadAttention):
 class DisentangledAttention(MultiHeadAttention):
     """Attention of contents to contents, of contents to distances and of distances to contents (He et al. 2021).
 
-    It reads the vectors of distances, as `BucketedDistances` gives them; None for contents alone.
+    Positions are the vectors of `BucketedDistances`; None: the attention uses only contents.
 
     Args:
-        width: of the input and the output.
-        heads: must divide `width`.
-        scores: of "c2p" (the query's content with the distance) and "p2c" (the distance with the key's content).
-        shared: whether distances pass through the projections of queries and keys, instead of their own.
-        dropout: probability of dropping an attention weight, in training.
-        distance_dropout: on the vectors of distances, in training.
+        width: width of the input and the output.
+        heads: number of heads; must divide `width`.
+        scores: additional scores: "c2p" (content of the query to distance), "p2c" (distance to content of the key).
+        shared: whether distances are projected like queries and keys, instead of with projections of their own.
+        dropout: dropout of the attention weights.
+        distance_dropout: dropout on the vectors of distances.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class DisentangledAttention(MultiHeadAttention):
     def _position(
         self, x: Tensor, query: Tensor, key: Tensor, positions: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        # all scores together have the variance of one
+        # The sum of all scores has the variance of one of them.
         query = query * (1 + len(self.scores)) ** -0.5
         if positions is None or not self.scores:
             return query, None
@@ -182,7 +182,7 @@ class DisentangledAttention(MultiHeadAttention):
             ours = self._split((self.distance_key or self.key)(distances))
             bias = bias + by_key(query @ ours.transpose(2, 3))
         if "p2c" in self.scores:
-            # Seen from the key, distances run the other way: (batch, heads, keys, tokens) -> (…, tokens, keys).
+            # From key to query the sign of distances is reversed: (batch, heads, keys, tokens) -> (…, tokens, keys).
             theirs = self._split((self.distance_query or self.query)(distances.flip(1)))
             theirs = theirs * (1 + len(self.scores)) ** -0.5
             bias = bias + by_key(key @ theirs.transpose(2, 3)).transpose(2, 3)
@@ -190,7 +190,7 @@ class DisentangledAttention(MultiHeadAttention):
 
 
 def by_key(scores: Tensor) -> Tensor:
-    """Scores by distance, in the order of `speechcli.nn.relative.distances`, to scores by key.
+    """Convert scores by distance, in the order of `speechcli.nn.relative.distances`, to scores by key.
 
     Args:
         scores: (batch, heads, frames, 2 · frames - 1).
@@ -198,7 +198,7 @@ def by_key(scores: Tensor) -> Tensor:
     Returns:
         (batch, heads, frames, frames)
     """
-    # One column more shifts each row by one against the row before, when the numbers are cut into rows anew.
+    # With an additional column, reshaping shifts each row by one position relative to the row before.
     batch, heads, frames, count = scores.shape
     shifted = F.pad(scores, (1, 0)).view(batch, heads, count + 1, frames)[:, :, 1:]
     return shifted.reshape(batch, heads, frames, count)[..., :frames]

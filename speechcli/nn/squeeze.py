@@ -1,4 +1,4 @@
-"""SEW's squeeze: the layers see fewer frames than the encoder takes and returns."""
+"""SEW's squeeze: the layers process fewer frames than the encoder takes and returns."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -7,16 +7,16 @@ from speechcli.nn.positions import NormedConv
 
 
 class Squeeze(nn.Module):
-    """Average neighbouring frames before the layers and unfold each into several after them (SEW, Wu et al. 2022).
+    """Average adjacent frames before the layers and expand each into several after them (SEW, Wu et al. 2022).
 
-    Positions come in here, by a wide grouped convolution with the same stride.
+    A positional convolution with the same stride is added to the averages.
 
     Args:
-        width: of the frames.
-        factor: frames that become one.
-        kernel: of the convolution, in frames.
-        groups: of the convolution.
-        activation: after the convolution, and after the unfolding.
+        width: width of the frames.
+        factor: number of frames that are averaged.
+        kernel: kernel size of the positional convolution, in frames.
+        groups: groups of the positional convolution.
+        activation: activation after the convolution, and after the expansion.
     """
 
     def __init__(self, width: int, factor: int, kernel: int, groups: int, activation: nn.Module) -> None:
@@ -27,24 +27,24 @@ class Squeeze(nn.Module):
         self.factor = factor
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Shorten.
+        """Squeeze.
 
         Args:
-            x: (batch, frames, width), zero where the mask is false.
-            mask: bool, true where a frame is real, (batch, frames).
+            x: (batch, frames, width), zero for padding.
+            mask: bool, false for padding, (batch, frames).
 
         Returns:
-            (batch, frames / factor, width) and its mask; a rest at the end is left out, but one frame stays
+            (batch, frames / factor, width), rounded down but at least one frame, and its mask
         """
         missing = max(0, self.factor - x.size(1))
         x = F.pad(x, (0, 0, 0, missing)).transpose(1, 2)
         pooled = F.avg_pool1d(x, self.factor)
         frames = pooled.size(2)
         y = pooled + self.activation(self.conv(x)[..., :frames])
-        # A squeezed frame is real where its first is; version 4 of the reference asked for its last.
+        # A squeezed frame has the mask of its first frame; in version 4 of the reference, that of its last.
         return y.transpose(1, 2), None if mask is None else mask[:, :: self.factor][:, :frames]
 
     def expand(self, x: Tensor, frames: int) -> Tensor:
-        """(batch, squeezed frames, width) -> (batch, frames, width), with zeros for the rest that was left out."""
+        """(batch, squeezed frames, width) -> (batch, frames, width), padded with zeros."""
         y = self.activation(self.expansion(x)).unflatten(2, (self.factor, -1)).flatten(1, 2)
         return F.pad(y, (0, 0, 0, frames - y.size(1)))
