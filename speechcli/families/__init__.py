@@ -1,4 +1,4 @@
-"""A file a family: its configuration, its key table, its builder. Here: the family of each `model_type`."""
+"""One file per model family: configuration, key table and builder. Here: the family of each `model_type`."""
 
 from speechcli.families.bart import BART, MBART, MVP, PLBART
 from speechcli.families.bert import BERT, BERT_GENERATION, CAMEMBERT, DATA2VEC_TEXT, ROBERTA, XLM_ROBERTA
@@ -69,4 +69,4 @@ TEXT_DECODERS: dict[str, Family] = {
 }
 
 WHOLE_MODELS = ("whisper",)
-"""Published as one model: one configuration describes both halves, and their keys lie side by side in one file."""
+"""Families published as whole models, with one configuration and one set of keys for encoder and decoder."""

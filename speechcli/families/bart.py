@@ -1,4 +1,4 @@
-"""The decoders of BART, mBART and their kin: one builder, the norm last or first."""
+"""The decoders of BART, mBART and related families, with norms before or after the sub-layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,20 +131,20 @@ def build_mbart(config: MBartConfig) -> TextDecoder:
 
 
 def bart_positions(config: BartConfig) -> LearnedPositions:
-    """BART's positions, from row 2."""
+    """Return BART's position embeddings, which start at row 2."""
     return LearnedPositions(config.max_position_embeddings, config.d_model, offset=2)
 
 
 def layers(
     config: BartConfig, *, norm_first: bool, bias: bool = True, memory_width: int | None = None
 ) -> list[TransformerLayer]:
-    """BART's layers.
+    """Build BART's layers.
 
     Args:
-        config: of the decoder.
-        norm_first: whether the norms come first.
-        bias: of the attentions' linear maps.
-        memory_width: of what the decoder reads; None: its own.
+        config: configuration of the decoder.
+        norm_first: whether the norms come before the sub-layers.
+        bias: whether the projections of the attention have a bias.
+        memory_width: width of the memory; None: that of the decoder.
     """
     width, heads, dropout = config.d_model, config.decoder_attention_heads, config.attention_dropout
     act = activation(config.activation_function)
@@ -170,7 +170,7 @@ def build_text_decoder(
     embedding_norm: nn.Module | None = None,
     norm: nn.Module | None = None,
 ) -> TextDecoder:
-    """Build what BART and its kin share; what differs comes in built."""
+    """Build the decoder of BART and related families from their different modules."""
     return TextDecoder(
         token_embeddings(config.vocab_size, config.d_model, config.pad_token_id),
         positions,
@@ -186,7 +186,7 @@ def build_text_decoder(
 
 
 def initialize(decoder: nn.Module, config: BartConfig) -> None:
-    """Fill a decoder with random weights."""
+    """Initialize a decoder with random weights."""
     for module in decoder.modules():
         initialize_module(module, config.init_std)
         if isinstance(module, Tables):
@@ -195,8 +195,8 @@ def initialize(decoder: nn.Module, config: BartConfig) -> None:
 
 TIED = ("head.weight", "tokens.weight")
 SHARED = {"model.shared.weight": "model.decoder.embed_tokens.weight"}
-"""A whole BART keeps one matrix for encoder, decoder and head under this name only. Hugging Face's warm start does not
-look there and leaves the embeddings and the head random; here they come from it."""
+"""Checkpoints of a whole BART contain the embeddings shared by encoder, decoder and head only under this name. Hugging
+Face's warm start ignores it and leaves embeddings and head random; here they are loaded from it."""
 
 BART = Family(BartConfig, KEYS, build_bart, initialize, base="model.", tied=TIED, sources=SHARED)
 MBART = Family(MBartConfig, KEYS, build_mbart, initialize, base="model.", tied=TIED, sources=SHARED)

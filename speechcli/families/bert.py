@@ -1,4 +1,4 @@
-"""BERT, RoBERTa and their kin as decoders: norms last, a head with a transform."""
+"""BERT, RoBERTa and related families as decoders: norms after the sub-layers, a head with a transform."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from speechcli.nn.positions import CountedPositions, InterleavedRotaryPositions,
 
 @dataclass(frozen=True, kw_only=True)
 class BertLikeConfig(FamilyConfig):
-    """What all kin of BERT have."""
+    """Configuration of all families related to BERT."""
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -53,7 +53,7 @@ class BertConfig(BertLikeConfig):
 
     model_type: ClassVar[str] = "bert"
     type_vocab_size: int = 2
-    """Token types, of which a decoder uses the first."""
+    """Number of token types; a decoder uses the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ class Data2VecTextConfig(RobertaConfig):
 
 
 def body_keys(base: str) -> tuple[Rule, ...]:
-    """The keys that all kin of BERT share: everything but norms and head."""
+    """Return the keys that all families related to BERT share: everything but norms and head."""
     attention = "encoder.layer.{}.attention"
     cross = "encoder.layer.{}.crossattention"
     return (
@@ -129,7 +129,7 @@ def body_keys(base: str) -> tuple[Rule, ...]:
 
 
 def norm_keys(base: str) -> tuple[Rule, ...]:
-    """The keys of norms that come last."""
+    """Return the keys of norms after the sub-layers."""
     return (
         Same(base + "embeddings.LayerNorm",                        "embedding_norm"),
         Same(base + "encoder.layer.{}.attention.output.LayerNorm",       "layers.{}.self_attn_norm"),
@@ -160,8 +160,8 @@ LINEAR_HEAD = (
 
 
 def _untied(head: Sequence[Same]) -> tuple[Rule, ...]:
-    # These heads name their bias twice. Tied to the embeddings, both are one tensor; in a head of its own they are two,
-    # of which transformers reads only the one at the matrix, and wants to find both.
+    # The bias of these heads has two names. With tied embeddings both are one tensor. Otherwise there are two tensors:
+    # transformers uses only the one beside the matrix, but expects both.
     copy = next(rule for rule in head if isinstance(rule, Copy))
     shared = copy.theirs.replace(".decoder.bias", ".bias")
     return Same(copy.theirs, copy.ours), Copy(shared, copy.ours, written=True)
@@ -187,12 +187,12 @@ def build_roberta(config: RobertaConfig) -> TextDecoder:
 
 
 def types(config: BertConfig) -> nn.Embedding:
-    """BERT's token types."""
+    """Build BERT's token type embeddings."""
     return nn.Embedding(config.type_vocab_size, config.hidden_size)
 
 
 def counted_positions(config: BertConfig) -> CountedPositions:
-    """RoBERTa's positions."""
+    """Build RoBERTa's position embeddings."""
     padding_id = 1 if config.pad_token_id is None else config.pad_token_id
     config.require(
         0 <= padding_id < config.max_position_embeddings - 1,
@@ -203,7 +203,7 @@ def counted_positions(config: BertConfig) -> CountedPositions:
 
 
 def transform_head(config: BertConfig, act: str, inner: int | None = None) -> TransformHead:
-    """BERT's head, which uses `hidden_act`, and RoBERTa's, which always uses GELU; inside it may be narrower."""
+    """Build a head with a transform; BERT's activation is `hidden_act`, RoBERTa's always GELU."""
     width = config.hidden_size if inner is None else inner
     norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
     dense, scores = nn.Linear(config.hidden_size, width), nn.Linear(width, config.vocab_size)
@@ -216,7 +216,7 @@ def layers(
     norm_first: bool = False,
     attention: Callable[..., MultiHeadAttention] = MultiHeadAttention,
 ) -> list[TransformerLayer]:
-    """BERT's layers."""
+    """Build BERT's layers."""
     width, heads, dropout = config.hidden_size, config.num_attention_heads, config.attention_probs_dropout_prob
     return [
         TransformerLayer(
@@ -243,7 +243,7 @@ def build_text_decoder(
     widen: nn.Linear | None = None,
     norm: nn.Module | None = None,
 ) -> TextDecoder:
-    """Build what BERT and its kin share; what differs comes in built."""
+    """Build the decoder of BERT and related families from their different modules."""
     width = config.hidden_size if widen is None else widen.in_features
     return TextDecoder(
         token_embeddings(config.vocab_size, width, config.pad_token_id),
@@ -260,7 +260,7 @@ def build_text_decoder(
 
 
 def initialize(decoder: nn.Module, config: BertLikeConfig) -> None:
-    """Fill a decoder with random weights."""
+    """Initialize a decoder with random weights."""
     for module in decoder.modules():
         initialize_module(module, config.initializer_range)
         if isinstance(module, Tables):
@@ -275,9 +275,9 @@ def family(
     *,
     others: tuple[Rule, ...] = (),
 ) -> Family:
-    """A kin of BERT whose head may be tied.
+    """Return a family related to BERT whose head may be tied to the embeddings.
 
-    `others` stand in the place of the keys of norms that come last, and before those that all share.
+    `others` replace the keys of norms after the sub-layers, and precede the keys that all families share.
     """
     keys = (*(others or norm_keys(base)), *body_keys(base), *head)
     scores = next(rule.ours for rule in head if rule.theirs.endswith(".decoder.weight"))

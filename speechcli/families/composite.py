@@ -1,4 +1,4 @@
-"""The configuration of a whole model: two families and the ids that they share."""
+"""The configuration of a whole model: encoder, decoder and special token ids."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,21 +22,21 @@ _IDS = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
 
 @dataclass
 class SpeechEncoderDecoderConfig:
-    """Hugging Face's `SpeechEncoderDecoderConfig`: a `config.json` as a whole.
+    """Hugging Face's `SpeechEncoderDecoderConfig`: a whole `config.json`.
 
-    It may be changed after it was made, as the reference's documentation does with the ids.
+    It is mutable because the reference's documentation sets the ids after creating it.
     """
 
     encoder: FamilyConfig
     decoder: FamilyConfig
     decoder_start_token_id: int | None = None
-    """What the decoder reads first."""
+    """The first token that the decoder reads."""
     pad_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
     extra: dict[str, Any] = field(default_factory=dict, repr=False)
-    """All other keys; written back."""
+    """All other keys; they are saved again."""
     model_type: str = MODEL_TYPE
-    """Of the file: two configurations in one, or one that describes both halves of a model published whole."""
+    """`model_type` of the file: that of two nested configurations, or that of a family published as a whole model."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "SpeechEncoderDecoderConfig":
@@ -83,14 +83,14 @@ class SpeechEncoderDecoderConfig:
     def from_encoder_decoder_configs(
         cls, encoder_config: FamilyConfig, decoder_config: FamilyConfig
     ) -> "SpeechEncoderDecoderConfig":
-        """Join two configurations; the decoder's becomes that of a decoder with cross-attention."""
+        """Join two configurations, and set the decoder's flags for a decoder with cross-attention."""
         flags = {"is_decoder": True, "add_cross_attention": True}
         decoder = type(decoder_config).from_dict(decoder_config.to_dict() | flags)
         extra = {"architectures": ["SpeechEncoderDecoderModel"], "is_encoder_decoder": True}
         return cls(encoder_config, decoder, extra=extra | {"tie_word_embeddings": False})
 
     def to_dict(self) -> dict[str, Any]:
-        """What goes into `config.json`."""
+        """Return the content of `config.json`."""
         ids = {
             "decoder_start_token_id": self.decoder_start_token_id,
             "pad_token_id": self.pad_token_id,
@@ -103,7 +103,7 @@ class SpeechEncoderDecoderConfig:
 
     @property
     def whole(self) -> bool:
-        """Whether the halves were published as one model."""
+        """Whether encoder and decoder were published as one model."""
         return self.model_type != MODEL_TYPE
 
     @property
@@ -133,21 +133,21 @@ class SpeechEncoderDecoderConfig:
 
     @property
     def tied(self) -> tuple[str, str] | None:
-        """Our names of the head's matrix and the embeddings that it shares, in the whole model; none when untied."""
+        """Our names of the head's matrix and the tied embeddings, in the whole model; None: they are not tied."""
         names = self.decoder_family.tied_in(self.decoder)
         return None if names is None else ("decoder." + names[0], "decoder." + names[1])
 
 
 def family_config(values: Mapping[str, Any], families: Mapping[str, Family], *, role: str) -> FamilyConfig:
-    """Read one part of a configuration.
+    """Read the configuration of the encoder or the decoder.
 
     Args:
-        values: with a `model_type`.
-        families: that may stand here.
+        values: the configuration, with a `model_type`.
+        families: the supported families.
         role: "speech encoder" or "text decoder", for the message.
 
     Raises:
-        ModelError: the family cannot stand here.
+        ModelError: the family is not supported.
     """
     if not isinstance(values, Mapping):
         raise ModelError(f"The configuration of the {role} must be a JSON object, but is {values!r:.80}.")
@@ -159,20 +159,20 @@ def family_config(values: Mapping[str, Any], families: Mapping[str, Family], *, 
 
 
 def build(config: SpeechEncoderDecoderConfig) -> SpeechEncoderDecoder:
-    """Build a model, with weights of torch's own making.
+    """Build a model, with torch's default initialization.
 
-    A projection stands between the halves when the reference has one, and also when the encoder's real width differs
-    from the decoder's where the reference builds none, or one of the wrong width, and then crashes (an adapter whose
-    width differs from both sides; `output_hidden_size` without an adapter).
+    There is a projection between encoder and decoder if the reference has one, and also if their actual widths differ
+    but the reference builds none, or one of the wrong width, and then crashes (an adapter whose width differs from
+    both sides; `output_hidden_size` without an adapter).
 
     Raises:
-        ModelError: the halves cannot be joined.
+        ModelError: the encoder and the decoder cannot be joined.
     """
     try:
         encoder: SpeechEncoder = config.encoder_family.build(config.encoder)
         decoder: TextDecoder = config.decoder_family.build(config.decoder)
-    except (ValueError, RuntimeError) as error:  # torch refuses sizes that no check of ours knows
-        why = "it needs more memory than there is" if "alloc" in str(error) else str(error).rstrip(".")
+    except (ValueError, RuntimeError) as error:  # torch rejects sizes that our checks do not cover
+        why = "there is not enough memory" if "alloc" in str(error) else str(error).rstrip(".")
         raise ModelError(f"The configuration cannot be built: {why}.") from error
     stated = getattr(config.encoder, "output_hidden_size", None) or encoder.frame_width
     asked = config.decoder.to_dict().get("cross_attention_hidden_size")
@@ -189,7 +189,7 @@ def build(config: SpeechEncoderDecoderConfig) -> SpeechEncoderDecoder:
 
 
 def initialize(model: SpeechEncoderDecoder, config: SpeechEncoderDecoderConfig) -> None:
-    """Fill a model with random weights by its families' rules."""
+    """Initialize a model with random weights as its families do."""
     config.encoder_family.initialize(model.encoder, config.encoder)
     config.decoder_family.initialize(model.decoder, config.decoder)
     for head in (model.projection, model.ctc_head):

@@ -1,4 +1,4 @@
-"""The base of all family configurations: Hugging Face's field names, nothing lost on the way through."""
+"""The base class of family configurations, with Hugging Face's field names; unknown keys are preserved."""
 
 import difflib
 import re
@@ -10,36 +10,36 @@ from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 from speechcli.errors import ModelError, UsageError
 
 MAX_LAYERS = 1000
-"""More than any model has: a hostile file could ask for so many that building them takes all memory."""
+"""More than any model has. It keeps hostile files from using up the memory."""
 
 MAX_NUMBER = 2**31
-"""More than any number of a model: torch counts in 64 bits, into which products of sizes must fit."""
+"""More than any value of a model has. It keeps products of sizes within the 64-bit integers of torch."""
 
 _SIZE = re.compile(r"(?!(task_)?type_)(.*_(size|dim|heads|kernel|stride|positions)|d_model|n_embd|n_head|max_pos.*)")
-"""Keys whose numbers cannot be 0."""
+"""Keys whose values cannot be 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FamilyConfig:
-    """One encoder's or decoder's part of a `config.json`.
+    """The part of a `config.json` for the encoder or the decoder.
 
-    Subclasses name the fields that shape the model, with Hugging Face's names and defaults. Every other key is kept in
-    `extra` and written back.
+    Subclasses have the fields that define the model, with Hugging Face's names and defaults. All other keys are kept
+    in `extra` and saved again.
     """
 
     model_type: ClassVar[str]
 
     extra: dict[str, Any] = field(default_factory=dict, repr=False)
-    """Keys of the file that shape nothing here."""
+    """Keys of the file that are not fields."""
     written: frozenset[str] | None = field(default=None, repr=False, compare=False)
-    """Fields that the file named; None for a configuration that was made here, of which all are written."""
+    """Fields in the file; None if the configuration was not read from a file: all fields are saved."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read a configuration, keeping the keys that mean nothing here.
+        """Read a configuration; keys that are not fields are kept.
 
         Raises:
-            ModelError: a value cannot shape a model.
+            ModelError: a value is invalid.
         """
         known = cls.field_names()
         mine = {key: _frozen(value) for key, value in values.items() if key in known}
@@ -49,12 +49,12 @@ class FamilyConfig:
             cls._check(key, value, kinds[key])
         try:
             return cls(**mine, extra=extra, written=frozenset(mine))
-        except ArithmeticError as error:  # a number of heads that is 0, for example
+        except ArithmeticError as error:  # for example a division by a number of heads of 0
             raise ModelError(f"The {cls.model_type} configuration cannot be built: {error}.") from error
 
     @classmethod
     def _check(cls, key: str, value: Any, kind: Any) -> None:
-        several = key.endswith("_token_id") and isinstance(value, tuple)  # any of which may end a text
+        several = key.endswith("_token_id") and isinstance(value, tuple)  # several tokens that end a text
         fits = all(_fits(item, kind) for item in value) if several else _fits(value, kind)
         words = kind.__name__ if isinstance(kind, type) else str(kind)
         if fits and not key.endswith("_id"):
@@ -68,11 +68,11 @@ class FamilyConfig:
 
     @classmethod
     def field_names(cls) -> set[str]:
-        """The names of the fields that shape the model."""
+        """Return the names of the fields that define the model."""
         return {item.name for item in fields(cls)} - {"extra", "written"}
 
     def to_dict(self) -> dict[str, Any]:
-        """What goes into `config.json`: the keys that came, with the values of now, and whatever was changed."""
+        """Return the content of `config.json`: the keys of the file with their present values, and changed fields."""
         values = asdict(self)
         defaults = {item.name: item.default for item in fields(self)}
         kept = {
@@ -83,10 +83,10 @@ class FamilyConfig:
         return {"model_type": self.model_type} | kept | dict(self.extra)
 
     def with_values(self, changes: Mapping[str, Any]) -> Self:
-        """A copy with some keys changed.
+        """Return a copy with some keys changed.
 
         Raises:
-            UsageError: a key exists neither as a field nor in the file; names the nearest.
+            UsageError: a key is neither a field nor in the file; the hint names a similar one.
         """
         known = self.field_names() | set(self.extra)
         for key in changes:
@@ -105,7 +105,7 @@ class FamilyConfig:
 
 
 def _limits(key: str) -> tuple[float, float]:
-    """Return the least and the greatest number that a key may have."""
+    """Return the minimum and maximum value of a key."""
     if "drop" in key:
         return 0, 1
     if key.endswith(("_layers", "n_layer")):
@@ -119,7 +119,7 @@ def _fits(value: Any, kind: Any) -> bool:
     if get_origin(kind) is tuple:
         return isinstance(value, tuple) and all(_fits(item, get_args(kind)[0]) for item in value)
     if kind is bool:
-        return value in (True, False, None)  # null and 0 are false to Python, and so to the reference
+        return value in (True, False, None)  # null and 0 count as false in Python, and so in the reference
     if kind is float:
         return type(value) in (int, float)
     return type(value) is kind

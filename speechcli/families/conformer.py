@@ -1,4 +1,4 @@
-"""What the encoders of conformer layers share (Gulati et al. 2020): configuration, key rules and builders of parts."""
+"""What encoders with conformer layers (Gulati et al. 2020) share: configuration, key rules and builders."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from speechcli.nn.relative_attention import DistanceAttention, RotaryAttention
 
 @dataclass(frozen=True, kw_only=True)
 class ConformerConfig(EncoderConfig):
-    """Conformer layers."""
+    """Configuration of encoders with conformer layers."""
 
     position_kinds: ClassVar[tuple[str | None, ...]] = ("relative", "rotary", None)
 
     position_embeddings_type: str | None = "relative"
-    """"relative": sines of distances; "rotary": rotated frames; none: only the convolutions tell positions."""
+    """"relative": sinusoids of distances; "rotary": rotated frames; None: only the convolutions encode positions."""
     rotary_embedding_base: int = 10000
     conv_depthwise_kernel_size: int = 31
-    """Frames that the convolution sees; odd."""
+    """Kernel size of the convolution in frames; odd."""
     conformer_conv_dropout: float = 0.1
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ LAYER_KEYS = (
 
 
 def attention(config: ConformerConfig) -> Callable[..., MultiHeadAttention]:
-    """Choose the attention that reads the positions."""
+    """Return the attention for the kind of positions."""
     kinds = {"relative": DistanceAttention, "rotary": RotaryAttention}
     return kinds.get(config.position_embeddings_type or "", MultiHeadAttention)
 
@@ -75,7 +75,7 @@ def attention(config: ConformerConfig) -> Callable[..., MultiHeadAttention]:
 def attention_positions(
     config: ConformerConfig, rotary: type[RotaryPositions] = RotaryPositions
 ) -> SinusoidalDistances | RotaryPositions | None:
-    """Build what all layers' attention reads, where there is something."""
+    """Build the positions that the attention of all layers takes, if any."""
     if config.position_embeddings_type == "relative":
         return SinusoidalDistances()
     if config.position_embeddings_type == "rotary":
@@ -91,7 +91,7 @@ def conformer_layer(
     norm: Callable[[], nn.Module],
     depthwise_norm: Callable[[], nn.Module],
 ) -> ConformerLayer:
-    """Build one layer; what makes its attention, its convolution and its norms comes in."""
+    """Build one layer with this kind of attention, convolution module and norms."""
     width, act = config.hidden_size, activation(config.hidden_act)
 
     def ffn() -> FeedForward:
@@ -116,7 +116,7 @@ def conformer_layer(
 
 
 def initialize(encoder: nn.Module, config: ConformerConfig) -> None:
-    """Fill an encoder with random weights."""
+    """Initialize an encoder with random weights."""
     initialize_encoder(encoder, config)
     for module in encoder.modules():
         if isinstance(module, DistanceAttention):

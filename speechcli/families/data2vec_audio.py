@@ -25,9 +25,9 @@ class Data2VecAudioConfig(WaveformEncoderConfig, AdapterConfig):
 
     model_type: ClassVar[str] = "data2vec-audio"
     num_conv_pos_embeddings: int = 5
-    """Positional convolutions, one after the other."""
+    """Number of positional convolutions in the stack."""
     conv_pos_kernel_size: int = 19
-    """Frames that each of them sees."""
+    """Kernel size of each of them in frames."""
 
 
 DATA2VEC_KEYS = (

@@ -1,4 +1,4 @@
-"""ELECTRA and RemBERT: kin of BERT whose embeddings are narrower than their layers."""
+"""ELECTRA and RemBERT: BERT with embeddings that are narrower than the layers."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -33,7 +33,7 @@ class ElectraConfig(BertConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class RemBertConfig(BertConfig):
-    """RemBERT (Chung et al. 2021), whose head never shares the embeddings."""
+    """RemBERT (Chung et al. 2021), whose head is never tied to the embeddings."""
 
     model_type: ClassVar[str] = "rembert"
     vocab_size: int = 250300

@@ -1,4 +1,4 @@
-"""ERNIE: BERT whose tokens may have types of tasks too."""
+"""ERNIE: BERT with optional task type embeddings."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,9 +26,9 @@ class ErnieConfig(BertConfig):
 
     model_type: ClassVar[str] = "ernie"
     use_task_id: bool = False
-    """Whether tokens have types of tasks."""
+    """Whether there are task type embeddings."""
     task_type_vocab_size: int = 3
-    """Types of tasks, of which a decoder uses the first."""
+    """Number of task types; a decoder uses the first."""
 
 
 def build(config: ErnieConfig) -> TextDecoder:

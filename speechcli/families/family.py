@@ -1,4 +1,4 @@
-"""What a family is: a configuration, a key table, and builders."""
+"""A model family: its configuration, key table and builders."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,41 +12,41 @@ from speechcli.families.rules import Rule
 
 @dataclass(frozen=True)
 class Family:
-    """What the outside world calls a kind of encoder or decoder."""
+    """A family of encoders or decoders. "Theirs" are the names in Hugging Face's checkpoints, "ours" the names here."""
 
     config: type[FamilyConfig]
     keys: tuple[Rule, ...]
-    """The first rule that matches a key counts, theirs and ours."""
+    """The first rule that matches a key is applied, in both directions."""
     build: Callable[[Any], Any]
-    """A configuration -> the encoder or decoder, with weights of torch's own making."""
+    """Builds the encoder or decoder of a configuration, with torch's default initialization."""
     initialize: Callable[[nn.Module, Any], None]
-    """Fill a module with random weights by the family's rule."""
+    """Initializes a module with random weights as the family does."""
     base: str
-    """What their keys begin with where a head stands on top ("wav2vec2."); a bare model's keys lack it."""
+    """Prefix of their keys in models with a head ("wav2vec2."); keys of a bare model lack it."""
     tied: tuple[str, str] | None = None
-    """Our names of the head's matrix and of the embeddings that it shares when `tie_word_embeddings`."""
+    """Our names of the head's matrix and of the embeddings, which are tied if `tie_word_embeddings` is true."""
     ties: bool = True
-    """Whether transformers does what `tie_word_embeddings` says."""
+    """Whether transformers respects `tie_word_embeddings`."""
     untied: tuple[Rule, ...] = ()
-    """Rules that come before `keys` where the head has a matrix of its own."""
+    """Rules that precede `keys` if the embeddings are not tied."""
     sources: Mapping[str, str] | None = None
-    """Their keys in other kinds of checkpoint -> the key to read them as (`shared.weight` of a BART)."""
+    """Keys in other kinds of checkpoints (`shared.weight` of BART) -> the key that they stand for."""
 
     def tied_in(self, config: FamilyConfig) -> tuple[str, str] | None:
-        """Our names of the head's matrix and of the embeddings where a configuration makes them one; else None."""
+        """Return our names of the head's matrix and of the embeddings if a configuration ties them; else None."""
         return self.tied if self.ties and getattr(config, "tie_word_embeddings", True) else None
 
     def keys_in(self, config: FamilyConfig) -> tuple[Rule, ...]:
-        """The rules for a model of this configuration."""
+        """Return the rules for a model of this configuration."""
         return self.keys if self.tied_in(config) is not None else (*self.untied, *self.keys)
 
 
 def tie(model: nn.Module, names: tuple[str, str] | None) -> None:
-    """Make the head's matrix and the embeddings one parameter, in place.
+    """Tie the head's matrix to the embeddings, in place.
 
     Args:
-        model: of the two.
-        names: of the head's matrix and of the embeddings; None: they are two.
+        model: the model.
+        names: names of the head's matrix and of the embeddings; None: they are not tied.
     """
     if names is not None:
         (head, head_leaf), (tokens, tokens_leaf) = (name.rpartition(".")[::2] for name in names)

@@ -1,4 +1,4 @@
-"""GPT-2 as a decoder: norms first, matrices stored the other way round, query, key and value in one."""
+"""GPT-2 as a decoder: norms before the sub-layers, transposed matrices, fused query, key and value."""
 
 import math
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class GPT2Config(FamilyConfig):
     n_layer: int = 12
     n_head: int = 12
     n_inner: int | None = None
-    """Width inside the feed-forward network; none: four times `n_embd`."""
+    """Width inside the feed-forward network; None: four times `n_embd`."""
     activation_function: str = "gelu_new"
     resid_pdrop: float = 0.1
     embd_pdrop: float = 0.1
@@ -41,7 +41,7 @@ class GPT2Config(FamilyConfig):
     scale_attn_weights: bool = True
     """Divide the attention scores by the square root of the head width."""
     scale_attn_by_inverse_layer_idx: bool = False
-    """Divide them by the layer's number, counted from 1, too."""
+    """Divide them also by the number of the layer, counted from 1."""
     bos_token_id: int | None = 50256
     eos_token_id: int | tuple[int, ...] | None = 50256
     pad_token_id: int | None = None
@@ -55,14 +55,14 @@ class GPT2Config(FamilyConfig):
         "num_attention_heads": "n_head",
         "max_position_embeddings": "n_positions",
     }
-    """Names that other families use; Hugging Face takes both."""
+    """Names of other families; Hugging Face accepts both."""
 
     def __post_init__(self) -> None:
         self.require(self.n_embd % self.n_head == 0, f"`n_head` ({self.n_head}) must divide `n_embd` ({self.n_embd}).")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read a configuration under either spelling of its keys."""
+        """Read a configuration with either names of its keys."""
         return super().from_dict({cls.ALIASES.get(key, key): value for key, value in values.items()})
 
 
@@ -123,7 +123,7 @@ def build(config: GPT2Config) -> TextDecoder:
 
 @torch.no_grad()
 def initialize(decoder: nn.Module, config: GPT2Config) -> None:
-    """Fill a decoder with random weights; what ends a residual branch is narrower the deeper the stack (GPT-2)."""
+    """Initialize a decoder with random weights; the ends of residual branches are scaled by depth, as in GPT-2."""
     for module in decoder.modules():
         initialize_module(module, config.initializer_range)
         if isinstance(module, TransformerLayer):

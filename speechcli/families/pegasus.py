@@ -1,4 +1,4 @@
-"""The decoders of Pegasus, BigBird, Marian and Blenderbot: BART's layers, positions from row 0, other norms."""
+"""The decoders of Pegasus, BigBird, Marian and Blenderbot: BART's layers with other positions and norms."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ class MarianConfig(BartConfig):
     model_type: ClassVar[str] = "marian"
     vocab_size: int = 58101
     decoder_vocab_size: int | None = None
-    """Tokens that the decoder knows; none: `vocab_size`."""
+    """Size of the decoder's vocabulary; None: `vocab_size`."""
     pad_token_id: int | None = 58100
     bos_token_id: int | None = None
     eos_token_id: int | tuple[int, ...] | None = 0
@@ -65,7 +65,7 @@ class BlenderbotConfig(BartConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class BlenderbotSmallConfig(BartConfig):
-    """The small Blenderbot, of another architecture."""
+    """The small Blenderbot, which has another architecture."""
 
     model_type: ClassVar[str] = "blenderbot-small"
     max_position_embeddings: int = 512
@@ -91,19 +91,19 @@ class BigBirdPegasusConfig(BartConfig):
     activation_function: str = "gelu_new"
     scale_embedding: bool = True
     use_bias: bool = False
-    """Whether the attentions' linear maps have a bias."""
+    """Whether the projections of the attention have a bias."""
     pad_token_id: int | None = 0
     bos_token_id: int | None = 2
     eos_token_id: int | tuple[int, ...] | None = 1
 
 
 SINUSOID_KEYS = tuple(replace(rule, optional=True) if rule.ours == "positions" else rule for rule in KEYS)
-"""Marian's and Pegasus' own classes leave the table of positions out of their files."""
+"""Marian's and Pegasus' classes in transformers do not save the table of positions."""
 BLENDERBOT_SMALL_KEYS = tuple(
     replace(rule, ours="token_map") if rule.ours == "embedding_norm" else rule for rule in KEYS
 )
 BIGBIRD_KEYS = tuple(replace(rule, ours="norm") if rule.ours == "embedding_norm" else rule for rule in KEYS)
-"""The norm after the layers bears another name."""
+"""The norm after the layers has another name."""
 
 
 def build_pegasus(config: PegasusConfig) -> TextDecoder:
@@ -130,7 +130,7 @@ def build_marian(config: MarianConfig) -> TextDecoder:
 
 def build_blenderbot_small(config: BlenderbotSmallConfig) -> TextDecoder:
     """Build a small Blenderbot's decoder."""
-    # The reference knows `scale_embedding` here but never multiplies by it.
+    # The reference has `scale_embedding` here but ignores it.
     unscaled, norm = replace(config, scale_embedding=False), nn.LayerNorm(config.d_model)
     return build_text_decoder(unscaled, _learned(config), layers(config, norm_first=False), token_map=norm)
 

@@ -1,4 +1,4 @@
-"""Kin of BERT and RoBERTa whose norms come first: XLM-R XL, RoBERTa-PreLayerNorm and Megatron's BERT."""
+"""BERT and RoBERTa with norms before the sub-layers: XLM-R XL, RoBERTa-PreLayerNorm and Megatron's BERT."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -39,7 +39,7 @@ class XLMRobertaXLConfig(RobertaConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class RobertaPreLayerNormConfig(RobertaConfig):
-    """RoBERTa with the norm first (fairseq, Ott et al. 2019)."""
+    """RoBERTa with norms before the sub-layers (fairseq, Ott et al. 2019)."""
 
     model_type: ClassVar[str] = "roberta-prelayernorm"
 
@@ -48,8 +48,8 @@ class RobertaPreLayerNormConfig(RobertaConfig):
 class MegatronBertConfig(BertConfig):
     """Megatron's BERT (Shoeybi et al. 2019).
 
-    The current reference gives its cross-attention the wrong shape unless there are as many frames as tokens; older
-    ones, and this one, do not.
+    In the current reference, the output of the cross-attention has the wrong shape unless there are as many frames as
+    tokens. Older versions, and this implementation, are correct.
     """
 
     model_type: ClassVar[str] = "megatron-bert"

@@ -1,4 +1,4 @@
-"""Models that cannot be the encoder or the decoder, and why."""
+"""Models that are not supported as encoder or decoder, and why."""
 
 CAUSAL_ONLY = (
     "afmoe", "apertus", "arcee", "aria", "axk", "bailing", "bamba", "beam", "biogpt", "bitnet", "bloom", "blt",
@@ -10,58 +10,58 @@ CAUSAL_ONLY = (
     "openai-gpt", "opt", "persimmon", "phi", "qwen", "recurrent_gemma", "reformer", "rwkv", "seed_oss", "smollm",
     "solar", "stablelm", "starcoder", "transfo-xl", "vaultgemma", "xlm", "xlnet", "xlstm", "youtu", "zamba", "zaya",
 )  # fmt: skip
-"""Causal language models without cross-attention; what their `model_type` begins with."""
+"""Causal language models without cross-attention: prefixes of `model_type`."""
 
 NOT_APART = (
     "albert", "deberta", "distilbert", "fsmt", "funnel", "led", "longformer", "longt5", "m2m_100", "mobilebert",
     "modernbert", "mpnet", "mt5", "nllb", "pegasus_x", "seamless", "speech_to_text", "squeezebert",
     "switch_transformers", "t5", "umt5",
 )  # fmt: skip
-"""Models of which transformers has no decoder that stands alone; what their `model_type` begins with."""
+"""Models for which transformers has no standalone decoder: prefixes of `model_type`."""
 
 NO_TEXT = ("imagegpt", "mllama", "moshi", "musicgen")
-"""Causal models of pictures or sounds; what their `model_type` begins with."""
+"""Causal models of images or sounds: prefixes of `model_type`."""
 
 BROKEN = {
-    "big_bird": "gives other tokens with a cache than without one",
-    "prophetnet": "gives a token other scores when the text goes on",
-    "xlm-prophetnet": "gives a token other scores when the text goes on",
+    "big_bird": "generates different tokens with and without a cache",
+    "prophetnet": "changes the scores of a token when later tokens are added",
+    "xlm-prophetnet": "changes the scores of a token when later tokens are added",
 }
-"""What transformers' own decoders of these do, by `model_type`."""
+"""Defects of transformers' own decoders, by `model_type`."""
 
 WHOLE_SPEECH = (
     "audioflamingo", "canary", "clap", "cohere_asr", "dia", "fun_asr", "gemma", "glmasr", "granite_speech",
     "kyutai_speech_to_text", "lasr_ctc", "moonshine", "moss", "musicflamingo", "nemo", "parakeet_", "phi4", "pop2piano",
     "qwen", "seamless", "speech_to_text", "speecht5", "vibevoice", "voxtral",
 )  # fmt: skip
-"""Speech models of which transformers has no encoder that stands alone; what their `model_type` begins with."""
+"""Speech models for which transformers has no standalone encoder: prefixes of `model_type`."""
 
 UNCOUNTED = ("audio-spectrogram-transformer", "lasr_encoder", "parakeet_encoder", "qwen2_audio_encoder")
-"""Speech encoders for which transformers does not count the frames; what their `model_type` begins with."""
+"""Speech encoders for which transformers does not compute the number of frames: prefixes of `model_type`."""
 
 GONE = ("mctct",)
-"""Speech encoders that transformers no longer has."""
+"""Speech encoders that were removed from transformers."""
 
 
 def why_no_decoder(kind: str) -> str:
-    """What to add to "its `model_type` is …": why that kind cannot be a decoder; empty when nothing is known of it."""
+    """Return why a kind of model is not a supported decoder, to be added to a message; empty if it is unknown."""
     if kind in BROKEN:
-        return f", of which the reference implementation {BROKEN[kind]}, so that there is nothing to be true to"
+        return f", whose reference implementation {BROKEN[kind]}, so that its results are not well defined"
     if kind.startswith(NO_TEXT):
-        return ", which is no model of text that could hear what the encoder says"
+        return ", which is not a text model"
     if kind.startswith(CAUSAL_ONLY):
-        return ", which has no cross-attention and so could not hear what the encoder says"
+        return ", which has no cross-attention and so cannot use the output of the encoder"
     if kind.startswith(NOT_APART):
-        return ", of which the reference implementation has no decoder that stands alone"
+        return ", for which the reference implementation has no standalone decoder"
     return ""
 
 
 def why_no_encoder(kind: str) -> str:
-    """What to add to "its `model_type` is …": why that kind cannot be an encoder; empty when nothing is known of it."""
+    """Return why a kind of model is not a supported encoder, to be added to a message; empty if it is unknown."""
     if kind.startswith(UNCOUNTED):
-        return ", whose frames the reference implementation does not count, so that it would hear padding"
+        return ", whose frames the reference implementation does not count, so that padding cannot be masked"
     if kind.startswith(WHOLE_SPEECH):
-        return ", of which the reference implementation has no encoder that stands alone"
+        return ", for which the reference implementation has no standalone encoder"
     if kind in GONE:
-        return ", which the reference implementation no longer has"
+        return ", which was removed from the reference implementation"
     return ""

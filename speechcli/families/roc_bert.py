@@ -1,4 +1,4 @@
-"""RoCBert: BERT for Chinese whose tokens have a shape and a pronunciation."""
+"""RoCBert: BERT for Chinese with embeddings of shape and pronunciation."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -33,7 +33,7 @@ class RoCBertConfig(BertConfig):
     shape_embed_dim: int = 512
     shape_vocab_size: int = 24858
     concat_input: bool = True
-    """Whether token, shape and pronunciation stand side by side; else a decoder reads the token alone."""
+    """Whether embeddings of token, shape and pronunciation are concatenated; else a decoder uses only the token's."""
 
 
 KEYS = (
@@ -52,7 +52,7 @@ def build(config: RoCBertConfig) -> TextDecoder:
 
 
 def glyphs(config: RoCBertConfig) -> Glyphs:
-    """Build what joins tokens with shapes and pronunciations."""
+    """Build the embeddings of shape and pronunciation."""
     width, shape, sound = config.hidden_size, config.shape_embed_dim, config.pronunciation_embed_dim
     inputs = width + shape * bool(config.enable_shape) + sound * bool(config.enable_pronunciation)
     return Glyphs(

@@ -1,4 +1,4 @@
-"""RoFormer: BERT with rotary positions, which the attention of each layer reads, in the place of added ones."""
+"""RoFormer: BERT with rotary positions in the attention of each layer instead of added ones."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ class RoFormerConfig(BertConfig):
     model_type: ClassVar[str] = "roformer"
     vocab_size: int = 50000
     embedding_size: int | None = None
-    """Width of the embeddings; none: of the layers."""
+    """Width of the embeddings; None: that of the layers."""
     max_position_embeddings: int = 1536
     rotary_value: bool = False
     """Whether the values are rotated too."""

@@ -1,4 +1,4 @@
-"""The rules of key tables, which turn a checkpoint's keys and tensors into ours and back."""
+"""The rules of key tables, which map the keys and tensors of Hugging Face's checkpoints to ours and back."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @cache
 def _pattern(key: str) -> re.Pattern[str]:
-    # "{}" stands for a layer number, "{!s}" for a name; other digits are literal. What may follow is the parameter's.
+    # "{}" matches a layer number, "{!s}" a name; other digits are literal. The name of a parameter may follow.
     known = re.escape(key).replace(r"\{\}", r"(\d+)").replace(r"\{!s\}", r"([^.]+)")
     return re.compile(known + r"((?:\.\w+)*)")
 
@@ -24,31 +24,31 @@ def _fill(key: str, found: re.Match[str]) -> str:
 
 @dataclass(frozen=True)
 class Same:
-    """A module or parameter that only has another name."""
+    """A module or parameter with another name."""
 
     theirs: str
     ours: str
     transpose: bool = False
-    """Matrices are stored the other way round (GPT-2)."""
+    """Matrices are stored transposed (GPT-2)."""
     optional: bool = False
-    """A checkpoint may have it too many or too few."""
+    """It may be missing from a checkpoint, or unexpected in it."""
 
     def load(self, key: str, tensor: Tensor) -> dict[str, Tensor] | None:
-        """One of their tensors -> ours; None when the rule is not for this key."""
+        """Convert one of their tensors to ours; None if the rule does not match the key."""
         found = _pattern(self.theirs).fullmatch(key)
         return None if found is None else {_fill(self.ours, found): self._turn(tensor)}
 
     def dump(self, key: str, tensors: Mapping[str, Tensor]) -> Tensor | None:
-        """One of our tensors as they store it; None when another of ours stores it."""
+        """Convert one of our tensors to theirs; None if it is part of another key."""
         return self._turn(tensors[key])
 
     def their_name(self, key: str) -> str | None:
-        """Where they store one of our tensors; None when the rule is not for it."""
+        """Return their key of one of our tensors; None if the rule does not match it."""
         found = _pattern(self.ours).fullmatch(key)
         return None if found is None else _fill(self.theirs, found)
 
     def under(self, theirs: str, ours: str) -> Self:
-        """The same rule inside a larger model."""
+        """Return the rule with prefixes."""
         return replace(self, theirs=theirs + self.theirs, ours=ours + self.ours)
 
     def _turn(self, tensor: Tensor) -> Tensor:
@@ -57,47 +57,47 @@ class Same:
 
 @dataclass(frozen=True)
 class Copy(Same):
-    """Another name of a tensor that a `Same` names first: read only where the first is missing."""
+    """A second name of a tensor of a `Same`: read only if the first is missing."""
 
     optional: bool = True
     written: bool = False
-    """Whether transformers expects to find it, although nothing reads it."""
+    """Whether transformers expects it, although it does not use it."""
 
     def their_name(self, key: str) -> str | None:
-        """None: the first rule writes the tensor."""
+        """Return None: the first rule saves the tensor."""
         return None
 
     def copies(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Ours under this name."""
+        """Return copies of our tensors under their second name."""
         found = {key: match for key in tensors if (match := _pattern(self.ours).fullmatch(key)) is not None}
         return {_fill(self.theirs, match): tensors[key].clone() for key, match in found.items()}
 
 
 @dataclass(frozen=True)
 class Linear1x1(Same):
-    """A convolution over one frame in their checkpoint, a linear map in ours."""
+    """A convolution with kernel size 1 in their checkpoints, a linear map in ours."""
 
     def load(self, key: str, tensor: Tensor) -> dict[str, Tensor] | None:
-        """One of their tensors -> ours; None when the rule is not for this key."""
+        """Convert one of their tensors to ours; None if the rule does not match the key."""
         return super().load(key, tensor.squeeze(-1) if tensor.ndim == 3 else tensor)
 
     def dump(self, key: str, tensors: Mapping[str, Tensor]) -> Tensor | None:
-        """One of our tensors as they store it."""
+        """Convert one of our tensors to theirs."""
         return tensors[key].unsqueeze(-1) if tensors[key].ndim == 2 else tensors[key]
 
 
 @dataclass(frozen=True)
 class Fused:
-    """One tensor in their checkpoint that holds several of ours, one after the other on the output dimension."""
+    """One tensor of their checkpoints that contains several of ours, concatenated along the output dimension."""
 
     theirs: str
     ours: tuple[str, ...]
     transpose: bool = False
-    """Matrices are stored the other way round (GPT-2)."""
+    """Matrices are stored transposed (GPT-2)."""
     optional: bool = False
 
     def load(self, key: str, tensor: Tensor) -> dict[str, Tensor] | None:
-        """One of their tensors -> ours; None when the rule is not for this key."""
+        """Convert one of their tensors to ours; None if the rule does not match the key."""
         found = _pattern(self.theirs).fullmatch(key)
         if found is None:
             return None
@@ -105,19 +105,19 @@ class Fused:
         return {_fill(name, found): part for name, part in zip(self.ours, parts, strict=True)}
 
     def dump(self, key: str, tensors: Mapping[str, Tensor]) -> Tensor | None:
-        """All of ours in one, when asked for the first; None for the others."""
+        """Concatenate our tensors for the first of them; None for the others."""
         found = _pattern(self.ours[0]).fullmatch(key)
         if found is None:
             return None
         return self._turn(torch.cat([tensors[_fill(name, found)] for name in self.ours]))
 
     def their_name(self, key: str) -> str | None:
-        """Where they store one of our tensors; None when the rule is not for it."""
+        """Return their key of one of our tensors; None if the rule does not match it."""
         found = next((match for name in self.ours if (match := _pattern(name).fullmatch(key))), None)
         return None if found is None else _fill(self.theirs, found)
 
     def under(self, theirs: str, ours: str) -> Self:
-        """The same rule inside a larger model."""
+        """Return the rule with prefixes."""
         return replace(self, theirs=theirs + self.theirs, ours=tuple(ours + name for name in self.ours))
 
     def _turn(self, tensor: Tensor) -> Tensor:
@@ -126,26 +126,26 @@ class Fused:
 
 @dataclass(frozen=True)
 class Drop:
-    """A key of theirs that carries nothing, and why."""
+    """A key of theirs that is ignored, and why."""
 
     theirs: str
     why: str
     optional: bool = True
 
     def load(self, key: str, tensor: Tensor) -> dict[str, Tensor] | None:
-        """Nothing for its key; None when the rule is not for this key."""
+        """Return no tensors; None if the rule does not match the key."""
         return None if _pattern(self.theirs).fullmatch(key) is None else {}
 
     def dump(self, key: str, tensors: Mapping[str, Tensor]) -> Tensor | None:
-        """Nothing."""
+        """Return None: nothing is saved."""
         return None
 
     def their_name(self, key: str) -> str | None:
-        """None: none of ours goes there."""
+        """Return None: none of our tensors has this key."""
         return None
 
     def under(self, theirs: str, ours: str) -> Self:
-        """The same rule inside a larger model."""
+        """Return the rule with prefixes."""
         return replace(self, theirs=theirs + self.theirs)
 
 
@@ -153,7 +153,7 @@ Rule = Same | Fused | Drop
 
 
 def normed_conv(theirs: str, ours: str) -> tuple[Same, ...]:
-    """Rules of a `NormedConv`, which torch stores as a convolution whose weight is computed."""
+    """Return the rules of a `NormedConv`, which torch stores as a parametrized convolution."""
     weight = f"{theirs}.parametrizations.weight."
     return (
         Same(f"{weight}original0", f"{ours}.scale"),
@@ -163,5 +163,5 @@ def normed_conv(theirs: str, ours: str) -> tuple[Same, ...]:
 
 
 def under(theirs: str, ours: str, rules: Sequence[Rule]) -> tuple[Rule, ...]:
-    """Rules of a part, as they hold inside a larger model: both prefixes end in a dot or are empty."""
+    """Return rules with prefixes, which end in a dot or are empty."""
     return tuple(rule.under(theirs, ours) for rule in rules)

@@ -1,4 +1,4 @@
-"""SEW and SEW-D: wav2vec 2.0's encoder whose layers see squeezed frames; in SEW-D they are DeBERTa's layers."""
+"""SEW and SEW-D: wav2vec 2.0's encoder with layers over squeezed frames; SEW-D has DeBERTa's layers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class SEWConfig(FrontendNormConfig):
     conv_stride: tuple[int, ...] = (5, *(2, 1) * 6)
     conv_kernel: tuple[int, ...] = (10, *(3, 1) * 4, *(2, 1) * 2)
     squeeze_factor: int = 2
-    """Frames that the layers see as one."""
+    """Number of frames that are averaged before the layers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +46,20 @@ class SEWDConfig(SEWConfig):
     model_type: ClassVar[str] = "sew-d"
     hidden_act: str = "gelu_python"
     layer_norm_eps: float = 1e-7
-    """In the layers."""
+    """For the layers."""
     feature_layer_norm_eps: float = 1e-5
-    """After the frontend."""
+    """For the norm after the frontend."""
     max_position_embeddings: int = 512
-    """Distance from which on all share one vector."""
+    """Distances from this one share one vector."""
     max_relative_positions: int = -1
-    """The same, where it is at least 1."""
+    """The same; overrides `max_position_embeddings` if it is at least 1."""
     position_buckets: int = 256
-    """Vectors for the distances on one side of a frame; 0 or -1: each distance has its own."""
+    """Number of vectors for distances on one side of a frame; 0 or -1: one for each distance."""
     relative_attention: bool = True
-    """Whether the attention reads distances."""
+    """Whether the attention uses distances."""
     pos_att_type: tuple[str, ...] = ("p2c", "c2p")
     share_att_key: bool = True
-    """Distances pass through the projections of queries and keys."""
+    """Whether distances are projected like queries and keys."""
     norm_rel_ebd: str = "layer_norm"
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ def build_sew_d(config: SEWDConfig) -> SpeechEncoder:
 
 
 def distances(config: SEWDConfig) -> BucketedDistances | UnreadDistances | None:
-    """Build the vectors of distances."""
+    """Build the vectors of distances, if any."""
     width = config.hidden_size
     normed = "layer_norm" in (part.strip() for part in config.norm_rel_ebd.lower().split("|"))
     norm = nn.LayerNorm(width, eps=config.layer_norm_eps) if normed else None
@@ -160,7 +160,7 @@ def build_squeezed_encoder(
     dropout: float = 0.0,
     layer_dropout: float = 0.0,
 ) -> SpeechEncoder:
-    """Build what both share; what differs comes in built."""
+    """Build the encoder of SEW or SEW-D from their different modules."""
     width = config.hidden_size
     frontend = conv_frontend(config, norm=config.feat_extract_norm)
     return SpeechEncoder(

@@ -1,4 +1,4 @@
-"""SpecAugment's part of an encoder's configuration."""
+"""Configuration and builder of SpecAugment."""
 
 from dataclasses import dataclass
 
@@ -8,22 +8,22 @@ from speechcli.nn.masks import Spans, SpecAugment
 
 @dataclass(frozen=True, kw_only=True)
 class SpecAugmentConfig(FamilyConfig):
-    """What is hidden from the encoder in training."""
+    """What SpecAugment masks in training."""
 
     apply_spec_augment: bool = True
     mask_time_prob: float = 0.05
-    """About this share of the frames is hidden."""
+    """Approximate share of masked frames."""
     mask_time_length: int = 10
-    """Frames hidden together."""
+    """Length of a masked span in frames."""
     mask_time_min_masks: int = 2
     mask_feature_prob: float = 0.0
-    """About this share of the channels is hidden."""
+    """Approximate share of masked channels."""
     mask_feature_length: int = 10
     mask_feature_min_masks: int = 0
 
 
 def spec_augment(config: SpecAugmentConfig, width: int) -> SpecAugment | None:
-    """Build SpecAugment where a probability is above zero, applied or not: only then a checkpoint has its vector."""
+    """Build SpecAugment if a probability is above zero, even if it is not applied: then checkpoints have its vector."""
     if config.mask_time_prob <= 0 and config.mask_feature_prob <= 0:
         return None
     return always_spec_augment(config, width)

@@ -1,4 +1,4 @@
-"""What the configurations of all speech encoders share, and how their weights begin."""
+"""Configuration and initialization that most speech encoders share."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from speechcli.nn.initialize import initialize as initialize_module
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig(SpecAugmentConfig):
-    """The layers."""
+    """Configuration of the layers."""
 
     hidden_size: int = 768
     num_hidden_layers: int = 12
@@ -35,17 +35,17 @@ class EncoderConfig(SpecAugmentConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterConfig(FamilyConfig):
-    """The layers after some encoders that shorten their output."""
+    """Configuration of the layers that shorten the output of some encoders."""
 
     add_adapter: bool = False
     adapter_kernel_size: int = 3
     adapter_stride: int = 2
     num_adapter_layers: int = 3
     output_hidden_size: int | None = None
-    """Width after the adapter; none: the encoder's."""
+    """Width after the adapter; None: that of the encoder."""
 
 
 def initialize(encoder: nn.Module, config: EncoderConfig) -> None:
-    """Fill an encoder with random weights."""
+    """Initialize an encoder with random weights."""
     for module in encoder.modules():
         initialize_module(module, config.initializer_range)

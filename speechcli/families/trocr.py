@@ -1,4 +1,4 @@
-"""The decoders of TrOCR and Speech2Text2: BART's layers, norms last, positions learned or sinusoids."""
+"""The decoders of TrOCR and Speech2Text2: BART's layers with norms after the sub-layers and other positions."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -28,15 +28,15 @@ class TrOCRConfig(BartConfig):
     model_type: ClassVar[str] = "trocr"
     max_position_embeddings: int = 512
     use_learned_position_embeddings: bool = True
-    """Whether the positions are learned; else sinusoids."""
+    """Whether positions are learned; else they are sinusoidal."""
     layernorm_embedding: bool = True
     cross_attention_hidden_size: int | None = None
-    """Width of the encoder, which the attention reads without a projection; none: the decoder's own."""
+    """Width of the encoder, whose output is not projected to the decoder's width; None: that of the decoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speech2Text2Config(BartConfig):
-    """The decoder of Speech2Text2 (Wang et al. 2021), which transformers lost in version 5."""
+    """The decoder of Speech2Text2 (Wang et al. 2021), which was removed from transformers in version 5."""
 
     model_type: ClassVar[str] = "speech_to_text_2"
     vocab_size: int = 10000

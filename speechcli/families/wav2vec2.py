@@ -26,7 +26,7 @@ class Wav2Vec2Config(NormedEncoderConfig, AdapterConfig):
 
     model_type: ClassVar[str] = "wav2vec2"
     adapter_attn_dim: int | None = None
-    """Width inside the bottleneck adapters, of which there is a set a language (MMS); only with norms first."""
+    """Width of the bottleneck adapters for one language (MMS); only with `do_stable_layer_norm`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class HubertConfig(NormedEncoderConfig):
     model_type: ClassVar[str] = "hubert"
     feat_proj_layer_norm: bool = True
     conv_pos_batch_norm: bool = False
-    """A batch norm before a plain positional convolution, instead of a weight-normed one."""
+    """Whether the positional convolution has a batch norm before it instead of weight normalization."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,13 +40,13 @@ class Wav2Vec2BertConfig(ConformerConfig, AdapterConfig):
     num_attention_heads: int = 16
     intermediate_size: int = 4096
     feature_projection_input_dim: int = 160
-    """Mel bins times the frames that the feature extractor stacks."""
+    """Number of mel bins times the number of frames that the feature extractor stacks."""
     hidden_act: str = "swish"
     hidden_dropout: float = 0.0
     activation_dropout: float = 0.0
     attention_dropout: float = 0.0
     position_embeddings_type: str | None = "relative_key"
-    """Also "relative_key": learned vectors of clipped distances."""
+    """In addition to those of `ConformerConfig`, "relative_key": learned vectors of clipped distances."""
     left_max_position_embeddings: int = 64
     right_max_position_embeddings: int = 8
     num_adapter_layers: int = 1
@@ -70,7 +70,7 @@ KEYS = (
     Same("masked_spec_embed",                                      "spec_augment.embedding", optional=True),
     Same("feature_projection.layer_norm",                          "projection.norm"),
     Same("feature_projection.projection",                          "projection.linear"),
-    Drop("encoder.embed_positions.inv_freq",                       "made anew; older versions wrote it"),
+    Drop("encoder.embed_positions.inv_freq",                       "computed; older versions saved it"),
     *LAYER_KEYS,
     Same("encoder.layers.{}.self_attn.distance_embedding",         "layers.{}.self_attn.distances"),
     Same("encoder.layers.{}.conv_module.depthwise_layer_norm",     "layers.{}.conv.depthwise_norm"),
@@ -119,7 +119,7 @@ def build(config: Wav2Vec2BertConfig) -> SpeechEncoder:
 
 
 def adapter(config: Wav2Vec2BertConfig) -> LengthAdapter:
-    """Build the layers that shorten the output."""
+    """Build the layers that shorten the output of the encoder."""
     before, width = config.hidden_size, config.output_hidden_size or config.hidden_size
     norm = partial(nn.LayerNorm, width, eps=config.layer_norm_eps)
 

@@ -1,4 +1,4 @@
-"""wav2vec 2.0 with conformer layers: relative, rotary or no positions."""
+"""wav2vec 2.0 with conformer layers and relative, rotary or no positions."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -58,7 +58,7 @@ def build(config: Wav2Vec2ConformerConfig) -> SpeechEncoder:
         config,
         attention=attention(config),
         conv=ConvModule,
-        # the norms in the layers keep torch's own epsilon, whatever the configuration says
+        # The norms in the layers have torch's default epsilon, whatever the configuration says.
         norm=partial(nn.LayerNorm, width),
         depthwise_norm=partial(nn.BatchNorm1d, width),
     )
@@ -70,7 +70,7 @@ def build(config: Wav2Vec2ConformerConfig) -> SpeechEncoder:
         attention_positions=attention_positions(config, StoredRotaryPositions),
         adapter=length_adapter(config, config),
     )
-    # The reference builds a positional convolution and never calls it.
+    # The reference builds a positional convolution but never uses it.
     kernel, groups = config.num_conv_pos_embeddings, config.num_conv_pos_embedding_groups
     encoder.add_module("unread", UnreadConvPositions(width, kernel, groups))
     return encoder

@@ -1,4 +1,4 @@
-"""What the encoders over the waveform share: configurations, key rules and builders of wav2vec 2.0's parts."""
+"""What encoders over the waveform share: configurations, key rules and builders of wav2vec 2.0's modules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from speechcli.nn.relative import RelativePositionBias, RotaryPositions, Sinusoi
 
 @dataclass(frozen=True, kw_only=True)
 class WaveformEncoderConfig(EncoderConfig):
-    """What all encoders with the wav2vec 2.0 frontend share."""
+    """Configuration of all encoders with the frontend of wav2vec 2.0."""
 
     feat_extract_activation: str = "gelu"
     conv_dim: tuple[int, ...] = (512,) * 7
@@ -31,7 +31,7 @@ class WaveformEncoderConfig(EncoderConfig):
     conv_kernel: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
     conv_bias: bool = False
     num_conv_pos_embeddings: int = 128
-    """Frames that the positional convolution sees."""
+    """Kernel size of the positional convolution in frames."""
     num_conv_pos_embedding_groups: int = 16
 
     def __post_init__(self) -> None:
@@ -42,7 +42,7 @@ class WaveformEncoderConfig(EncoderConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class FrontendNormConfig(WaveformEncoderConfig):
-    """Encoders whose frontend came with norms over time or over channels."""
+    """Configuration of encoders with norms over time or over channels in the frontend."""
 
     feat_extract_norm: str = "group"
     """"group": over time, after the first convolution; "layer": over channels, after each."""
@@ -54,7 +54,7 @@ class FrontendNormConfig(WaveformEncoderConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class NormedEncoderConfig(FrontendNormConfig):
-    """Encoders that came in two kinds: norms last (base), or first (large)."""
+    """Configuration of encoders with norms after (base) or before the sub-layers (large)."""
 
     do_stable_layer_norm: bool = False
     """Norms before the sub-layers and after the stack, instead of after the sub-layers and before the stack."""
@@ -106,7 +106,7 @@ def build_normed_encoder(
     projection_norm: bool = True,
     masks: SpecAugment | None = None,
 ) -> SpeechEncoder:
-    """Build what wav2vec 2.0, HuBERT, UniSpeech and WavLM share; what differs comes in built."""
+    """Build the encoder of wav2vec 2.0, HuBERT, UniSpeech or WavLM from their different modules."""
     first = config.do_stable_layer_norm
     return build_waveform_encoder(
         config,
@@ -133,7 +133,7 @@ def build_waveform_encoder(
     projection_norm: bool = True,
     masks: SpecAugment | None = None,
 ) -> SpeechEncoder:
-    """Build what all of them share, from convolutions over the waveform to the norm of the stack."""
+    """Build an encoder over the waveform from the layers and other modules that differ."""
     width = config.hidden_size
     frontend = conv_frontend(config, norm=frontend_norm)
     norm = nn.LayerNorm(frontend.width, eps=config.layer_norm_eps) if projection_norm else None
@@ -195,7 +195,7 @@ def conv_positions(
 
 
 def length_adapter(config: AdapterConfig, sizes: WaveformEncoderConfig) -> LengthAdapter | None:
-    """Build the convolutional adapter, where there is one."""
+    """Build the convolutional adapter, if there is one."""
     if not config.add_adapter:
         return None
     before, width = sizes.hidden_size, config.output_hidden_size or sizes.hidden_size

@@ -19,13 +19,13 @@ from speechcli.nn.relative_attention import GatedBiasAttention
 
 @dataclass(frozen=True, kw_only=True)
 class WavLMConfig(NormedEncoderConfig, AdapterConfig):
-    """WavLM."""
+    """WavLM (Chen et al. 2022)."""
 
     model_type: ClassVar[str] = "wavlm"
     num_buckets: int = 320
-    """Of distances, half before and half after the query."""
+    """Number of buckets of distances, half before and half after the query."""
     max_bucket_distance: int = 800
-    """Frames from which on all distances share a bucket."""
+    """Distances from this one share a bucket, in frames."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Whisper (Radford et al. 2022): its encoder, its decoder, and both as the one model that they were published as."""
+"""Whisper (Radford et al. 2022): its encoder and its decoder, which are published as one model."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ AttentionT = TypeVar("AttentionT", bound=MultiHeadAttention)
 
 @dataclass(frozen=True, kw_only=True)
 class WhisperConfig(SpecAugmentConfig):
-    """Both halves of a Whisper; each reads its part."""
+    """Configuration of both encoder and decoder."""
 
     model_type: ClassVar[str] = "whisper"
     vocab_size: int = 51865
@@ -45,7 +45,7 @@ class WhisperConfig(SpecAugmentConfig):
     activation_dropout: float = 0.0
     init_std: float = 0.02
     max_source_positions: int = 1500
-    """Frames in a window, 50 a second."""
+    """Number of frames in a window, 50 per second."""
     max_target_positions: int = 448
     apply_spec_augment: bool = False
     tie_word_embeddings: bool = True
@@ -138,7 +138,7 @@ def _spec_augment(config: WhisperConfig) -> SpecAugment:
 
 
 def initialize(half: nn.Module, config: WhisperConfig) -> None:
-    """Fill an encoder or a decoder with random weights."""
+    """Initialize an encoder or a decoder with random weights."""
     for module in half.modules():
         initialize_module(module, config.init_std)
         if isinstance(module, SinusoidalPositions):

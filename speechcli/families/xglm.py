@@ -1,4 +1,4 @@
-"""XGLM as a decoder: norms first, sinusoids that no checkpoint holds."""
+"""XGLM as a decoder: norms before the sub-layers, sinusoidal positions that checkpoints do not contain."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -88,7 +88,7 @@ def build(config: XGLMConfig) -> TextDecoder:
 
 
 def initialize(decoder: nn.Module, config: XGLMConfig) -> None:
-    """Fill a decoder with random weights."""
+    """Initialize a decoder with random weights."""
     for module in decoder.modules():
         initialize_module(module, config.init_std)
 

@@ -32,13 +32,13 @@ class XmodConfig(RobertaConfig):
     vocab_size: int = 30522
     pre_norm: bool = False
     adapter_reduction_factor: float = 2
-    """How many times narrower than the layers an adapter is."""
+    """Width of the layers divided by the width of the adapters."""
     adapter_layer_norm: bool = False
-    """Whether the adapters have a norm of their own before them."""
+    """Whether the adapters have their own norm on the input."""
     adapter_reuse_layer_norm: bool = True
-    """Whether, where they have none, the feed-forward network's stands there."""
+    """Whether adapters without their own norm use that of the feed-forward network."""
     ln_before_adapter: bool = True
-    """Whether the adapter's residual begins after that norm."""
+    """Whether the adapter's residual connection starts after that norm."""
     languages: tuple[str, ...] = ("en_XX",)
     default_language: str | None = None
     """The language whose adapters are used."""

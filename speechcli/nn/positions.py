@@ -52,7 +52,7 @@ class SinusoidalPositions(LearnedPositions):
 
 
 class FramePositions(SinusoidalPositions):
-    """Sinusoidal positions of Whisper's encoder, where the slowest sine is exactly 10,000 times slower than the first."""
+    """Sinusoidal positions of Whisper's encoder, where the last sine is exactly 10,000 times slower than the first."""
 
     def _rates(self, width: int) -> Tensor:
         return torch.exp(torch.arange(width // 2) * (-math.log(10000.0) / (width // 2 - 1)))
