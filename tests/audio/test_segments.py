@@ -198,5 +198,5 @@ def test_the_detector_is_chosen_by_name_rate_and_what_is_installed():
     assert isinstance(make_detector("auto", 8_000), EnergyDetector)
     assert isinstance(make_detector("energy", 16_000), EnergyDetector)
     assert isinstance(make_detector("none", 16_000), EverythingIsSpeech)
-    with pytest.raises(UsageError, match="hears 16000 Hz only, but the model takes 8000 Hz"):
+    with pytest.raises(UsageError, match="works at 16000 Hz only, but the model takes 8000 Hz"):
         make_detector("silero", 8_000)
