@@ -1,1 +1,1 @@
-"""Language: tokenizers, language names, text normalisation; no torch."""
+"""Tokenizers, language names and text normalisation; without torch."""

@@ -1,4 +1,4 @@
-"""The vocabularies of CTC heads: characters, a word delimiter, and a padding token that is also the blank."""
+"""Vocabularies of CTC heads: characters, a word delimiter, and a padding token that is also the blank."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -16,29 +16,29 @@ SPACES = re.compile(r"\s+")
 
 @dataclass(frozen=True)
 class Characters:
-    """What a CTC head beside a decoder may say instead of the decoder's tokens: a blank (id 0), and characters.
+    """The character vocabulary of a CTC head that does not use the decoder's tokens; id 0 is the blank.
 
     Args:
-        symbols: one a character, that with id 1 first; a space is one of them.
+        symbols: the characters in order of their ids, from 1; a space is one of them.
     """
 
     symbols: str
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> "Characters":
-        """Take every character of some texts."""
+        """Return the vocabulary of all characters in some texts."""
         return cls("".join(sorted(set("".join(map(_plain, texts))))))
 
     def __len__(self) -> int:
-        """Return how many ids there are."""
+        """Return the number of ids."""
         return 1 + len(self.symbols)
 
     def encode(self, text: str) -> list[int]:
-        """Spell a text; characters of no id are left out."""
+        """Return the ids of a text; unknown characters are left out."""
         return [1 + place for character in _plain(text) if (place := self.symbols.find(character)) >= 0]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of some ids, blanks left out."""
+        """Return the text of some ids; blanks are left out."""
         return "".join(self.symbols[id_ - 1] for id_ in ids if id_)
 
 
@@ -49,21 +49,21 @@ def _plain(text: str) -> str:
 def characters(files: TokenizerFiles) -> tokenizers.Tokenizer:
     """Build the tokenizer of a CTC head from ``vocab.json``, as Hugging Face's ``Wav2Vec2CTCTokenizer``.
 
-    It decodes paths: ids a frame, of which equal neighbours are one and blanks none.
+    It decodes CTC paths, with one id per frame: repeated ids are merged and blanks removed.
 
     Raises:
-        ModelError: if the vocabulary is no map of tokens to ids.
+        ModelError: the vocabulary does not map tokens to ids.
     """
     backend, path = _of_paths(files)
-    # transformers 5 writes this key, and takes the default again when it reads it.
+    # transformers 5 writes null for this key, but uses the default when it reads it.
     delimiter = token_text(files.config.get("word_delimiter_token", "|")) or "|"
     space = files.config.get("replace_word_delimiter_char", " ")
     backend.normalizer = normalizers.Replace(" ", delimiter)
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     backend.decoder = decoders.Sequence([path, decoders.Replace(delimiter, space), decoders.Fuse()])
-    # Files list it as special, but it is never left out of a text.
+    # Files list it as special, but it is never removed from a text.
     backend.add_tokens([tokenizers.AddedToken(delimiter, normalized=False)])
-    # Tokens of several characters are found before the text is split into characters.
+    # Tokens with several characters are matched before the text is split into characters.
     several = [token for token in backend.get_vocab(with_added_tokens=False) if len(token) > 1]
     backend.add_tokens([tokenizers.AddedToken(token, lstrip=True, rstrip=True, normalized=False) for token in several])
     return backend
@@ -72,10 +72,10 @@ def characters(files: TokenizerFiles) -> tokenizers.Tokenizer:
 def phonemes(files: TokenizerFiles) -> tokenizers.Tokenizer:
     """Build the tokenizer of a CTC head over phonemes, as Hugging Face's ``Wav2Vec2PhonemeCTCTokenizer``.
 
-    It decodes paths as `characters` does, with a space between any two phonemes, and encodes such texts.
+    It decodes CTC paths like `characters`, with spaces between phonemes, and encodes such texts.
 
     Raises:
-        ModelError: if the vocabulary is no map of tokens to ids.
+        ModelError: the vocabulary does not map tokens to ids.
     """
     backend, path = _of_paths(files)
     backend.pre_tokenizer = pre_tokenizers.Split(" ", "removed")
@@ -89,7 +89,7 @@ def phonemes(files: TokenizerFiles) -> tokenizers.Tokenizer:
 def _of_paths(files: TokenizerFiles) -> tuple[tokenizers.Tokenizer, decoders.Decoder]:
     model = models.WordLevel(_vocabulary(files), unk_token=files.role_token("unk")[1] or "<unk>")
     pad = files.role_token("pad")[1] or "<pad>"
-    # Without its clean-up, it leaves the word delimiter as it is.
+    # Without clean-up it keeps the word delimiter.
     return tokenizers.Tokenizer(model), decoders.CTC(pad_token=pad, cleanup=False)
 
 

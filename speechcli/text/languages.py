@@ -1,4 +1,4 @@
-"""Names of languages: ISO 639-1 and 639-3 codes, BCP-47, English names and the tags of models."""
+"""Names of languages: ISO 639-1 and 639-3 codes, BCP-47 tags, English names and tags of models."""
 
 import difflib
 import re
@@ -7,7 +7,7 @@ from functools import cache
 
 from speechcli.errors import UsageError
 
-# ISO 639-1 (or 639-3 where there is none), ISO 639-3, English names separated by "/".
+# ISO 639-1 (or 639-3 if there is none), ISO 639-3, English names separated by "/".
 _TABLE = """
 af afr Afrikaans;am amh Amharic;ar ara Arabic;as asm Assamese;ast ast Asturian;az aze Azerbaijani;ba bak Bashkir
 be bel Belarusian;bg bul Bulgarian;bn ben Bengali/Bangla;bo bod Tibetan;br bre Breton;bs bos Bosnian
@@ -32,7 +32,7 @@ vi vie Vietnamese;wo wol Wolof;xh xho Xhosa;yi yid Yiddish;yo yor Yoruba;yue yue
 zu zul Zulu
 """
 
-# Withdrawn codes, bibliographic codes, and the individual languages that tag sets use for a whole group.
+# Withdrawn codes, bibliographic codes, and individual languages that models use as tags of a macrolanguage.
 _ALIASES = """
 iw he;in id;ji yi;jw jv;mo ro;nb no;nob no;fil tl;cmn zh;arb ar;pes fa;azj az;ekk et;lvs lv;zsm ms;khk mn;npi ne
 ory or;plt mg;swh sw;uzn uz;pbt ps;als sq;ydd yi;gaz om;kmr ku;fuv ff;gug gn;alb sq;arm hy;baq eu;bur my;chi zh
@@ -43,12 +43,12 @@ _WITHOUT_SPACES = frozenset(("zh", "ja", "yue", "th", "lo", "my", "km", "bo"))
 
 
 def has_spaces(code: str | None) -> bool:
-    """Say whether a language writes spaces between words; one that is not known does."""
+    """Return whether a language is written with spaces between words; true for unknown languages."""
     return code not in _WITHOUT_SPACES
 
 
 def language_code(tag: str) -> str:
-    """Return the short code of a language: ISO 639-1 where there is one, else 639-3.
+    """Return the short code of a language: ISO 639-1 if there is one, else 639-3.
 
     Args:
         tag: a model's tag, a code, a BCP-47 tag or an English name: "de_DE", "deu_Latn", "de-AT", "German".
@@ -63,10 +63,10 @@ def language_code(tag: str) -> str:
 
 
 def language_key(name: str) -> str:
-    """Return what is equal for two names of one language, and differs where one says a script or region more.
+    """Return a key for comparing names of languages; a script or region makes a difference.
 
     Args:
-        name: a code, a tag or an English name: "Spanish" and "spa" are "es", but "es_MX" is "es_mx".
+        name: a code, a tag or an English name: "Spanish" and "spa" return "es", but "es_MX" returns "es_mx".
     """
     wanted = name.strip().lower().replace("-", "_")
     return _codes().get(wanted, wanted)
@@ -78,17 +78,17 @@ def language_name(tag: str) -> str:
 
 
 def resolve_language(name: str, tags: Iterable[str]) -> str:
-    """Find the tag that a model uses for a language.
+    """Return the tag of a model for a language.
 
     Args:
         name: ISO 639-1 or 639-3 code, BCP-47 tag, English name, or one of the tags.
         tags: the model's own tags.
 
     Returns:
-        One of the tags. Of several for one language the one with the same script or region wins, then the first.
+        One of the tags. If there are several for the language, the one with the same script or region, or the first.
 
     Raises:
-        UsageError: if no tag is for this language; the hint names near matches.
+        UsageError: there is no tag for this language; the hint names similar ones.
     """
     tags = list(tags)
     wanted = name.strip().lower().replace("-", "_")
@@ -104,10 +104,14 @@ def resolve_language(name: str, tags: Iterable[str]) -> str:
 
 
 def check_language(name: str, said: Iterable[str | None]) -> None:
-    """Refuse the name of a language that is neither in the table nor among those that are said.
+    """Check that a language is in the table or in a list.
+
+    Args:
+        name: the language, in any spelling.
+        said: other known languages, in any spelling.
 
     Raises:
-        UsageError: nobody knows it; the hint names near matches.
+        UsageError: the language is unknown; the hint names similar ones.
     """
     code, known = language_code(name), list(_names())
     if code not in known and code not in {language_code(each) for each in said if each}:
@@ -123,7 +127,7 @@ def _unknown(name: str, tags: list[str]) -> str:
 def _near(name: str, tags: list[str]) -> str | None:
     spellings: dict[str, str] = {}
     for tag in tags:
-        # Short codes resemble each other without meaning: "xx" is not near to "en_XX".
+        # Similar short codes mean nothing: "xx" should not suggest "en_XX".
         for spelling in (tag, language_name(tag)) if len(name) > 3 else (language_code(tag),):
             spellings.setdefault(spelling.lower(), tag)
     near = difflib.get_close_matches(name.strip().lower(), spellings, n=3, cutoff=0.5)
@@ -135,7 +139,7 @@ def _near(name: str, tags: list[str]) -> str | None:
 
 @cache
 def _codes() -> dict[str, str]:
-    """Every spelling in lower case -> short code."""
+    """Return the short codes by spelling in lower case."""
     codes: dict[str, str] = {}
     for code, iso3, names in _rows():
         for spelling in (code, iso3, *names):

@@ -1,4 +1,4 @@
-"""A vocabulary learned from texts: byte-pair pieces of words, with a tag for each language to be told apart."""
+"""Training of a byte-pair vocabulary on texts, with optional language tags."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -14,21 +14,22 @@ LONGEST_PIECE = 16
 def learn_vocabulary(
     texts: Iterable[str], size: int, *, languages: Sequence[str] = (), lowercase: bool = False
 ) -> dict[str, bytes]:
-    """Join the most frequent neighbours of characters, again and again (Sennrich et al. 2016), never across words.
+    """Train a byte-pair encoding of words (Sennrich et al. 2016).
 
-    Punctuation and digits stay alone, and `▁` stands before the first piece of a word, as in sentencepiece.
+    Punctuation marks and digits are tokens of their own, and the first piece of a word starts with `▁`, as in
+    sentencepiece.
 
     Args:
-        texts: to learn from.
-        size: tokens at most, the special ones included; fewer where the texts have no more to join.
-        languages: two or three letters each; a tag such as `de_XX` is added for each.
-        lowercase: write without capitals.
+        texts: the training texts.
+        size: maximum number of tokens, including special ones; there are fewer if there is nothing left to merge.
+        languages: codes of two or three letters; a tag such as `de_XX` is added for each.
+        lowercase: convert texts to lower case.
 
     Returns:
         the files of the tokenizer by name
 
     Raises:
-        UsageError: if the size leaves no room for the characters of the texts.
+        UsageError: the size is too small for the characters of the texts.
     """
     tags = [f"{language}_XX" for language in languages]
     learned = _untrained(lowercase=lowercase)
@@ -39,11 +40,11 @@ def learn_vocabulary(
         show_progress=False,
     )
     learned.train_from_iterator(texts, trainer=pieces)
-    needed = learned.get_vocab_size() + len(tags)  # characters are kept, however many there are
+    needed = learned.get_vocab_size() + len(tags)  # all characters are kept, even beyond the requested size
     if needed > size:
         raise UsageError(
-            f"A vocabulary of these texts must have at least {needed} tokens for their characters alone, but was to "
-            f"have {size}."
+            f"A vocabulary of these texts must have at least {needed} tokens for their characters alone, but the "
+            f"requested size is {size}."
         )
     learned.add_special_tokens([AddedToken(tag, special=True, normalized=False) for tag in tags])
     config = {

@@ -1,4 +1,4 @@
-"""Text as it is compared when a transcript is scored: spelling and punctuation that cannot be heard do not count."""
+"""Text normalisation for scoring: differences that cannot be heard, such as punctuation, are removed."""
 
 import re
 import unicodedata
@@ -10,7 +10,7 @@ from speechcli.text.languages import language_code
 
 
 def normalize(text: str, language: str) -> str:
-    """Reduce a text to what a score compares.
+    """Normalise a text for scoring.
 
     With the package whisper-normalizer (``pip install speechcli[eval]``): Whisper's English normaliser for English, its
     basic one for other languages. Without it: `basic`.
@@ -23,16 +23,16 @@ def normalize(text: str, language: str) -> str:
 
 
 def normalizer_name(language: str) -> str:
-    """Return what `normalize` uses for a language, for the record of a score: "whisper-normalizer 0.1.12 (english)"."""
+    """Return the normaliser of a language, to report with scores: "whisper-normalizer 0.1.12 (english)"."""
     kind = "english" if language_code(language) == "en" else "basic"
     version = _package_version()
     return f"speechcli ({basic.__name__})" if version is None else f"whisper-normalizer {version} ({kind})"
 
 
 def basic(text: str) -> str:
-    """Normalise without any package: NFKC, lower case, punctuation and symbols to spaces, runs of spaces to one.
+    """Normalise without a package: NFKC, lower case, punctuation and symbols replaced by single spaces.
 
-    Apostrophes inside words and the marks of scripts that need them (Arabic, Devanagari, Thai) stay.
+    Apostrophes inside words and combining marks (Arabic, Devanagari, Thai) are kept.
     """
     text = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
     text = re.sub(r"(?<=\w)'(?=\w)", "\0", text)

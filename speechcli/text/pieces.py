@@ -1,4 +1,4 @@
-"""Tokenizers of sentencepiece models, with the ids that each family of checkpoints gives to the pieces."""
+"""Tokenizers from sentencepiece models, with the ids of the pieces in each family of checkpoints."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from speechcli.text.sentencepiece import BPE, CONTROL, NORMAL, USER_DEFINED, Sen
 from speechcli.text.vocabulary import Rebuilt, TokenizerFiles, decoded, parse_json
 
 MODEL_FILES = ("sentencepiece.bpe.model", "sentencepiece.model", "spiece.model", "target.spm")
-"""Names of sentencepiece models; of Marian's two, the decoder writes the target's."""
+"""Names of sentencepiece models; of Marian's two models, the decoder uses that of the target language."""
 
 MBART_LANGUAGES = tuple(
     "ar_AR cs_CZ de_DE en_XX es_XX et_EE fi_FI fr_XX gu_IN hi_IN it_IT ja_XX kk_KZ ko_KR lt_LT lv_LV my_MM ne_NP nl_XX "
@@ -24,24 +24,24 @@ MBART50_LANGUAGES = MBART_LANGUAGES + tuple(
 PLBART_LANGUAGES = ("__java__", "__python__", "__en_XX__")
 PLBART_MULTI_LANGUAGES = (*PLBART_LANGUAGES, "__javascript__", "__php__", "__ruby__", "__go__")
 
-# Below every sum of real scores, so that such a token is taken only for what is otherwise unknown.
+# Lower than all sums of scores, so that such a token is only used for text that is otherwise unknown.
 _LAST_RESORT = -1e4
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a family puts the pieces, and what it writes around a text."""
+    """The order of the pieces in a family, and the special tokens around a text."""
 
     head: tuple[str, ...] = ()
     """Tokens before the pieces."""
     skip: int = 0
-    """Pieces at the beginning of the model that `head` replaces."""
+    """Number of first pieces of the model that `head` replaces."""
     tail: tuple[str, ...] = ()
     """Tokens after the pieces."""
     around: str = "$A"
-    """What stands around a text."""
+    """Template of the special tokens around a text."""
     composed: bool = False
-    """Texts are first put into Unicode's composed form (NFC)."""
+    """Whether texts are normalised to Unicode's composed form (NFC)."""
 
 
 _FAIRSEQ = Layout(head=("<s>", "<pad>", "</s>", "<unk>"), skip=3)
@@ -70,15 +70,15 @@ LAYOUTS: Mapping[str, Layout] = {
 
 
 def has_pieces(files: TokenizerFiles) -> bool:
-    """Say whether there is a sentencepiece model among the files."""
+    """Return whether there is a sentencepiece model among the files."""
     return any(name in files.contents for name in MODEL_FILES)
 
 
 def from_layout(files: TokenizerFiles) -> Rebuilt:
-    """Build the tokenizer of a family that numbers the pieces in the order of the model.
+    """Build the tokenizer of a family whose ids follow the order of the pieces in the model.
 
     Raises:
-        ModelError: the model is damaged, or of a kind that is not supported.
+        ModelError: the model is damaged or of an unsupported kind.
     """
     model = _read(files)
     layout = _layout(files)
@@ -90,7 +90,7 @@ def from_layout(files: TokenizerFiles) -> Rebuilt:
 def from_vocabulary(files: TokenizerFiles) -> Rebuilt:
     """Build the tokenizer of a family whose ids are in ``vocab.json`` (Marian) or ``dict.txt`` (BARTpho).
 
-    Pieces that are not listed there are unknown to the model.
+    The model does not know pieces that are not listed there.
 
     Raises:
         ModelError: a file is damaged, or the vocabulary has gaps.
@@ -118,7 +118,7 @@ def _read(files: TokenizerFiles) -> SentencePieceModel:
 def _layout(files: TokenizerFiles) -> Layout:
     layout = LAYOUTS.get(files.kind, _XLM_ROBERTA)
     if files.kind == "nllb":
-        # Published weights have the tags before <mask>; transformers, where it reads the .model, puts them behind it.
+        # Published checkpoints have the tags before <mask>; transformers puts them after it if it reads the .model.
         layout = replace(layout, tail=(*(tag for tag in files.extra_special_tokens() if tag != "<mask>"), "<mask>"))
     elif files.kind == "plbart" and files.config.get("language_codes") == "multi":
         layout = replace(layout, tail=PLBART_MULTI_LANGUAGES)
@@ -134,7 +134,7 @@ def _numbered(files: TokenizerFiles) -> list[str]:
     ids = parse_json(files.contents[name], files.folder / name)
     order = sorted(ids, key=lambda token: (str(type(ids[token])), ids[token]))
     if [ids[token] for token in order] != list(range(len(order))) or "<unk>" not in ids:
-        raise ModelError(f"`{files.folder / name}` must number its tokens from 0, `<unk>` among them, but does not.")
+        raise ModelError(f"`{files.folder / name}` must number its tokens from 0 and contain `<unk>`, but does not.")
     return order
 
 
@@ -144,12 +144,12 @@ def _build(
     scores = _scores(model)
     unknown = model.pieces[model.unk_id].text
     if unknown not in tokens:
-        raise ModelError(f"The vocabulary in `{files.folder}` must hold {unknown!r}, but does not.")
+        raise ModelError(f"The vocabulary in `{files.folder}` must contain {unknown!r}, but does not.")
     try:
         backend = tokenizers.Tokenizer(_model(model, tokens, scores, unknown, special))
         _normalize(backend, model, composed=layout.composed)
     except Exception as error:  # the package raises plain Exception and ValueError
-        raise ModelError(f"The vocabulary in `{files.folder}` must be one of sentencepiece, but: {error}.") from error
+        raise ModelError(f"The vocabulary in `{files.folder}` must be a sentencepiece model, but: {error}.") from error
     controls = [piece.text for piece in model.pieces if piece.kind == CONTROL and piece.text in tokens]
     backend.add_special_tokens([_added(token, special=True) for token in (*special, *controls)])
     if model.kind == BPE:
@@ -160,7 +160,7 @@ def _build(
 
 
 def _scores(model: SentencePieceModel) -> dict[str, float]:
-    # a symbol of the user wins over every other division, as sentencepiece sees to it
+    # As in sentencepiece, user-defined symbols take precedence over all other segmentations.
     best = max((piece.score for piece in model.pieces if piece.kind == NORMAL), default=0.0)
     return {
         piece.text: len(piece.text.encode()) * best - 0.1 if piece.kind == USER_DEFINED else piece.score
@@ -179,13 +179,13 @@ def _model(
         ids = {token: number for number, token in enumerate(tokens)}
         merges = _merges({token: scores[token] for token in tokens if token in scores}, ids)
         return models.BPE(ids, merges, unk_token=unknown, fuse_unk=True, byte_fallback=model.byte_fallback)
-    # Unigram keeps the first of two tokens of one name; special tokens are found before it runs.
+    # Unigram keeps the first of two tokens with the same text; special tokens are matched before it runs.
     scored = [(token, scores.get(token, 0.0 if token in special else _LAST_RESORT)) for token in tokens]
     return models.Unigram(scored, unk_id=tokens.index(unknown), byte_fallback=model.byte_fallback)
 
 
 def _merges(scores: Mapping[str, float], ids: Mapping[str, int]) -> list[tuple[str, str]]:
-    # sentencepiece joins any two pieces that make a third, the one of the highest score first
+    # sentencepiece merges any two pieces whose concatenation is a piece, that with the highest score first
     merges = []
     for token in sorted(scores, key=lambda token: (-scores[token], ids[token])):
         splits = [(token[:place], token[place:]) for place in range(1, len(token))]
@@ -196,8 +196,8 @@ def _merges(scores: Mapping[str, float], ids: Mapping[str, int]) -> list[tuple[s
 
 def _normalize(backend: tokenizers.Tokenizer, model: SentencePieceModel, *, composed: bool) -> None:
     rules = [normalizers.Precompiled(model.charsmap)] if model.charsmap else []
-    # sentencepiece applies the longest rule that fits. Precompiled applies the shortest, which loses the second of two
-    # marks on a letter, and none to a syllable of three letters (Hangul): both are composed before it.
+    # sentencepiece applies the longest matching rule, but Precompiled the shortest. That would lose the second of two
+    # combining marks and leave Hangul syllables of three letters decomposed, so texts are composed (NFC) before.
     composed = composed or any(rule.normalize_str("e\u0301") == "é" for rule in rules)
     steps: list[normalizers.Normalizer] = [*([normalizers.NFC()] if composed else []), *rules]
     if model.remove_extra_whitespaces:

@@ -1,4 +1,4 @@
-"""Decoder prompts: the one place where languages and tasks become tokens."""
+"""Decoder prompts, which turn languages and tasks into tokens."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -11,39 +11,39 @@ Task = Literal["transcribe", "translate"]
 
 
 class Prompt(NamedTuple):
-    """How one text begins."""
+    """The prompt of one text."""
 
     ids: tuple[int, ...]
-    """What the decoder reads before it writes; no part of the text."""
+    """Ids that the decoder reads before it generates; not part of the text."""
     first: int | None = None
-    """The token that it must say first, a part of the text; None: it is free."""
+    """Token that is forced at the beginning of the text; None: no token is forced."""
     language: str | None = None
-    """Code of the language that the text will be in, where that is decided."""
+    """Code of the language of the text, if known."""
     first_time: int | None = None
-    """Id of 0 seconds, where the text is to have times; later times follow it."""
+    """Id of the timestamp of 0 seconds, if timestamps are requested; those of later times follow it."""
 
     @property
     def given(self) -> tuple[int, ...]:
-        """What stands between the start token and the text itself: the first labels of training."""
+        """Ids between the start token and the text itself: the first labels in training."""
         return self.ids[1:] if self.first in (None, self.ids[0]) else (*self.ids[1:], self.first)
 
 
 class Prompts:
-    """Tells a model in which language to write, as its decoder was trained to be told.
+    """Prompts of decoders whose text may begin with a language tag (as in mBART).
 
-    A multilingual decoder (mBART's way) begins with its start token and then must say the tag of a language. A model
-    without tags begins with its start token alone.
+    The prompt is the start token. If the vocabulary has language tags, the tag of the language is forced as the first
+    token of the text.
 
     Args:
         tags: the model's own language tags and their token ids.
         start: the decoder's start token.
-        forced: the token that it says first if nobody chooses a language.
+        forced: token that is forced if no language is chosen.
 
     Attributes:
-        into: the tags that it can translate into.
-        asks: whether the decoder, given its start token alone, says which language is spoken.
-        silence: what it says then where nobody speaks; None: it has no token for that.
-        given: tokens between the start token and a text whose language is known.
+        into: tags of the languages that the model can translate into.
+        asks: whether the decoder predicts the spoken language after the start token.
+        silence: token that it predicts there for silence; None: there is none.
+        given: number of tokens between the start token and a text whose language is known.
     """
 
     def __init__(self, tags: Mapping[str, int], *, start: int, forced: int | None = None) -> None:
@@ -55,12 +55,12 @@ class Prompts:
         self._names = {number: tag for tag, number in self.tags.items()}
 
     def of(self, task: Task, *, spoken: str | None, target: str | None) -> Prompt:
-        """Make the prompt of one text.
+        """Return the prompt of one text.
 
         Args:
-            task: `transcribe` writes what is spoken; `translate` writes another language.
-            spoken: tag of the spoken language; None, or a language without a tag: unknown to the model.
-            target: tag of the language to translate into; None: what the model writes by itself.
+            task: `transcribe` writes the spoken language; `translate` writes another language.
+            spoken: tag of the spoken language; None, or a language without a tag: unknown.
+            target: tag of the language to translate into; None: the model's default.
         """
         tag = spoken if task == "transcribe" else target
         first = self.forced if tag is None else self.tags.get(tag, self.forced)
@@ -68,14 +68,14 @@ class Prompts:
         return Prompt((self.start,), first, None if name is None else language_code(name))
 
     def between(self, spoken: str | None, written: str | None) -> Prompt:
-        """Make the prompt of a text that is there already, for training and scoring.
+        """Return the prompt of a given text, for training and scoring.
 
         Args:
-            spoken: the language of the recording, in any spelling; None: not known.
-            written: the language of the text, in any spelling; None: not known.
+            spoken: the language of the recording, in any spelling; None: unknown.
+            written: the language of the text, in any spelling; None: unknown.
 
         Raises:
-            UsageError: the model has tags, but none for a language that it must be told.
+            UsageError: the model has tags, but none for a language that is part of the prompt.
         """
         if written is None or not self.tags:
             return self.of("transcribe", spoken=None, target=None)
@@ -86,17 +86,17 @@ class Prompts:
 
 
 class ToldPrompts(Prompts):
-    """Tells a decoder the spoken language and the task before it writes (Whisper's way, Radford et al. 2022).
+    """Prompts with the spoken language and the task (as in Whisper, Radford et al. 2022).
 
-    A model that only writes English is told neither.
+    English-only models have neither in the prompt.
 
     Args:
         tags: the model's own language tags and their token ids.
         start: the decoder's start token.
         tasks: token ids of `transcribe` and of `translate`, which is into English; empty: there is only one task.
-        no_times: the token that asks for text without times; the next is that of 0 seconds.
-        times: whether to ask for times.
-        silence: what the decoder says after its start token where nobody speaks; None: it has no token for that.
+        no_times: token that requests text without timestamps; the next id is the timestamp of 0 seconds.
+        times: whether to request timestamps.
+        silence: token that the decoder predicts after its start token for silence; None: there is none.
     """
 
     def __init__(
@@ -117,16 +117,16 @@ class ToldPrompts(Prompts):
         self.given = len(self._ending) + (2 if tasks else 0)
 
     def of(self, task: Task, *, spoken: str | None, target: str | None) -> Prompt:
-        """Make the prompt of one text; the spoken language must be known unless there is only one.
+        """Return the prompt of one text; the spoken language must be known unless there is only one.
 
         Raises:
-            UsageError: it is not known.
+            UsageError: the spoken language is unknown.
         """
         if not self._tasks:
             return Prompt((self.start, *self._ending), None, "en", self._first_time)
         if spoken is None or spoken not in self.tags:
             raise UsageError(
-                "This model must be told which language is spoken, but it is "
+                "This model must be given the spoken language, but it is "
                 + ("not known." if spoken is None else f"{language_name(spoken)}, for which it has no tag."),
                 hint="Name it in the manifest, or with --from (data.spoken_language in training).",
             )
@@ -134,10 +134,10 @@ class ToldPrompts(Prompts):
         return Prompt(ids, None, language_code(spoken) if task == "transcribe" else "en", self._first_time)
 
     def between(self, spoken: str | None, written: str | None) -> Prompt:
-        """Make the prompt of a text that is there already; a translation must be into English.
+        """Return the prompt of a given text; a translation must be into English.
 
         Raises:
-            UsageError: the spoken language is not known, or the text is a translation into another language.
+            UsageError: the spoken language is unknown, or the text is a translation into another language.
         """
         if not self._tasks:
             return self.of("transcribe", spoken=None, target=None)
@@ -149,30 +149,30 @@ class ToldPrompts(Prompts):
 
 
 def translation_tag(name: str, into: tuple[str, ...]) -> str:
-    """Find the tag of a language that a model shall translate into.
+    """Return a model's tag of a target language.
 
     Args:
         name: the language, in any spelling.
-        into: the tags that it can translate into.
+        into: tags of the languages that the model can translate into.
 
     Raises:
-        UsageError: there is none for this language.
+        UsageError: there is no tag for this language.
     """
     if len(into) == 1 and language_code(name) != language_code(into[0]):
         raise UsageError(
-            f"This model translates into {language_name(into[0])} only, but the language to write is `{name}`."
+            f"This model translates into {language_name(into[0])} only, but the target language is `{name}`."
         )
     return resolve_language(name, into)
 
 
 def prompts_for(tokenizer: Tokenizer, *, start: int, forced: int | None = None, times: bool = False) -> Prompts:
-    """Choose the way of telling that a vocabulary was made for.
+    """Return the prompts of a decoder, depending on its vocabulary.
 
     Args:
-        tokenizer: of the decoder.
+        tokenizer: the tokenizer of the decoder.
         start: the decoder's start token.
-        forced: the token that the model says first if nobody chooses a language.
-        times: whether to ask for times, where the vocabulary has them.
+        forced: token that is forced if no language is chosen.
+        times: whether to request timestamps, if the vocabulary has them.
     """
     if tokenizer.no_timestamps_id is None:
         return Prompts(tokenizer.languages, start=start, forced=forced)

@@ -1,4 +1,4 @@
-"""The tokenizer that vocabulary files describe which are older than ``tokenizer.json``."""
+"""Tokenizers from vocabulary files that are older than ``tokenizer.json``."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ SUPPORTED = (
 
 
 def rebuild(files: TokenizerFiles) -> Rebuilt:
-    """Build a tokenizer from the vocabulary files of the years before ``tokenizer.json``.
+    """Build a tokenizer from vocabulary files without ``tokenizer.json``.
 
     Raises:
-        ModelError: if the files are corrupt or describe a tokenizer that is not supported.
+        ModelError: the files are damaged or describe an unsupported tokenizer.
     """
     if files.of_characters:
         return Rebuilt((phonemes if files.kind in PHONEMES else characters)(files))
@@ -45,7 +45,7 @@ def rebuild(files: TokenizerFiles) -> Rebuilt:
 
 
 def _wordpiece(files: TokenizerFiles) -> Rebuilt:
-    """Build BERT's tokenizer from ``vocab.txt``: a token a line."""
+    """Build BERT's tokenizer from ``vocab.txt``, with one token per line."""
     lines = decoded(files, "vocab.txt").split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -54,7 +54,7 @@ def _wordpiece(files: TokenizerFiles) -> Rebuilt:
     names = {role: files.role_token(role)[1] or usual for role, usual in _BERT_NAMES.items()}
     missing = [name for name in names.values() if name not in vocabulary]
     if missing:
-        raise ModelError(f"`{files.folder / 'vocab.txt'}` must hold {', '.join(names.values())}, but lacks {missing}.")
+        raise ModelError(f"`{files.folder / 'vocab.txt'}` must have {', '.join(names.values())}, but lacks {missing}.")
     backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token=names["unk"]))
     backend.normalizer = normalizers.BertNormalizer(
         clean_text=True,
@@ -77,7 +77,7 @@ _BERT_NAMES = {"unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]"}
 
 
 def _byte_level(files: TokenizerFiles) -> Rebuilt:
-    """Build the tokenizer of GPT-2 (adds nothing), RoBERTa and BART (``<s> x </s>``) or Blenderbot (``x </s>``)."""
+    """Build the tokenizer of GPT-2 (no special tokens), RoBERTa, BART (``<s> x </s>``) or Blenderbot (``x </s>``)."""
     vocabulary = dict(parse_json(files.contents["vocab.json"], files.folder / "vocab.json"))
     prefix_space = bool(files.config.get("add_prefix_space", files.kind == "blenderbot"))
     model = _bpe(files, vocabulary, _merges(files), continuing_subword_prefix="", end_of_word_suffix="")
@@ -90,7 +90,7 @@ def _byte_level(files: TokenizerFiles) -> Rebuilt:
     if files.kind in BYTE_LEVEL_WRAPPED or guessed:
         missing = [name for name in (start, end) if name not in vocabulary]
         if missing:
-            raise ModelError(f"`{files.folder / 'vocab.json'}` must hold {start} and {end}, but lacks {missing}.")
+            raise ModelError(f"`{files.folder / 'vocab.json'}` must have {start} and {end}, but lacks {missing}.")
         backend.post_processor = processors.RobertaProcessing(
             (end, vocabulary[end]), (start, vocabulary[start]), trim_offsets=True, add_prefix_space=prefix_space
         )
@@ -102,11 +102,11 @@ def _byte_level(files: TokenizerFiles) -> Rebuilt:
 
 
 def _continued(files: TokenizerFiles) -> Rebuilt:
-    """Build the tokenizer of Speech2Text2 or the small Blenderbot: pieces that go on end in ``@@``.
+    """Build the tokenizer of Speech2Text2 or the small Blenderbot: pieces inside a word end in ``@@``.
 
-    The merges write words the other way, with ``</w>`` at their end, and so does `tokenizers`. Merges lead over pieces
-    that the vocabulary lacks: those get ids behind it. A text that stops inside a word does not end in ``@@``, which
-    transformers leaves there.
+    In the merges, and in `tokenizers`, the last piece of a word ends in ``</w>`` instead. Intermediate pieces of the
+    merges that are not in the vocabulary get ids after it. A text that ends inside a word does not end in ``@@``,
+    which transformers keeps.
     """
     listed = parse_json(files.contents["vocab.json"], files.folder / "vocab.json")
     special = files.special_names()
@@ -121,7 +121,7 @@ def _continued(files: TokenizerFiles) -> Rebuilt:
         marks = [normalizers.Replace(mark, f" {mark}") for mark in ".,!?()"]
         line = normalizers.Replace(Regex(r"(?<=\S)\n"), " __newln__ ")
         steps = [line, *marks, normalizers.Replace("'", " ' "), normalizers.Lowercase()]
-    else:  # words are those of Python's `split`, which knows four more separators
+    else:  # words are separated as by Python's `split`, which has four more separators
         steps = [normalizers.Replace(Regex("[\x1c-\x1f]"), " ")]
         steps += [normalizers.Lowercase()] if files.config.get("do_lower_case") else []
     backend.normalizer = normalizers.Sequence(steps)
@@ -153,7 +153,7 @@ def _merges(files: TokenizerFiles, *, more_columns: bool = False) -> list[tuple[
         parts = line.rstrip("\r").split(" ")
         if len(parts) < 2 or (len(parts) > 2 and not more_columns):
             raise ModelError(
-                f"Line {number} of `{files.folder / 'merges.txt'}` must hold two symbols, but holds {line!r}."
+                f"Line {number} of `{files.folder / 'merges.txt'}` must have two symbols, but is {line!r}."
             )
         merges.append((parts[0], parts[1]))
     return merges
@@ -163,7 +163,7 @@ def _merges(files: TokenizerFiles, *, more_columns: bool = False) -> list[tuple[
 class _Builder:
     build: Callable[[TokenizerFiles], Rebuilt]
     fits: Callable[[TokenizerFiles], bool]
-    """Whether the files that it needs are there."""
+    """Whether the required files are present."""
 
 
 def _has(*names: str) -> Callable[[TokenizerFiles], bool]:

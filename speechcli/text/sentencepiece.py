@@ -1,19 +1,19 @@
-"""A sentencepiece ``.model`` file, read without that package: the few fields of its protobuf that are needed."""
+"""Reader of sentencepiece ``.model`` files without the package: it parses the required protobuf fields."""
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 UNIGRAM, BPE = 1, 2
-"""Kinds of models that can be rebuilt."""
+"""Supported kinds of models."""
 
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
-"""Kinds of pieces: of texts; that no text holds; that are never divided."""
+"""Kinds of pieces: ordinary pieces; control tokens, which do not occur in texts; symbols that are never split."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """An entry of the vocabulary; its id is its place."""
+    """An entry of the vocabulary; its index is its id."""
 
     text: str = ""
     score: float = 0.0
@@ -22,17 +22,17 @@ class Piece:
 
 @dataclass(frozen=True)
 class SentencePieceModel:
-    """What a ``.model`` file says."""
+    """The content of a ``.model`` file."""
 
     pieces: tuple[Piece, ...]
     kind: int = UNIGRAM
     unk_id: int = 0
     byte_fallback: bool = False
-    """Unknown characters are spelled in bytes."""
+    """Whether unknown characters are encoded as bytes."""
     charsmap: bytes = b""
-    """Rules of normalisation, in the form that `tokenizers.normalizers.Precompiled` takes."""
+    """Normalisation rules in the format of `tokenizers.normalizers.Precompiled`."""
     add_dummy_prefix: bool = True
-    """A text begins as if a space stood before it."""
+    """Whether a space is added at the beginning of a text."""
     remove_extra_whitespaces: bool = True
 
     @classmethod
@@ -40,7 +40,7 @@ class SentencePieceModel:
         """Read the bytes of a file.
 
         Raises:
-            ValueError: it is no sentencepiece model, or of a kind that cannot be rebuilt.
+            ValueError: it is not a sentencepiece model, or of an unsupported kind.
         """
         pieces = []
         model = cls(())
@@ -69,7 +69,7 @@ def _piece(content: bytes) -> Piece:
 def _with_training(model: SentencePieceModel, content: bytes) -> SentencePieceModel:
     values = dict(_fields(content))
     if _number(values.get(24, 0)):
-        raise ValueError("spaces must be before words, but are behind them")
+        raise ValueError("spaces must precede words, but follow them")
     return replace(
         model,
         kind=_number(values.get(3, UNIGRAM)),
@@ -89,7 +89,7 @@ def _with_normalization(model: SentencePieceModel, content: bytes) -> SentencePi
 
 
 def _fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field: an integer, or bytes (which may be a string, a float or a message)."""
+    """Yield number and value of each field: an integer, or bytes (a string, a float or a message)."""
     place = 0
     while place < len(content):
         key, place = _varint(content, place)

@@ -1,7 +1,7 @@
-"""The text side of a model: token ids, special ids by role, language tags.
+"""The tokenizer of a model: token ids, special ids by role, language tags.
 
-`Tokenizer` is a thin face of the `tokenizers` package: it reads ``tokenizer.json``, or rebuilds it from older
-vocabulary files (`speechcli.text.rebuild`), and keeps the files of the folder byte for byte.
+`Tokenizer` wraps the `tokenizers` package. It reads ``tokenizer.json``, or rebuilds it from older vocabulary files
+(`speechcli.text.rebuild`), and saves the files of the folder unchanged.
 """
 
 import re
@@ -16,15 +16,15 @@ from speechcli.text.rebuild import rebuild
 from speechcli.text.vocabulary import ROLES, USUAL_NAMES, TokenizerFiles
 
 LANGUAGE_TAG = re.compile(r"[a-z]{2,3}_([A-Z]{2}|[A-Z][a-z]{3})")
-"""mBART-50 writes ``de_DE``, NLLB writes ``deu_Latn``."""
+"""``de_DE`` in mBART-50, ``deu_Latn`` in NLLB."""
 
 TRANSCRIPT_START = "<|startoftranscript|>"
-"""Whisper's vocabularies have it. There ``<|de|>`` is the tag ``de``."""
+"""Token of Whisper's vocabularies, in which ``<|de|>`` is the tag ``de``."""
 TRANSCRIPT_TAG = re.compile(r"<\|([a-z]{2,3})\|>")
 ENGLISH_ONLY_START = 50_257
-"""Id of the start in Whisper's English vocabulary, which begins with all of GPT-2's. It has tags and tasks, unused."""
+"""Id of that token in English-only Whisper vocabularies, whose language tags and tasks are unused."""
 
-# Detokenisation of the first BERT releases, in their order.
+# Detokenisation as in the first BERT releases, in the same order.
 CLEAN_UPS = (
     (" .", "."),
     (" ?", "?"),
@@ -44,26 +44,26 @@ class Tokenizer:
 
     Args:
         backend: the tokenizer of the `tokenizers` package; special tokens and languages are added to it if missing.
-        files: the files it came from, which `save` writes again.
-        size: ids of the backend from here on are unknown to the model; None: it knows all.
+        files: the files of the tokenizer, which `save` writes.
+        size: number of ids that the model knows; None: all.
 
     Attributes:
         vocabulary_size: one more than the largest token id.
         languages: the model's own language tags and their ids, in id order; empty for models without tags.
-        tasks: ids of the tokens for `transcribe` and `translate`; empty for models that are not told the task.
-        silence_id: what a decoder says after its start token where nobody speaks; None: it has no such token.
-        no_timestamps_id: the token that asks for text without times; larger ids are times. None: there is none.
-        start_id: the token that a decoder of this vocabulary begins with, where there is one for that alone.
-        bos_id, eos_id, unk_id, sep_id, pad_id, cls_id, mask_id: ids by role; None where the model has no such token.
+        tasks: ids of the tokens for `transcribe` and `translate`; empty for models without them.
+        silence_id: token that the decoder predicts after its start token for silence; None: there is none.
+        no_timestamps_id: token that requests text without timestamps; larger ids are timestamps. None: there is none.
+        start_id: dedicated start token of the decoder; None: there is none.
+        bos_id, eos_id, unk_id, sep_id, pad_id, cls_id, mask_id: ids by role; None if there is no such token.
 
     Raises:
-        ModelError: if a file of the folder contradicts the vocabulary.
+        ModelError: a file of the folder contradicts the vocabulary.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer, files: TokenizerFiles, *, size: int | None = None) -> None:
         self.backend = backend
         self.files = files
-        # Some files were saved while they truncated or padded training batches.
+        # Some files were saved with truncation or padding enabled for training.
         backend.no_truncation()
         backend.no_padding()
         _add_listed_tokens(backend, files)
@@ -80,7 +80,7 @@ class Tokenizer:
         if self.start_id is not None:
             tags = {found[1]: i for i, t in added if (found := TRANSCRIPT_TAG.fullmatch(t.content))}
             tasks = {task: backend.token_to_id(f"<|{task}|>") for task in ("transcribe", "translate")}
-            # The first releases of the vocabulary had another name for it.
+            # The first releases of the vocabulary have another name for it.
             silences = [backend.token_to_id(f"<|{name}|>") for name in ("nospeech", "nocaptions")]
             self.silence_id = next((number for number in silences if number is not None), None)
             self.no_timestamps_id = backend.token_to_id("<|notimestamps|>")
@@ -89,7 +89,7 @@ class Tokenizer:
             self.languages, self.tasks = tags, {task: i for task, i in tasks.items() if i is not None}
         self.vocabulary_size = size or max(backend.get_vocab().values(), default=-1) + 1
         self._capitals = files.of_characters and bool(files.config.get("do_lower_case", False))
-        # Years of releases wrote the key for every tokenizer; byte-pair vocabularies keep their spaces themselves.
+        # Many releases wrote the key for every tokenizer; byte-pair vocabularies restore spaces without it.
         byte_pairs = isinstance(backend.model, tokenizers.models.BPE)
         self._clean_up = bool(files.config.get("clean_up_tokenization_spaces", False)) and not byte_pairs
 
@@ -99,17 +99,17 @@ class Tokenizer:
 
         Args:
             folder: a folder with ``tokenizer.json`` or older vocabulary files (`speechcli.text.rebuild`).
-            language: the tag of the one that is meant, where each has a vocabulary (MMS); None: the files' own.
+            language: the language tag, if each language has its own vocabulary (MMS); None: that of the files.
 
         Raises:
-            ModelError: if the files are missing, corrupt, or of a kind that is not supported.
+            ModelError: the files are missing, damaged, or of an unsupported kind.
         """
         files = TokenizerFiles.read(folder)
         if language is not None:
             files = replace(files, config={**files.config, "target_lang": language})
         try:
             return cls._of(files)
-        except (TypeError, ValueError, OverflowError) as error:  # the package's, for values that it cannot take
+        except (TypeError, ValueError, OverflowError) as error:  # from the package, for values that it does not accept
             why = str(error).splitlines()[0].rstrip(".")
             raise ModelError(f"The files of the tokenizer in `{folder}` must be valid, but: {why}.") from error
 
@@ -121,29 +121,29 @@ class Tokenizer:
             return cls(rebuilt.backend, files, size=rebuilt.size)
         try:
             backend = tokenizers.Tokenizer.from_buffer(raw)
-            backend.encode("", add_special_tokens=True)  # the tokens around a text may not exist
+            backend.encode("", add_special_tokens=True)  # special tokens around a text may be missing
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # the package raises plain Exception, or a panic, which is none
+        except BaseException as error:  # the package raises plain Exception, or a panic, which is not an Exception
             raise ModelError(f"`{files.folder / 'tokenizer.json'}` must be a tokenizer file, but: {error}.") from error
         return cls(backend, files)
 
     def save(self, folder: Path) -> None:
-        """Write the tokenizer's files as they were read, plus ``tokenizer.json`` if they are of the years before it."""
+        """Write the tokenizer's files as they were read, plus ``tokenizer.json`` if it was missing."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.files.contents.items():
             (folder / name).write_bytes(content)
-        # The format has no place for pieces that the model does not know.
+        # The format does not support pieces that the model does not know.
         whole = self.vocabulary_size == self.backend.get_vocab_size()
         if "tokenizer.json" not in self.files.contents and whole and not self.files.of_characters:
             (folder / "tokenizer.json").write_text(self.backend.to_str(pretty=True), encoding="utf-8")
 
     @property
     def end_id(self) -> int:
-        """The id that ends a text: the role eos, or sep for BERT-like vocabularies.
+        """The id that ends a text: eos, or sep for BERT-like vocabularies.
 
         Raises:
-            ModelError: if the vocabulary has neither.
+            ModelError: the vocabulary has neither.
         """
         end = self.eos_id if self.eos_id is not None else self.sep_id
         if end is None:
@@ -154,26 +154,26 @@ class Tokenizer:
         return end
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
-        """Turn text into token ids.
+        """Convert text to token ids.
 
         Args:
-            text: the text; special tokens written in it are recognised.
-            special: whether to add the special tokens that the model expects around a text.
+            text: the text; special tokens in it are recognised.
+            special: whether to add the special tokens around a text.
 
         Raises:
-            ModelError: if the vocabulary has no token for what it does not know, and needs one.
+            ModelError: the text has unknown parts, and the vocabulary has no unknown token.
         """
         text = self._capitalized(text) if self._capitals else text
         try:
             ids = self.backend.encode(text, add_special_tokens=special).ids
         except Exception as error:  # the package raises plain Exception
-            raise ModelError(f"The vocabulary must be able to spell {text!r:.80}, but: {error}.") from error
+            raise ModelError(f"The vocabulary must be able to encode {text!r:.80}, but: {error}.") from error
         return [self.unk_id if i >= self.vocabulary_size and self.unk_id is not None else i for i in ids]
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
-        """Turn token ids into text; ids beyond the vocabulary say nothing, and times only with `skip_special` false.
+        """Convert token ids to text; ids outside the vocabulary are ignored, and timestamps if `skip_special`.
 
-        The ids of a character vocabulary are those of a CTC path: equal neighbours are one, padding separates them.
+        The ids of a character vocabulary are a CTC path: repeated ids are merged and padding is removed.
         """
         if skip_special and self.no_timestamps_id is not None:
             ids = [i for i in ids if i <= self.no_timestamps_id]
@@ -185,7 +185,7 @@ class Tokenizer:
         return text
 
     def known(self, ids: Sequence[int]) -> list[int]:
-        """Replace the ids beyond a character vocabulary by that of the unknown token, where there is one."""
+        """Replace ids outside a character vocabulary by that of the unknown token, if there is one."""
         if not self.files.of_characters or self.unk_id is None:
             return list(ids)
         return [id_ if self.backend.id_to_token(id_) is not None else self.unk_id for id_ in ids]
@@ -215,7 +215,7 @@ def _add_listed_tokens(backend: tokenizers.Tokenizer, files: TokenizerFiles) -> 
 
 
 def _add_role_tokens(backend: tokenizers.Tokenizer, files: TokenizerFiles) -> dict[str, int | None]:
-    """Find the token of every role, make it special, and return its id; None where there is none."""
+    """Make the token of every role special, and return its id; None if there is none."""
     ids: dict[str, int | None] = {}
     for role in ROLES:
         said, content = files.role_token(role)

@@ -1,4 +1,4 @@
-"""The files of a tokenizer, and what they say."""
+"""The files of a tokenizer and their content."""
 
 import json
 import re
@@ -27,10 +27,10 @@ FILE_NAMES = (
     "target.spm",
     "target_vocab.json",
 )
-"""What belongs to a tokenizer and is kept when a model is saved."""
+"""Files of a tokenizer, which are saved with a model."""
 
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
-"""The roles of special tokens, in the order in which Hugging Face appends those that a vocabulary lacks."""
+"""Roles of special tokens, in the order in which Hugging Face adds missing ones to a vocabulary."""
 
 USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "bos": ("<s>", "<|endoftext|>", "__start__"),
@@ -41,25 +41,25 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "cls": ("[CLS]", "<s>"),
     "mask": ("<mask>", "[MASK]"),
 }
-"""What a role's token is called when no file of the folder says it."""
+"""Names of the tokens of a role if no file of the folder defines it."""
 
 PHONEMES = ("wav2vec2phonemectc", "wav2vec2phoneme")
 CHARACTERS = ("wav2vec2ctc", "wav2vec2", *PHONEMES)
 CONTINUED = ("speech2text2", "speechtotext2", "blenderbotsmall")
-"""Kinds of tokenizers (`TokenizerFiles.kind`): of CTC heads over phonemes; of all CTC heads; of pieces with ``@@``."""
+"""Kinds of tokenizers (`TokenizerFiles.kind`): of phoneme CTC heads; of all CTC heads; with pieces ending in ``@@``."""
 
-# What classes and families are called that say nothing about the vocabulary.
+# Classes and families that are independent of the kind of vocabulary.
 GENERIC = ("", "pretrained", "tokenizersbackend", "sentencepiecebackend", "auto", "speechencoderdecoder")
 
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """The bytes of a folder's tokenizer files and what its json files say."""
+    """The bytes of a folder's tokenizer files and the content of its JSON files."""
 
     folder: Path
-    """Where they were read; for messages."""
+    """The folder, for messages."""
     contents: Mapping[str, bytes]
-    """File name to content, as it was on disk."""
+    """Contents by file name."""
     config: Mapping[str, Any]
     """``tokenizer_config.json``; empty if there is none."""
     special_tokens: Mapping[str, Any]
@@ -71,10 +71,10 @@ class TokenizerFiles:
 
     @classmethod
     def read(cls, folder: Path) -> "TokenizerFiles":
-        """Read every tokenizer file that a folder has.
+        """Read all tokenizer files of a folder.
 
         Raises:
-            ModelError: if the folder has none, or a json file is corrupt.
+            ModelError: the folder has none, or a JSON file is damaged.
         """
         try:
             contents = {name: (folder / name).read_bytes() for name in FILE_NAMES if (folder / name).is_file()}
@@ -82,7 +82,7 @@ class TokenizerFiles:
         except OSError as error:
             raise ModelError(f"The tokenizer in `{folder}` must be readable, but: {error}.") from error
         if not contents:
-            raise ModelError(f"`{folder}` must hold the files of a tokenizer, but has none.")
+            raise ModelError(f"`{folder}` must contain tokenizer files, but has none.")
 
         def parsed(name: str) -> Mapping[str, Any]:
             return parse_json(contents[name], folder / name) if name in contents else {}
@@ -92,17 +92,17 @@ class TokenizerFiles:
         return cls(folder, contents, config, special, added, parse_json(model, folder / "config.json"))
 
     def role_token(self, role: str) -> tuple[bool, str | None]:
-        """Say whether the files name the token of a role ("pad"), and which it is (None: they say that it has none)."""
+        """Return whether the files define the token of a role ("pad"), and the token (None: defined as missing)."""
         for source in (self.config, self.special_tokens):
             if f"{role}_token" in source:
                 return True, token_text(source[f"{role}_token"])
         return False, None
 
     def extra_special_tokens(self) -> list[str]:
-        """Return the special tokens without a role: language tags, for example.
+        """Return the special tokens without a role, for example language tags.
 
         Raises:
-            ModelError: if they are no list.
+            ModelError: they are not a list.
         """
         texts: list[str | None] = []
         for source in (self.config, self.special_tokens):
@@ -114,15 +114,15 @@ class TokenizerFiles:
         return list(dict.fromkeys(text for text in texts if text is not None))
 
     def special_names(self) -> set[str]:
-        """Return every name that a special token may have here: what the files say, and the usual ones."""
+        """Return all possible names of special tokens: those in the files, and the usual ones."""
         said = {name for role in ROLES if (name := self.role_token(role)[1]) is not None}
         return said.union(self.extra_special_tokens(), *USUAL_NAMES.values())
 
     def listed_tokens(self) -> dict[int, tokenizers.AddedToken]:
-        """Return the tokens that are listed with their id.
+        """Return the added tokens by id.
 
         Raises:
-            ModelError: if an entry is no token with an id.
+            ModelError: an entry is not a token with an id.
         """
         tokens: dict[int, tokenizers.AddedToken] = {}
         try:
@@ -139,7 +139,7 @@ class TokenizerFiles:
 
     @property
     def kind(self) -> str:
-        """The class of the tokenizer, else the family of the model, as one word ("mbart50"); "" if no file says it."""
+        """The class of the tokenizer, or the family of the model, as one word ("mbart50"); "" if it is unknown."""
         decoder = self.model.get("decoder")
         family = decoder if isinstance(decoder, Mapping) else self.model
         said = (self.config.get("tokenizer_class"), self.model.get("tokenizer_class"), family.get("model_type"))
@@ -147,7 +147,7 @@ class TokenizerFiles:
 
     @property
     def of_characters(self) -> bool:
-        """Whether the vocabulary is that of a CTC head: characters in ``vocab.json`` alone."""
+        """Whether the vocabulary is that of a CTC head: ``vocab.json`` without other vocabulary files."""
         stated = kind_of(self.config.get("tokenizer_class"))
         others = {"tokenizer.json", "merges.txt"}.union(
             name for name in FILE_NAMES if name.endswith((".model", ".spm"))
@@ -158,15 +158,15 @@ class TokenizerFiles:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A tokenizer that was built from older vocabulary files."""
+    """A tokenizer built from older vocabulary files."""
 
     backend: tokenizers.Tokenizer
     size: int | None = None
-    """Ids from here on are pieces that the model does not know, needed only to divide words; None: it knows all."""
+    """Number of ids that the model knows; the pieces after them are only needed to split words. None: all."""
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Say whether a folder holds a vocabulary of any kind, supported or not."""
+    """Return whether a folder contains a vocabulary of any kind, supported or not."""
     return any((folder / name).is_file() for name in FILE_NAMES if not name.endswith(("_config.json", "_map.json")))
 
 
@@ -174,7 +174,7 @@ def decoded(files: TokenizerFiles, name: str) -> str:
     """Return the text of a file.
 
     Raises:
-        ModelError: if it is not UTF-8.
+        ModelError: it is not UTF-8.
     """
     try:
         return files.contents[name].decode("utf-8")
@@ -183,32 +183,32 @@ def decoded(files: TokenizerFiles, name: str) -> str:
 
 
 def token_text(token: object) -> str | None:
-    """Return the text of a token that a json file gives as a string, an object with ``content``, or null."""
+    """Return the text of a token in a JSON file: a string, an object with ``content``, or null."""
     if isinstance(token, Mapping):
         token = token.get("content")
     return None if token is None else str(token)
 
 
 def parse_json(content: bytes, path: Path) -> dict[str, Any]:
-    """Parse a json object.
+    """Parse a JSON object.
 
     Args:
         content: the file's bytes.
         path: the file, for the message.
 
     Raises:
-        ModelError: if it is no json object.
+        ModelError: it is not a JSON object.
     """
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"`{path}` must be a json file, but: {error}.") from error
+        raise ModelError(f"`{path}` must be a JSON file, but: {error}.") from error
     if not isinstance(value, dict):
-        raise ModelError(f"`{path}` must hold a json object, but holds a {type(value).__name__}.")
+        raise ModelError(f"`{path}` must contain a JSON object, but contains a {type(value).__name__}.")
     return value
 
 
 def kind_of(name: object) -> str:
-    """Return a class of tokenizers or a family of models as one word: "MBart50TokenizerFast" -> "mbart50"."""
+    """Return a tokenizer class or a model family as one word: "MBart50TokenizerFast" -> "mbart50"."""
     text = re.sub(r"Tokenizer(Fast)?$", "", name) if isinstance(name, str) else ""
     return re.sub(r"[-_]", "", text).lower()

@@ -75,7 +75,7 @@ def told(task, *, spoken=None, targets=(), prompts=TOLD):
 
 def test_a_told_model_translates_into_english_whether_or_not_the_user_says_so():
     assert told("translate").targets == told("translate", targets=("eng",)).targets == ("en",)
-    with pytest.raises(UsageError, match="translates into English only, but the language to write is `es`"):
+    with pytest.raises(UsageError, match="translates into English only, but the target language is `es`"):
         told("translate", targets=("es",))
 
 

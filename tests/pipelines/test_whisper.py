@@ -161,7 +161,7 @@ def test_an_unsure_text_of_a_clip_without_speech_is_dropped(
 
 
 def test_other_languages_than_english_are_no_targets(bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match="translates into English only, but the language to write is `de`"):
+    with pytest.raises(UsageError, match="translates into English only, but the target language is `de`"):
         AttentionRecognizer(bundle, TranslateOptions(targets=("de",)))
 
 
@@ -175,7 +175,7 @@ def test_labels_are_those_of_the_reference_recipe(bundle: Bundle) -> None:
     # the tokenizer there writes start, language, task, no times, text, end; the collator takes the start off
     assert batch.labels.tolist() == [[GERMAN, TRANSCRIBE, TRANSCRIBE + 1, *text, EOS]]
     assert batch.decoder_input_ids.tolist() == [[START, GERMAN, TRANSCRIBE, TRANSCRIBE + 1, *text]]
-    with pytest.raises(UsageError, match="must be told which language is spoken"):
+    with pytest.raises(UsageError, match="must be given the spoken language"):
         collate.check_languages([Utterance(id="2", audio=Path("2"), seconds=1.0, targets=(Target("ab", None),))])
 
 

@@ -67,7 +67,7 @@ def test_the_size_counts_everything(tmp_path):
 
 
 def test_a_size_without_room_for_the_characters_is_refused():
-    with pytest.raises(UsageError, match="at least 8 tokens .* have 7"):  # four special ones, a, b, c and ▁
+    with pytest.raises(UsageError, match="at least 8 tokens .* size is 7"):  # four special ones, a, b, c and ▁
         learn_vocabulary(["abc"], 7)
 
 

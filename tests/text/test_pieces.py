@@ -306,7 +306,7 @@ def test_a_rebuilt_tokenizer_reads_the_same_from_its_tokenizer_json(train, tmp_p
         (b"\x0a\x03\x0a\x01a\x12\x02\x18\x03", "a unigram or a byte-pair model"),
         (b"\x0a\x03\x0a\x01a\x12\x03\xc0\x02\x09", "the unknown one is number 9"),
         (b"\x0a\x02\x08\x01", "a number where text is needed"),
-        (b"\x0a\x03\x0a\x01a\x1a\x04\x12\x02zz", "must be one of sentencepiece"),
+        (b"\x0a\x03\x0a\x01a\x1a\x04\x12\x02zz", "must be a sentencepiece model"),
     ],
 )
 def test_a_damaged_model_is_told_in_a_sentence(content: bytes, words: str, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_model_that_only_writes_english_is_told_nothing_else():
 
 
 def test_a_told_model_must_know_the_spoken_language():
-    with pytest.raises(UsageError, match="must be told which language is spoken, but it is not known"):
+    with pytest.raises(UsageError, match="must be given the spoken language, but it is not known"):
         TOLD.of("transcribe", spoken=None, target=None)
     with pytest.raises(UsageError, match="but it is French, for which it has no tag"):
         TOLD.of("transcribe", spoken="fr", target=None)
@@ -74,7 +74,7 @@ def test_a_told_model_learns_transcripts_and_translations_into_english():
     assert TOLD.between("German", "German").given == (53, 61, 63)
     assert TOLD.between("de", None).given == TOLD.between(None, "de").given == (53, 61, 63)
     assert TOLD.between("de", "en").given == (53, 60, 63)
-    with pytest.raises(UsageError, match="translates into English only, but the language to write is `de`"):
+    with pytest.raises(UsageError, match="translates into English only, but the target language is `de`"):
         TOLD.between("en", "de")
 
 

@@ -222,26 +222,26 @@ def test_a_tokenizer_without_an_end_is_refused_when_labels_are_made(tmp_path: Pa
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "must hold the files of a tokenizer, but has none"),
+        ({}, "must contain tokenizer files, but has none"),
         ({"tokenizer.json": "{"}, "must be a tokenizer file, but"),
         ({"tokenizer.json": '{"version": "1.0"}'}, "must be a tokenizer file, but"),
-        ({"vocab.txt": "a\n", "tokenizer_config.json": "{"}, "must be a json file, but"),
-        ({"vocab.txt": "a\n", "tokenizer_config.json": "[]"}, "must hold a json object, but holds a list"),
-        ({"vocab.txt": "a\n"}, r"must hold \[UNK\], \[CLS\], \[SEP\], but lacks"),
+        ({"vocab.txt": "a\n", "tokenizer_config.json": "{"}, "must be a JSON file, but"),
+        ({"vocab.txt": "a\n", "tokenizer_config.json": "[]"}, "must contain a JSON object, but contains a list"),
+        ({"vocab.txt": "a\n"}, r"must have \[UNK\], \[CLS\], \[SEP\], but lacks"),
         ({"merges.txt": "a b"}, "must be of a supported kind, but .* has merges.txt"),
         ({"sentencepiece.bpe.model": "x"}, "sentencepiece.bpe.model` must be a sentencepiece model, but"),
-        ({"vocab.json": '{"a": 0}', "merges.txt": "a b c\n"}, "Line 1 .* must hold two symbols, but holds 'a b c'"),
+        ({"vocab.json": '{"a": 0}', "merges.txt": "a b c\n"}, "Line 1 .* must have two symbols, but is 'a b c'"),
         ({"vocab.json": '{"a": 0}', "merges.txt": "a b\n"}, "must be a byte-pair encoding, but"),
         ({"vocab.json": '{"a": "x"}', "merges.txt": ""}, "must be a byte-pair encoding, but"),
         (
             {"vocab.json": "{}", "merges.txt": "", "tokenizer_config.json": '{"tokenizer_class": "BartTokenizer"}'},
-            "must hold <s> and </s>, but lacks",
+            "must have <s> and </s>, but lacks",
         ),
         (
             {"vocab.json": "{}", "tokenizer_config.json": '{"tokenizer_class": "LlamaTokenizer"}'},
             "needs `LlamaTokenizer`; supported are",
         ),
-        ({"vocab.txt": "a\n", "added_tokens.json": '{"x": "y"}'}, "must hold"),
+        ({"vocab.txt": "a\n", "added_tokens.json": '{"x": "y"}'}, "must have"),
         (
             {"vocab.txt": "[UNK]\n[CLS]\n[SEP]\n", "special_tokens_map.json": '{"additional_special_tokens": 5}'},
             "`additional_special_tokens` .* must be a list, but is 5",
@@ -270,7 +270,7 @@ def test_a_tokenizer_file_that_writes_tokens_which_it_does_not_have_is_refused(t
 
 def test_a_text_that_the_vocabulary_cannot_spell_is_told_in_a_sentence(tmp_path: Path) -> None:
     change_mbart(tmp_path, lambda value: value["model"].update(unk_id=None))
-    with pytest.raises(ModelError, match="must be able to spell 'ü', but: .*unk_id"):
+    with pytest.raises(ModelError, match="must be able to encode 'ü', but: .*unk_id"):
         Tokenizer.load(tmp_path).encode("ü")
 
 
