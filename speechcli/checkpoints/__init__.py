@@ -1,1 +1,1 @@
-"""Folders on disk to models in memory, and back."""
+"""Loading and saving of model folders."""

@@ -1,4 +1,4 @@
-"""A model with everything that belongs to it, from a folder and back."""
+"""A model with its configuration, features, tokenizer and settings; loading and saving of its folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -30,37 +30,37 @@ from speechcli.text.vocabulary import has_tokenizer
 
 @dataclass
 class Bundle:
-    """A model and what it takes to use it. Its parts may be replaced; `save` writes what is there then."""
+    """A model with everything needed to use it. Its fields may be replaced; `save` writes the current ones."""
 
     model: SpeechEncoderDecoder
     config: SpeechEncoderDecoderConfig
     features: Extractor
     tokenizer: Tokenizer | None
-    """None: the folder holds no vocabulary, so the model speaks in token ids."""
+    """None: the folder has no vocabulary, so the model returns token ids."""
     generation: GenerationOptions
     name: str
-    """What to call it in results and messages."""
+    """Name of the model in results and messages."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Content of `speechcli.json`: what Hugging Face's files have no place for."""
+    """Content of `speechcli.json`: settings that Hugging Face's files do not support."""
     unread: dict[str, Tensor] = field(default_factory=dict)
-    """Tensors of the file, by key, that no computation reads but transformers expects to find; written back."""
+    """Unused tensors of the file, by key, which are saved again because transformers expects them."""
     stored: Mapping[str, torch.dtype] = field(default_factory=dict)
-    """What numbers the file held, by its keys, where `save` should write them as they were."""
+    """Data types of the file's tensors by key, if `save` should preserve them."""
     adapters: Mapping[str, Path] = field(default_factory=dict)
-    """Files with the encoder's adapters for a language, by the model's own tags; `save` takes them along."""
+    """Files with the encoder's adapters for each language, by the model's own tags; `save` copies them."""
 
     @property
     def characters(self) -> Characters | None:
-        """What the CTC head says; None where it says the decoder's tokens."""
+        """The vocabulary of the CTC head; None if it is that of the decoder."""
         symbols = self.settings.get("ctc", {}).get("characters")
         return None if symbols is None else Characters(symbols)
 
     def set_language(self, name: str) -> str:
-        """Set the encoder's adapters to the language that will be spoken, in place: see `apply_adapter`."""
+        """Load the encoder's adapters for the spoken language, in place: see `apply_adapter`."""
         return apply_adapter(self.model.encoder, self.config.encoder_family, self.adapters, name)
 
     def forget_misfits(self) -> None:
-        """Forget the adapters of languages where what they were fitted to is about to learn."""
+        """Remove the language adapters if the encoder is about to be trained, since they would no longer fit."""
         learning = (name for name, parameter in self.model.encoder.named_parameters() if parameter.requires_grad)
         if any(not name.startswith("adapter.") for name in learning):
             self.adapters = {}
@@ -69,22 +69,22 @@ class Bundle:
 def load(
     folder: Path, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu", name: str | None = None
 ) -> Bundle:
-    """Load a model folder, written by transformers or by `save`, or low-rank additions (LoRA) with their base model.
+    """Load a model folder written by transformers or by `save`, or a folder with LoRA weights and its base model.
 
-    The weights are mapped into memory: on the CPU, in the file's own dtype, nothing is copied.
+    The weights are memory-mapped: on the CPU, in the data type of the file, nothing is copied.
 
     Args:
-        folder: with config.json and weights, or with adapter_config.json, which names the base model.
-        dtype: of the weights in memory; None: float32, and `save` writes weights in half precision that did not change
-            as they were.
-        device: where the model is put.
-        name: what to call the model; None: as the folder.
+        folder: folder with config.json and weights, or with adapter_config.json, which names the base model.
+        dtype: data type of the weights in memory; None: float32, and `save` writes unchanged weights in the half
+            precision of the file.
+        device: the device of the model.
+        name: name of the model; None: that of the folder.
 
     Returns:
         the model, in evaluation mode, with its configuration, features, tokenizer and generation options
 
     Raises:
-        ModelError: a file is missing, corrupt or not supported, or the weights do not fit; all complaints in one.
+        ModelError: a file is missing, damaged or not supported, or the weights do not fit the configuration.
     """
     base = lora_base(folder)
     additions, folder = (None, folder) if base is None else (folder, base)
@@ -120,7 +120,7 @@ def load(
 
 
 def save(bundle: Bundle, folder: Path) -> None:
-    """Write a model folder that `load` and transformers read, all or nothing; low-rank additions become part of it.
+    """Write a model folder for `load` and transformers, atomically; low-rank updates (LoRA) are merged.
 
     Raises:
         OutputError: the folder cannot be written, for example because the disk is full.
@@ -154,14 +154,14 @@ def save(bundle: Bundle, folder: Path) -> None:
 def add_ctc_head(
     bundle: Bundle, *, vocabulary_size: int, blank_id: int, characters: Characters | None = None, seed: int = 0
 ) -> None:
-    """Give a model a random CTC head, in place.
+    """Add a randomly initialized CTC head to a model, in place.
 
     Args:
-        bundle: the model; a head that it has already is replaced.
-        vocabulary_size: number of tokens that the head tells apart, the blank included.
-        blank_id: the token that means "nothing new"; kept in `bundle.settings["ctc"]`.
-        characters: what the head says, where that is not the decoder's tokens; kept there too.
-        seed: of the random weights.
+        bundle: the model; an existing CTC head is replaced.
+        vocabulary_size: number of tokens of the head, including the blank.
+        blank_id: id of the blank; stored in `bundle.settings["ctc"]`.
+        characters: the vocabulary of the head; None: that of the decoder. Stored in `bundle.settings["ctc"]`.
+        seed: random seed of the weights.
     """
     weight = next(bundle.model.parameters())
     head = nn.Linear(bundle.model.encoder.frame_width, vocabulary_size, device="meta").to_empty(device="cpu")

@@ -1,4 +1,4 @@
-"""New models: random from two configurations, or warm from a pretrained encoder and a pretrained decoder."""
+"""New models: random ones from two configurations, or warm-started from a pretrained encoder and decoder."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -39,25 +39,25 @@ def init(
     language: str | None = None,
     seed: int = 0,
 ) -> Bundle:
-    """Make a model of random weights from two configurations.
+    """Create a model with random weights from two configurations.
 
     Args:
-        encoder: a family ("wav2vec2"), a config.json, or a folder with one; of a whole model, its encoder counts.
+        encoder: a family ("wav2vec2"), a config.json, or a folder with one; of a whole model, its encoder is used.
         decoder: likewise.
-        encoder_changes: keys of the encoder's configuration with other values.
-        decoder_changes: keys of the decoder's configuration with other values.
-        tokenizer: folder of the vocabulary; None: the decoder's folder, if it has one. Its size is the decoder's
-            `vocab_size` unless that is changed above.
-        ids: special ids that win over the vocabulary's.
-        language: that a multilingual decoder is to write.
-        seed: of the random weights.
+        encoder_changes: changed keys of the encoder's configuration.
+        decoder_changes: changed keys of the decoder's configuration.
+        tokenizer: folder of the tokenizer; None: the decoder's folder, if it has one. The size of its vocabulary
+            becomes the decoder's `vocab_size` unless that is in `decoder_changes`.
+        ids: special ids that override those of the vocabulary.
+        language: language that a multilingual decoder writes by default.
+        seed: random seed of the weights.
 
     Returns:
-        the model; special ids that neither the vocabulary nor the configuration knows are left unset
+        the model; special ids that are in neither the vocabulary nor the configuration are left unset
 
     Raises:
-        ModelError: a configuration is missing, not supported, or does not fit.
-        UsageError: a changed key does not exist; names the nearest.
+        ModelError: a configuration is missing, not supported, or invalid.
+        UsageError: a changed key does not exist; the hint names a similar one.
     """
     encoder_config = read_config(encoder, SPEECH_ENCODERS).with_values(encoder_changes)
     decoder_config = read_config(decoder, TEXT_DECODERS).with_values(decoder_changes)
@@ -83,31 +83,31 @@ def warm_start(
 ) -> tuple[Bundle, FreshParameters]:
     """Join a pretrained speech encoder and a pretrained text decoder.
 
-    The encoder may have a head (CTC, pretraining, classification), which is left. The decoder may be a causal or
-    masked language model, a bare model, or the decoder of a sequence-to-sequence model. Either may be a whole
-    speech-encoder-decoder.
+    Heads of the encoder (CTC, pretraining, classification) are ignored. The decoder may be a causal or masked language
+    model, a bare model, or the decoder of a sequence-to-sequence model. Both may be part of a whole speech encoder
+    decoder.
 
     Two differences from Hugging Face: the embeddings of a whole BART or mBART (`shared.weight`) become the decoder's
-    embeddings and head, where `from_encoder_decoder_pretrained` leaves those random; and GPT-2 works.
+    embeddings and head, which `from_encoder_decoder_pretrained` leaves random; and GPT-2 works.
 
     Args:
         encoder: folder of the encoder checkpoint.
         decoder: folder of the decoder checkpoint.
-        encoder_changes: keys of the encoder's configuration with other values.
-        decoder_changes: keys of the decoder's configuration with other values.
-        tokenizer: folder of the vocabulary; None: the decoder's. Never the encoder's: its vocabulary is that of a
-            CTC head.
-        ids: special ids that win over the vocabulary's.
-        language: that a multilingual decoder is to write.
-        seed: of the weights that no checkpoint has.
-        require_ids: whether to refuse a model that could not be trained for want of a special id.
+        encoder_changes: changed keys of the encoder's configuration.
+        decoder_changes: changed keys of the decoder's configuration.
+        tokenizer: folder of the tokenizer; None: that of the decoder. The encoder's is never used: its vocabulary is
+            that of a CTC head.
+        ids: special ids that override those of the vocabulary.
+        language: language that a multilingual decoder writes by default.
+        seed: random seed of the weights that are in neither checkpoint.
+        require_ids: whether to raise an error if a special id is not found that is needed for training.
 
     Returns:
-        the model, and what came from where
+        the model, and a report of the origin of its weights
 
     Raises:
-        ModelError: a checkpoint is missing, corrupt or not supported, lacks weights, or a special id is not found.
-        UsageError: a changed key does not exist; names the nearest.
+        ModelError: a checkpoint is missing, damaged or not supported, lacks weights, or a special id is not found.
+        UsageError: a changed key does not exist; the hint names a similar one.
     """
     config = SpeechEncoderDecoderConfig.from_encoder_decoder_configs(
         read_config(encoder, SPEECH_ENCODERS).with_values(encoder_changes),
@@ -125,14 +125,14 @@ def warm_start(
 
 
 def read_config(source: str | Path, families: Mapping[str, Family]) -> FamilyConfig:
-    """Read the configuration of one half.
+    """Read the configuration of an encoder or a decoder.
 
     Args:
-        source: a family's name, a config.json, or a folder with one; of a whole model, the fitting half counts.
-        families: that may stand here.
+        source: a family's name, a config.json, or a folder with one; of a whole model, its encoder or decoder.
+        families: the supported families.
 
     Raises:
-        ModelError: it is missing, corrupt, or of a family that is not supported.
+        ModelError: it is missing, damaged, or of an unsupported family.
     """
     role, part = ("speech encoder", "encoder") if families is SPEECH_ENCODERS else ("text decoder", "decoder")
     path = Path(source)
@@ -150,7 +150,7 @@ def read_config(source: str | Path, families: Mapping[str, Family]) -> FamilyCon
 
 
 def _of_vocabulary(tokenizer: Tokenizer) -> dict[str, int]:
-    # RoBERTa counts positions from the padding id, so the decoder's own idea of it must be the vocabulary's.
+    # RoBERTa counts positions from the padding id, so the configuration must have the padding id of the vocabulary.
     ids = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
     known = {key: value for key, value in ids.items() if value is not None}
     return {"vocab_size": tokenizer.vocabulary_size} | known
@@ -187,7 +187,7 @@ def _bundle(
 
 def _features(config: SpeechEncoderDecoderConfig, encoder: Path | None) -> Extractor:
     features = (encoder and read_features(encoder)) or default_features(config.encoder)
-    # Whisper's own decoder reads the silence that fills the window too; a new one need not learn to skip it.
+    # Whisper's own decoder attends to the silence that fills the window; new decoders use an attention mask.
     return replace(features, return_attention_mask=True) if isinstance(features, LogMelFeatures) else features
 
 

@@ -1,4 +1,4 @@
-"""Checkpoint keys to ours and back, by the rules of the families; every problem is found before one error is raised."""
+"""Conversion of checkpoint keys to ours and back by the rules of the families; one error reports all problems."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,14 +14,14 @@ OLD_SPELLINGS = (
     ("LayerNorm.gamma", "LayerNorm.weight"),
     ("LayerNorm.beta", "LayerNorm.bias"),
 )
-"""Endings that older versions wrote."""
+"""Suffixes of keys of older versions, and their present names."""
 
 LISTED = 8
-"""Problems of one kind that a message names; the others are counted."""
+"""Maximum number of problems of one kind that a message lists; the others are counted."""
 
 
 def modern_name(key: str) -> str:
-    """The name of today for a key of an older version."""
+    """Return the present name of a key of an older version."""
     for old, new in OLD_SPELLINGS:
         if key.endswith(old):
             return key.removesuffix(old) + new
@@ -39,18 +39,18 @@ def to_ours(
     """Rename and reshape a checkpoint's tensors into a model's.
 
     Args:
-        rules: each key must match one; the first counts.
-        tensors: theirs by key.
+        rules: the rules; the first that matches a key is applied.
+        tensors: their tensors by key.
         expected: our keys and shapes.
-        tied: our name of the head and of the embeddings, one of which may be missing.
-        strict: whether every key of theirs must be known and every key of ours must come; otherwise what is not
-            known is left, and what does not come is for the caller to fill. A shape that differs is always a problem.
+        tied: our names of the head and of the embeddings, one of which may be missing.
+        strict: whether to raise an error for unknown keys of theirs and missing keys of ours. Different shapes are
+            always an error.
 
     Returns:
-        our tensors, which share memory with theirs where possible, and their keys that were left
+        our tensors, which share memory with theirs if possible, and unknown keys of theirs
 
     Raises:
-        ModelError: keys missing, unexpected or misshapen, all in one message.
+        ModelError: keys are missing or unexpected, or have the wrong shape; one message lists all of them.
     """
     ours: dict[str, Tensor] = {}
     copies: dict[str, Tensor] = {}
@@ -81,33 +81,33 @@ def to_ours(
 
 
 def check_numbers(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
-    """Refuse tensors that cannot be computed with.
+    """Check that weights are floating-point numbers and not NaN.
 
     Args:
-        expected: a model's state.
-        tensors: for it, by name.
+        expected: the state of a model.
+        tensors: its weights by name.
 
     Raises:
-        ModelError: weights are integers, or not numbers.
+        ModelError: weights are integers or NaN.
     """
     wrong = [key for key, tensor in tensors.items() if expected[key].is_floating_point() > tensor.is_floating_point()]
     if wrong:
         kind = str(tensors[wrong[0]].dtype).removeprefix("torch.")
         raise ModelError(
             f"The weights must be floating-point numbers, but {len(wrong)} tensors are {kind}.",
-            hint="Quantised checkpoints are not supported; take the original one.",
+            hint="Quantised checkpoints are not supported; use the original one.",
         )
     empty = [key for key, tensor in tensors.items() if tensor.is_floating_point() and _has_nan(tensor)]
     if empty:
         raise ModelError(
-            f"The weights must be numbers, but {len(empty)} of {len(tensors)} tensors hold NaN "
+            f"The weights must be numbers, but {len(empty)} of {len(tensors)} tensors contain NaN "
             f"({', '.join(empty[:LISTED])}{', …' if len(empty) > LISTED else ''}).",
-            hint="The training that wrote them diverged; take an earlier checkpoint.",
+            hint="The training diverged; use an earlier checkpoint.",
         )
 
 
 def _has_nan(tensor: Tensor) -> bool:
-    # One sum is much faster than a look at each number, and NaN goes through it.
+    # A sum is much faster than testing each number, and it propagates NaN.
     return bool(tensor.sum().isnan()) and bool(tensor.isnan().any())
 
 
@@ -117,9 +117,9 @@ def to_theirs(
     """Rename and reshape a model's tensors into a checkpoint's.
 
     Args:
-        rules: each of our keys matches exactly one.
-        tensors: ours by key.
-        tied: our name of the head, which is not written, and of the embeddings.
+        rules: the rules; each of our keys matches exactly one.
+        tensors: our tensors by key.
+        tied: our names of the head, which is not saved, and of the embeddings.
     """
     theirs: dict[str, Tensor] = {}
     for key in tensors:
@@ -133,14 +133,14 @@ def to_theirs(
 
 
 def narrowed(tensors: dict[str, Tensor], dtypes: Mapping[str, torch.dtype]) -> dict[str, Tensor]:
-    """Put a checkpoint's tensors back into the narrower numbers of the file that they came from, if nothing is lost.
+    """Convert tensors back to the smaller data types of the file that they were loaded from, if that is lossless.
 
     Args:
-        tensors: by key.
-        dtypes: of the file, by key.
+        tensors: tensors by key.
+        dtypes: data types of the file by key.
 
     Returns:
-        all of them so, or all as they are
+        all tensors converted, or all unchanged
     """
     narrow = {key: dtype for key, dtype in dtypes.items() if key in tensors and dtype.itemsize < tensors[key].itemsize}
     if any(
@@ -151,12 +151,12 @@ def narrowed(tensors: dict[str, Tensor], dtypes: Mapping[str, torch.dtype]) -> d
 
 
 def their_name(rules: Sequence[Rule], name: str) -> str:
-    """The key that one of our tensors has in a checkpoint, alone or with others of ours."""
+    """Return the key of one of our tensors in a checkpoint; several of ours may share a key."""
     return _writer(rules, name)[1]
 
 
 def unread(rules: Sequence[Rule], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Find tensors of a checkpoint that nothing reads, because another has their place, but transformers expects."""
+    """Return unused tensors of a checkpoint that transformers expects: second names of other tensors."""
     copies = [rule for rule in rules if isinstance(rule, Copy) and rule.written]
     found = [(key, rule.load(key, tensor)) for key, tensor in tensors.items() for rule in copies]
     return {key: tensors[key] for key, parts in found if parts and all(their_name(rules, n) in tensors for n in parts)}
@@ -171,7 +171,7 @@ def _load(rules: Sequence[Rule], key: str, tensor: Tensor) -> tuple[Rule, dict[s
 
 
 def _writer(rules: Sequence[Rule], key: str) -> tuple[Rule, str]:
-    """The rule that writes one of our tensors, and its name there."""
+    """Return the rule that saves one of our tensors, and its key in the checkpoint."""
     for rule in rules:
         name = rule.their_name(key)
         if name is not None:

@@ -1,4 +1,4 @@
-"""Folders of speech encoders that were trained with a CTC head alone: `Wav2Vec2ForCTC` and its siblings."""
+"""Loading of speech encoders with a CTC head and no decoder: `Wav2Vec2ForCTC` and similar classes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,27 +28,27 @@ HEAD = "lm_head"
 
 @dataclass
 class CtcBundle:
-    """A model with a CTC head and no decoder, and what it takes to use it."""
+    """A model with a CTC head and no decoder, with everything needed to use it."""
 
     model: SpeechCtc
     family: Family
-    """Of the encoder."""
+    """Family of the encoder."""
     features: Extractor
     tokenizer: Tokenizer
     blank_id: int
-    """The token that means "nothing new"."""
+    """Id of the blank."""
     name: str
-    """What to call it in results and messages."""
+    """Name of the model in results and messages."""
     adapters: Mapping[str, Path] = field(default_factory=dict)
-    """Files with the encoder's adapters and the head for a language (MMS), by the model's own tags."""
+    """Files with the encoder's adapters and the head for each language (MMS), by the model's own tags."""
 
     def set_language(self, name: str) -> str:
-        """Set the encoder's adapters, the head and the vocabulary to the language that will be spoken, in place.
+        """Load the encoder's adapters, the head and the vocabulary for the spoken language, in place.
 
-        Takes, returns and raises what `apply_adapter` does.
+        Argument, result and errors are those of `apply_adapter`.
 
         Raises:
-            ModelError: there is no head in the file of the language, or no vocabulary for it.
+            ModelError: the file of the language has no head, or there is no vocabulary for it.
         """
         tag = apply_adapter(self.model.encoder, self.family, self.adapters, name)
         path = self.adapters[tag]
@@ -56,7 +56,7 @@ class CtcBundle:
         weight, bias = theirs.get(f"{HEAD}.weight"), theirs.get(f"{HEAD}.bias")
         head = ctc_head(weight, bias, width=old.in_features, dtype=old.weight.dtype)
         if head is None:
-            raise ModelError(f"{path} must hold a CTC head over frames of {old.in_features} numbers, but does not.")
+            raise ModelError(f"{path} must hold a CTC head for frames of width {old.in_features}, but does not.")
         self.model.head = head.to(old.weight.device)
         self.tokenizer = Tokenizer.load(path.parent, language=tag)
         self.blank_id = _blank(self.tokenizer, self.blank_id, head.out_features)
@@ -64,7 +64,7 @@ class CtcBundle:
 
 
 def is_ctc(config: Mapping[str, Any]) -> bool:
-    """Say whether a config.json is that of an encoder with a CTC head."""
+    """Return whether a config.json is that of an encoder with a CTC head."""
     kinds = config.get("architectures")
     named = isinstance(kinds, list) and any(str(kind).endswith("ForCTC") for kind in kinds)
     return named and str(config.get("model_type")) in SPEECH_ENCODERS
@@ -73,10 +73,10 @@ def is_ctc(config: Mapping[str, Any]) -> bool:
 def load_ctc(
     folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu", name: str | None = None
 ) -> CtcBundle:
-    """Load a folder; as `speechcli.checkpoints.bundle.load`.
+    """Load a model folder; arguments as for `speechcli.checkpoints.bundle.load`.
 
     Raises:
-        ModelError: a file is missing, corrupt or not supported, or the weights do not fit.
+        ModelError: a file is missing, damaged or not supported, or the weights do not fit.
     """
     values = files.read_config(folder)
     with files.naming(folder):
@@ -107,8 +107,8 @@ def load_ctc(
 
 
 def _blank(tokenizer: Tokenizer, stated: object, scored: int) -> int:
-    # A vocabulary without a padding token gets one behind its end, which the head does not know. The blank is then what
-    # the configuration pads with, as in training, though transformers' tokenizer writes it into the text.
+    # A vocabulary without a padding token gets one after its last token, which the head does not have. Then the blank
+    # is `pad_token_id` of the configuration, as in training, although transformers' tokenizer decodes it as text.
     blank = stated if tokenizer.pad_id is None or tokenizer.pad_id >= scored else tokenizer.pad_id
     if not isinstance(blank, int) or not 0 <= blank < scored:
         raise ModelError(f"`pad_token_id` must be one of the {scored} tokens of the CTC head, but is {blank!r:.80}.")

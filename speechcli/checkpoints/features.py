@@ -1,4 +1,4 @@
-"""The feature extractor of a model folder, or of encoders like its own."""
+"""The feature extractor of a model folder, or the usual one of its encoder."""
 
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ from speechcli.errors import ModelError
 from speechcli.families.config import FamilyConfig
 
 FRAMES_PER_SECOND = 50
-"""That an encoder of windows makes."""
+"""Output frames of Whisper's encoder."""
 
 
 def feature_values(folder: Path) -> dict[str, Any] | None:
-    """Return what a folder says of its feature extractor, in either layout; None when it says nothing.
+    """Return the configuration of a folder's feature extractor from either of two files; None if there is none.
 
     Raises:
-        ModelError: a file is corrupt.
+        ModelError: a file is damaged.
     """
     values = files.read_optional_json(folder / files.PREPROCESSOR)
     if values is None:
@@ -29,17 +29,17 @@ def feature_values(folder: Path) -> dict[str, Any] | None:
 
 
 def read_features(folder: Path) -> Extractor | None:
-    """Read the feature extractor of a folder; None when it has none.
+    """Read the feature extractor of a folder; None if it has none.
 
     Raises:
-        ModelError: it is corrupt, or of a kind that is not supported.
+        ModelError: it is damaged, or of an unsupported kind.
     """
     values = feature_values(folder)
     return None if values is None else features_from_dict(values)
 
 
 def default_features(encoder: FamilyConfig) -> Extractor:
-    """What encoders of this shape were published with."""
+    """Return the usual feature extractor of published encoders with this configuration."""
     mels, frames = getattr(encoder, "num_mel_bins", None), getattr(encoder, "max_source_positions", None)
     if mels is not None and frames is not None:
         return LogMelFeatures(feature_size=mels, chunk_length=max(1, frames // FRAMES_PER_SECOND))
@@ -55,7 +55,7 @@ def write_features(stage: Path, features: Extractor, *, with_processor: bool) ->
     Args:
         stage: the folder.
         features: the extractor.
-        with_processor: whether the folder has a tokenizer too, with which transformers makes it a processor.
+        with_processor: whether the folder has a tokenizer too; transformers combines both to a processor.
     """
     # transformers 4 reads the first file, transformers 5 prefers the second.
     values = features.to_dict()

@@ -1,4 +1,4 @@
-"""Weights that Flax wrote (flax_model.msgpack), read without JAX: names and matrices as torch has them."""
+"""Reader of Flax weights (flax_model.msgpack) without JAX; names and layout are converted to those of torch."""
 
 import math
 import mmap
@@ -13,18 +13,18 @@ from torch import Tensor
 
 from speechcli.errors import ModelError
 
-# Flax's extension types of msgpack: an array is (shape, name of the dtype, bytes); a scalar is an array of no axes.
+# Flax's msgpack extension types: an array is (shape, name of the dtype, bytes); a scalar is an array without axes.
 _ARRAY, _SCALAR = 1, 3
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.int32, torch.int64, torch.bool)
 }
-# Arrays of more than 2^30 bytes are cut.
+# Arrays of more than 2^30 bytes are split.
 _CHUNKED = "__msgpack_chunked_array__"
 
 _LEAVES = {"kernel": "weight", "embedding": "weight", "scale": "weight"}
 # Written by https://github.com/sanchit-gandhi/seq2seq-speech, which trained the checkpoints of the ESB benchmark:
-# `use_scan` keeps all layers in one array, `fuse_matmuls` several projections.
+# `use_scan` stacks all layers in one array, `fuse_matmuls` concatenates projections.
 _SCANNED = re.compile(r"Flax\w+Layers")
 _FUSED = {"fused_proj": ("q_proj", "k_proj", "v_proj"), "fused_key_value": ("k_proj", "v_proj")}
 
@@ -32,10 +32,10 @@ _MAX_DEPTH = 50
 
 
 def read_flax(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a Flax model, by the names that the same model has in torch.
+    """Read the tensors of a Flax model by their names in torch.
 
     Raises:
-        ModelError: the file is damaged, or holds anything but arrays.
+        ModelError: the file is damaged, or contains anything but arrays.
         OSError: the file cannot be read.
     """
     tensors: dict[str, Tensor] = {}
@@ -79,7 +79,7 @@ def _arrays(tree: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
     elif isinstance(tree, Mapping) and _CHUNKED in tree:
         yield keys, _joined(tree)
     elif isinstance(tree, dict):
-        while tree:  # taken out one by one: what is read is not kept twice
+        while tree:  # entries are removed one by one, so that no tensor is in memory twice
             key = next(iter(tree))
             yield from _arrays(tree.pop(key), (*keys, key))
     else:
@@ -87,7 +87,7 @@ def _arrays(tree: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
 
 
 def _joined(chunks: Mapping[str, Any]) -> Tensor:
-    # lists are maps from "0", "1", … here
+    # lists are stored as maps from "0", "1", …
     parts, shape = ([chunks[key][str(n)] for n in range(len(chunks[key]))] for key in ("chunks", "shape"))
     return torch.cat(parts).reshape(shape)
 

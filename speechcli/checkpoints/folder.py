@@ -1,4 +1,4 @@
-"""The files of a model folder: JSON, weights of any kind, in shards or not; written all or nothing."""
+"""The files of a model folder: JSON and weights in all formats, sharded or not; folders are written atomically."""
 
 import errno
 import json
@@ -32,11 +32,11 @@ WEIGHTS = (
     "flax_model.msgpack",
     "flax_model.msgpack.index.json",
 )
-"""Of several, the first is read."""
+"""The first that exists is read."""
 
 MAX_SHARD_BYTES = 5 * 1000**3
 
-# Weights of an earlier save that would win over, or lie beside, what is written now.
+# Files of an earlier save that would take precedence over, or be left beside, the new ones.
 _STALE = re.compile(
     r"model\.safetensors(\.index\.json)?|model-\d{5}-of-\d{5}\.safetensors|ctc_head\.safetensors|speechcli\.json"
 )
@@ -44,7 +44,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read one JSON object; ``{"__float__": "Infinity"}``, as transformers 5 writes it, becomes a float.
+    """Read one JSON object; ``{"__float__": "Infinity"}``, which transformers 5 writes, becomes a float.
 
     Raises:
         ModelError: the file is missing, unreadable, not JSON, or not an object.
@@ -61,13 +61,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_optional_json(path: Path) -> dict[str, Any] | None:
-    """Read one JSON object as `read_json` does, or return None when there is no such file."""
+    """Read one JSON object as `read_json` does, or return None if there is no such file."""
     return read_json(path) if path.exists() else None
 
 
 @contextmanager
 def naming(folder: Path) -> Iterator[None]:
-    """Name the folder in a ModelError of the body that does not name it yet."""
+    """Add the name of the folder to a ModelError that does not contain it yet."""
     try:
         yield
     except ModelError as error:
@@ -80,7 +80,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Read config.json of a model folder.
 
     Raises:
-        ModelError: the folder or its config.json is missing or corrupt.
+        ModelError: the folder or its config.json is missing or damaged.
     """
     if not folder.is_dir():
         raise ModelError(f"A model is a folder, but {folder} is {'a file' if folder.exists() else 'not there'}.")
@@ -89,7 +89,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(f"{folder} cannot be read: {error.strerror or error}.") from error
     if not (folder / CONFIG).exists():
-        inside = sorted(folder.glob(f"*/{CONFIG}"))  # of a run: best, then last
+        inside = sorted(folder.glob(f"*/{CONFIG}"))  # in the folder of a run: best, then last
         raise ModelError(
             f"{folder} holds no {CONFIG}, so it is not a model folder; it holds {names}.",
             hint=f"Did you mean {inside[0].parent}?" if inside else None,
@@ -98,13 +98,13 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write one JSON object, sorted by key, as transformers lays it out."""
+    """Write one JSON object, sorted by key and formatted as by transformers."""
     text = json.dumps(_strict_floats(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
 def has_weights(folder: Path) -> bool:
-    """Say whether a folder holds weights, all of them or some shards."""
+    """Return whether a folder contains weights, complete or some shards."""
     return any((folder / name).exists() for name in WEIGHTS if not name.endswith(".json")) or any(
         next(folder.glob(pattern), None)
         for pattern in ("model-*.safetensors", "pytorch_model-*.bin", "flax_model-*.msgpack")
@@ -112,12 +112,12 @@ def has_weights(folder: Path) -> bool:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Map every tensor of a folder's weight files into memory, by its name in the file.
+    """Read all tensors of a folder's weight files by their names in the files.
 
-    Safetensors and zip-format pickles are memory-mapped: nothing is read before it is used, and nothing is copied.
+    Safetensors and zip-format pickles are memory-mapped: data is read when it is used, and nothing is copied.
 
     Raises:
-        ModelError: there are no weights, a shard is missing, a name leaves the folder, a file is corrupt or holds code.
+        ModelError: there are no weights, a shard is missing or outside the folder, a file is damaged or contains code.
     """
     for name in WEIGHTS:
         path = folder / name
@@ -132,7 +132,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def write_weights(folder: Path, tensors: Mapping[str, Tensor], *, max_shard_bytes: int = MAX_SHARD_BYTES) -> None:
-    """Write model.safetensors, or numbered shards and their index when the tensors are larger than one shard."""
+    """Write model.safetensors, or numbered shards and their index if the tensors are larger than one shard."""
     shards = _split(tensors, max_shard_bytes)
     if len(shards) == 1:
         write_tensors(folder / "model.safetensors", shards[0])
@@ -156,7 +156,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         path.touch()
         mode = path.stat().st_mode
         save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, path, metadata={"format": "pt"})
-        path.chmod(mode)  # safetensors lets only the owner read its file
+        path.chmod(mode)  # safetensors makes the file readable only for its owner
     except SafetensorError as error:
         if "I/O error" not in str(error):
             raise
@@ -167,10 +167,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder; its files appear in `folder` when the block ends well, and vanish otherwise.
+    """Yield a temporary folder; its files are moved to `folder` if the block succeeds, and deleted otherwise.
 
-    A new folder appears in one step. In an existing folder each file is replaced in one step, weights of an earlier
-    save are removed, and files of other names stay.
+    A new folder is created atomically. In an existing folder each file is replaced atomically, weights of an earlier
+    save are removed, and other files are kept.
 
     Raises:
         OutputError: the folder cannot be written, for example because the disk is full.
@@ -180,7 +180,7 @@ def writing(folder: Path) -> Iterator[Path]:
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".saving-", dir=home, ignore_cleanup_errors=True) as scratch:
-            # one level deeper, because only the scratch folder itself is closed to other users
+            # one level deeper, because the temporary folder itself is not accessible to other users
             stage = Path(scratch) / "model"
             stage.mkdir()
             yield stage
@@ -190,7 +190,7 @@ def writing(folder: Path) -> Iterator[Path]:
                 os.rename(stage, folder)
             else:
                 _replace_files(stage, folder)
-        with suppress(OSError):  # not every file system can flush a folder
+        with suppress(OSError):  # some file systems cannot flush a folder
             _flush(home)
     except OSError as error:
         hint = "Free some space, or choose another folder." if error.errno in _NO_SPACE else None
@@ -228,18 +228,18 @@ def _read_shards(folder: Path, index: str) -> dict[str, Tensor]:
     for name in names:
         shard = read_tensors(folder / name)
         tensors.update({key: tensor for key, tensor in shard.items() if weight_map.get(key, name) == name})
-    # Flax calls its tensors otherwise than the shards are read; what lacks is found when the model is filled.
+    # Tensors of Flax shards are renamed when they are read; missing ones are found when the model is filled.
     lost = [] if index.startswith("flax") else sorted(set(weight_map) - set(tensors))
     if lost:
-        raise ModelError(f"{index} of {folder} promises tensors that its files lack: {', '.join(lost)}.")
+        raise ModelError(f"{index} of {folder} lists tensors that its files lack: {', '.join(lost)}.")
     return tensors
 
 
 def _refuse_outside(folder: Path, name: str, index: str) -> None:
-    # A name with "/" or "\", "..", a drive or a root is no plain file name; a link may still point elsewhere.
+    # Names with "/", "\", "..", a drive or a root are not plain file names; links may still point elsewhere.
     plain = name not in ("", ".", "..") and not set(name) & set("/\\:\0")
     real, home = (folder / name).resolve() if plain else folder, folder.resolve()
-    # huggingface_hub's cache: snapshots/COMMIT/FILE is a link to blobs/HASH
+    # In huggingface_hub's cache, snapshots/COMMIT/FILE is a link to blobs/HASH.
     blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else home
     if not plain or real.parent not in (home, blobs):
         raise ModelError(f"{index} of {folder} must name files of that folder, but names {name!r}.")

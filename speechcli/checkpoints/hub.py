@@ -1,4 +1,4 @@
-"""A model's name to a folder on this machine. The only file that imports huggingface_hub, and only when it must."""
+"""Download and upload of models. Only this file imports huggingface_hub, and only when it is needed."""
 
 import errno
 import os
@@ -24,14 +24,14 @@ _SMALL = (
     "speechcli.json",
     *TOKENIZER_FILES,
 )
-# Of several kinds of weights, the first is downloaded.
+# If there are several kinds of weights, the first is downloaded.
 _WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"),
     ("flax_model.msgpack", "flax_model.msgpack.index.json", "flax_model-*-of-*.msgpack"),
 )
 
-# OWNER/NAME or NAME, then perhaps @REVISION (a branch, a tag such as refs/pr/3, or a commit)
+# OWNER/NAME or NAME, optionally with @REVISION (a branch, a tag such as refs/pr/3, or a commit)
 _NAME = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?)(@(?P<revision>[\w./-]+))?")
 
 
@@ -45,36 +45,36 @@ def resolve_model(
     language: str | None = None,
     weights: bool = True,
 ) -> Path:
-    """Find the folder of a model, downloading the files that are needed and no others.
+    """Return the folder of a model; required files are downloaded.
 
     Args:
-        name: a folder (a path that exists wins; ``./x`` is always a path), ``OWNER/NAME``, ``OWNER/NAME@REVISION``,
-            or None for the embedded model.
+        name: a folder (existing paths take precedence; ``./x`` is always a path), ``OWNER/NAME``,
+            ``OWNER/NAME@REVISION``, or None for the embedded model.
         revision: branch, tag or commit on the Hugging Face Hub.
-        token: access token of the Hub; None means what huggingface_hub itself finds (``HF_TOKEN``, or a login).
-        cache_dir: where downloads are kept; None means huggingface_hub's own place.
-        offline: never ask the network.
-        language: that will be spoken: where an encoder has adapters for several (MMS), only its file is downloaded.
-        weights: whether they are needed, and not only what describes the model.
+        token: access token of the Hub; None: that of huggingface_hub (``HF_TOKEN``, or a login).
+        cache_dir: folder for downloads; None: that of huggingface_hub.
+        offline: never use the network.
+        language: the spoken language; if an encoder has adapters for languages (MMS), only its file is downloaded.
+        weights: whether weights are needed.
 
     Raises:
-        ModelError: no such folder or model, or it may not be read, or the Hub cannot be reached.
-        UsageError: the name is empty, or two revisions are given, or a revision of what is not on the Hub, or the
-            model has no adapters for the language.
-        OutputError: the download does not fit on the disk.
+        ModelError: there is no such folder or model, it is not accessible, or the Hub cannot be reached.
+        UsageError: the name is empty, two different revisions are given, a revision is given for a model that is not
+            on the Hub, or the model has no adapters for the language.
+        OutputError: the download cannot be stored.
     """
     if name is None:
         if revision is not None:
-            raise UsageError("--revision names a version on the Hugging Face Hub, but no model there is named.")
+            raise UsageError("--revision is for models on the Hugging Face Hub, but no model is named.")
         if not (EMBEDDED / "config.json").exists():
-            raise ModelError("This installation carries no embedded model.", hint="Name a model with --model.")
+            raise ModelError("This installation has no embedded model.", hint="Name a model with --model.")
         return EMBEDDED
     if not name:  # Path("") would be the current folder
         raise UsageError("A model has an empty name.", hint="Is a variable of the shell not set?")
     path = Path(name).expanduser()
-    if os.path.exists(path):  # also of a name that is too long for one
+    if os.path.exists(path):  # also works for names that are too long for a path
         if revision is not None:
-            raise UsageError(f"--revision names a version on the Hugging Face Hub, but {name} is a folder here.")
+            raise UsageError(f"--revision is for models on the Hugging Face Hub, but {name} is a folder here.")
         if path.is_file():
             raise ModelError(f"A model is a folder, but {name} is a file.", hint=f"Did you mean {path.parent}?")
         return path
@@ -85,18 +85,18 @@ def resolve_model(
 def read_headers(
     name: str, *, revision: str | None = None, token: str | None = None
 ) -> dict[str, dict[str, Any]] | None:
-    """Read dtype and shape of every tensor of a model on the Hub, from the first bytes of its weight files.
+    """Read data type and shape of each tensor of a model on the Hub from the headers of its weight files.
 
     Args:
         name: ``OWNER/NAME`` or ``OWNER/NAME@REVISION``.
         revision: branch, tag or commit.
-        token: access token of the Hub; None means what huggingface_hub itself finds.
+        token: access token of the Hub; None: that of huggingface_hub.
 
     Returns:
-        by the tensor's name; None where there are no safetensors, of which alone the beginning says it.
+        the entries by name; None if there are no safetensors files, since others have no header.
 
     Raises:
-        ModelError: no such model, or it may not be read, or the Hub cannot be reached.
+        ModelError: there is no such model, it is not accessible, or the Hub cannot be reached.
     """
     import huggingface_hub
     from huggingface_hub.errors import NotASafetensorsRepoError
@@ -147,7 +147,7 @@ def _snapshot(common: dict[str, Any], *, offline: bool, language: str | None, we
         except Exception as error:
             problem = _explained(shown, error)
             if not _is_network(error):
-                raise problem from None  # the error's own text may quote the request
+                raise problem from None  # the message of the original error may contain the request
     cached = _cached(common, weights)
     if cached is None:
         raise problem
@@ -165,7 +165,7 @@ def _cached(common: Mapping[str, Any], weights: bool) -> Path | None:
         kind = () if folder is None else _kind_of_weights([path.name for path in folder.iterdir()])
         if folder is None or (weights and not kind):
             return None
-        # It knows what the repository holds, and whether all of what matches is here.
+        # This checks that all matching files of the repository are in the cache.
         patterns = [*_SMALL, *(kind if weights else ())]
         return Path(huggingface_hub.snapshot_download(**where, allow_patterns=patterns, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError):
@@ -173,7 +173,7 @@ def _cached(common: Mapping[str, Any], weights: bool) -> Path | None:
 
 
 def _wanted(names: Sequence[str], language: str | None, weights: bool) -> list[str]:
-    # whole names of files at the top: nothing that a listing says can lead elsewhere
+    # only plain names of files at the top level, so that no listing can lead elsewhere
     wanted = [name for name in names if name in _SMALL]
     if weights:
         adapters = adapters_among(names)
@@ -237,13 +237,13 @@ def _name(error: Exception) -> str:
 
 
 def upload(folder: Path, name: str, *, token: str | None = None, private: bool | None = None) -> str:
-    """Write a model folder to the Hugging Face Hub, and return its address there.
+    """Upload a model folder to the Hugging Face Hub, and return its URL.
 
     Args:
-        folder: to be written.
-        name: OWNER/NAME; made if it is not there.
-        token: access token of the Hub; None means what huggingface_hub itself finds.
-        private: whether a new model is hidden from others; None: as the owner's settings say.
+        folder: the model folder.
+        name: OWNER/NAME; created if it does not exist.
+        token: access token of the Hub; None: that of huggingface_hub.
+        private: whether a new model is private; None: the default of the owner.
 
     Raises:
         ModelError: the name or the token is not accepted, or the Hub cannot be reached.
@@ -255,6 +255,6 @@ def upload(folder: Path, name: str, *, token: str | None = None, private: bool |
         address = api.create_repo(name, private=private, exist_ok=True)
         api.upload_folder(repo_id=name, folder_path=folder, commit_message="Upload model")
     except Exception as error:
-        hint = "Check the name, and give a token that may write (token=…, or HF_TOKEN)."
+        hint = "Check the name, and give a token with write access (token=…, or HF_TOKEN)."
         raise ModelError(f"{name} cannot be written on the Hub ({_name(error)}).", hint=hint) from None
     return str(address)

@@ -1,4 +1,4 @@
-"""Bottleneck adapters beside the weights, a file a language (MMS, Pratap et al. 2024): `adapter.fra.safetensors`."""
+"""Files with the adapters of one language (MMS, Pratap et al. 2024): `adapter.fra.safetensors`."""
 
 import os
 import re
@@ -17,32 +17,32 @@ _NAME = re.compile(r"adapter\.(?P<language>[^.]+)\.(bin|safetensors)")
 
 
 def adapters_among(names: Iterable[str]) -> dict[str, str]:
-    """Find the adapter file of each language by the model's own tag; of two for one language, the safetensors."""
+    """Return the adapter files by the model's own language tags; safetensors files are preferred."""
     found = (_NAME.fullmatch(name) for name in sorted(names))
     return {match["language"]: match[0] for match in found if match is not None}
 
 
 def find_adapters(folder: Path) -> dict[str, Path]:
-    """Find the adapter file of each language in a folder."""
+    """Return the adapter files in a folder by language tag."""
     names = adapters_among(path.name for path in folder.iterdir())
     return {language: folder / name for language, name in names.items()}
 
 
 def apply_adapter(encoder: SpeechEncoder, family: Family, adapters: Mapping[str, Path], name: str) -> str:
-    """Set an encoder's adapters to those of a language, in place. A CTC head that the file holds too is left there.
+    """Load the adapters of a language into an encoder, in place; a CTC head in the file is ignored.
 
     Args:
         encoder: the encoder.
-        family: names its weights.
-        adapters: files by the model's own tags.
-        name: a code, an English name or a tag of the model.
+        family: its family.
+        adapters: adapter files by the model's own tags.
+        name: code, English name or model tag of the language.
 
     Returns:
         the model's own tag
 
     Raises:
-        ModelError: the file is missing or corrupt, or does not hold exactly the adapters of this encoder.
-        UsageError: there are no adapters for this language; names those that there are.
+        ModelError: the file is missing or damaged, or does not contain exactly the adapters of this encoder.
+        UsageError: there are no adapters for this language; the hint names the available ones.
     """
     tag = resolve_language(name, adapters)
     path = adapters[tag]
@@ -62,7 +62,7 @@ def apply_adapter(encoder: SpeechEncoder, family: Family, adapters: Mapping[str,
 
 
 def link_adapters(adapters: Mapping[str, Path], folder: Path) -> None:
-    """Give a folder the files of adapters, without copying them where the file system can do that."""
+    """Put adapter files into a folder, as hard links if possible, else as copies."""
     for path in adapters.values():
         try:
             os.link(path.resolve(), folder / path.name)
@@ -71,5 +71,5 @@ def link_adapters(adapters: Mapping[str, Path], folder: Path) -> None:
 
 
 def _bare(key: str, family: Family) -> str:
-    # named by a model with a head, by a speech encoder-decoder, or by the encoder alone
+    # keys of a model with a head, of a speech encoder-decoder, or of a bare encoder
     return re.sub(r"^(encoder\.)+", "encoder.", key.removeprefix(family.base))

@@ -1,4 +1,4 @@
-"""Folders of causal language models: text decoders that read no memory."""
+"""Loading of causal language models: text decoders without cross-attention."""
 
 from pathlib import Path
 
@@ -21,15 +21,15 @@ def load_language_model(
     """Load a causal language model of any decoder family, such as a GPT-2.
 
     Args:
-        folder: with config.json and weights.
-        dtype: of the weights in memory.
-        device: where the model is put.
+        folder: folder with config.json and weights.
+        dtype: data type of the weights in memory.
+        device: the device of the model.
 
     Returns:
-        the model, in evaluation mode, and the token that it begins with, where its configuration says it
+        the model, in evaluation mode, and its first token, if it is in the configuration
 
     Raises:
-        ModelError: a file is missing, corrupt or not supported, or the weights do not fit.
+        ModelError: a file is missing, damaged or not supported, or the weights do not fit.
     """
     values = files.read_config(folder)
     try:
@@ -39,7 +39,7 @@ def load_language_model(
         with without_numbers():
             model: TextDecoder = family.build(config)
         keys, tied = family.keys_in(config), family.tied_in(config)
-        # BART's language models keep a cross-attention that nobody uses; GPT-2's have none.
+        # BART's causal language models have an unused cross-attention; GPT-2's have none.
         if not any(".cross_attn." in key for key in to_ours(keys, theirs, _shapes(model), strict=False)[0]):
             _forget_memory(model)
         expected = _shapes(model)

@@ -1,7 +1,7 @@
-"""Low-rank additions on disk, in PEFT's format: `adapter_config.json` and `adapter_model.safetensors`.
+"""Low-rank updates (LoRA) in PEFT's file format: `adapter_config.json` and `adapter_model.safetensors`.
 
-The file holds, for a map that transformers calls NAME, `base_model.model.NAME.lora_A.weight` (rank, in) and
-`base_model.model.NAME.lora_B.weight` (out, rank). Modules that learned as a whole have their own keys.
+For a linear map that transformers calls NAME, the file contains `base_model.model.NAME.lora_A.weight` (rank, in) and
+`base_model.model.NAME.lora_B.weight` (out, rank). Modules that were fully trained have keys of their own.
 """
 
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 WHOLE = {"projection": "enc_to_dec_proj", "encoder.adapter": "encoder.adapter"}
-"""Our parts that learn beside the additions, and what transformers calls them."""
-# What changes the sum W + scale * B A in ways that are not read here.
+"""Our names of modules that are fully trained beside low-rank updates, and their names in transformers."""
+# Options that change the sum W + scale * B A in unsupported ways.
 _REFUSED = ("use_dora", "alpha_pattern", "layer_replication", "trainable_token_indices", "lora_bias")
 
 
 def their_map(config: SpeechEncoderDecoderConfig, name: str) -> str | None:
-    """Return what transformers calls one of our linear maps; None where it stores it in another shape (GPT-2)."""
+    """Return the name of one of our linear maps in transformers; None if it has another shape there (GPT-2)."""
     for rule in config.keys:
         key = rule.their_name(f"{name}.weight")
         if key is not None:
@@ -39,13 +39,13 @@ def their_map(config: SpeechEncoderDecoderConfig, name: str) -> str | None:
 
 
 def save_lora(model: SpeechEncoderDecoder, config: SpeechEncoderDecoderConfig, folder: Path, *, base: str) -> None:
-    """Write the additions of a model, and what learned as a whole beside them but a CTC head, which PEFT cannot hold.
+    """Write the low-rank updates and fully trained modules of a model, except a CTC head, which PEFT does not support.
 
     Args:
-        model: with maps of `speechcli.nn.lora`.
-        config: of the model.
-        folder: to write.
-        base: folder or hub id of the model that they are added to.
+        model: the model, with linear maps of `speechcli.nn.lora`.
+        config: its configuration.
+        folder: the folder to write.
+        base: folder or Hub id of the base model.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -77,10 +77,10 @@ def save_lora(model: SpeechEncoderDecoder, config: SpeechEncoderDecoderConfig, f
 
 
 def lora_base(folder: Path) -> Path | None:
-    """Return the folder of the model that a folder's additions belong to; None where the folder is a model itself.
+    """Return the folder of the base model of low-rank updates; None if a folder is a model itself.
 
     Raises:
-        ModelError: the base model is not here, or is unknown.
+        ModelError: the base model is not available locally, or not named.
     """
     if (folder / files.CONFIG).exists() or not (folder / CONFIG).exists():
         return None
@@ -91,20 +91,21 @@ def lora_base(folder: Path) -> Path | None:
         return resolve_model(base, offline=True)
     except ModelError as error:
         hint = f"download {base} first, for example with: speechcli info {base}"
-        raise ModelError(f"{folder} adds to the model {base}, which is not here. {error.message}", hint=hint) from error
+        message = f"The base model {base} of {folder} is not available. {error.message}"
+        raise ModelError(message, hint=hint) from error
 
 
 def with_lora(theirs: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
-    """Add what a folder holds to the weights of its base model, by their names.
+    """Return the weights of the base model with the low-rank updates of a folder merged, by their names.
 
     Raises:
-        ModelError: the additions are of a kind that is not supported, or do not fit.
+        ModelError: the updates are of an unsupported kind, or do not fit.
     """
     config = files.read_json(folder / CONFIG)
     odd = [key for key in _REFUSED if config.get(key)]
     if config.get("peft_type") != "LORA" or odd or config.get("bias", "none") != "none":
         what = ", ".join(odd) or f"{config.get('peft_type')}, bias {config.get('bias', 'none')}"
-        raise ModelError(f"Additions to a model must be plain LoRA, but those of {folder} are not: {what}.")
+        raise ModelError(f"The weights of {folder} must be plain LoRA, but are not: {what}.")
     merged = dict(theirs)
     tensors = read_tensors(folder / WEIGHTS)
     for key, tensor in tensors.items():
@@ -113,7 +114,7 @@ def with_lora(theirs: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
             continue
         target = name.replace(".lora_A.weight", ".weight")
         if target not in theirs:
-            raise ModelError(f"The additions of {folder} do not fit their base model: it has no {target}.")
+            raise ModelError(f"The LoRA weights of {folder} do not fit the base model, which has no {target}.")
         merged[target] = tensor
         if target != name:
             down, up = tensor, tensors.get(key.replace(".lora_A.", ".lora_B."))
@@ -122,13 +123,13 @@ def with_lora(theirs: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
 
 
 def _sum(weight: Tensor, down: Tensor, up: Tensor | None, config: Mapping[str, object], place: str) -> Tensor:
-    """Return W + scale * B A; where a map is stored the other way round, so is the addition."""
+    """Return W + scale * B A, transposed if the linear map is stored transposed."""
     turned = bool(config.get("fan_in_fan_out"))
     wanted = tuple(reversed(weight.shape)) if turned else tuple(weight.shape)
     alpha = config.get("lora_alpha")
     fits = up is not None and up.ndim == down.ndim == 2 and (up.size(0), down.size(1)) == wanted
     if not fits or up is None or up.size(1) != down.size(0) or not isinstance(alpha, int | float):
-        raise ModelError(f"An addition must be (out, rank) and (rank, in) for a map {wanted}, but is not in {place}.")
+        raise ModelError(f"LoRA weights must be (out, rank) and (rank, in) for a map {wanted}, but are not in {place}.")
     rank = down.size(0)
     added = (up.double() @ down.double()) * (alpha / (rank**0.5 if config.get("use_rslora") else rank))
     return (weight.double() + (added.T if turned else added)).to(weight.dtype)

@@ -1,4 +1,4 @@
-"""Where the two halves of a model stand in its files, for those who read the files without building the model."""
+"""The parts of a model in its files, for reading them without building the model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,16 +9,16 @@ _PARTS = {"ctc_head": "ctc_head.", "encoder": "encoder.", "decoder": "decoder.",
 
 
 def section(config: Mapping[str, Any], part: str) -> Mapping[str, Any] | None:
-    """Find the configuration of a half, `encoder` or `decoder`, in a config.json; None where there is none.
+    """Return the configuration of the `encoder` or `decoder` in a config.json; None if there is none.
 
-    That of a model that was published whole describes both.
+    Whole models such as Whisper have one configuration for both.
     """
     found = config if config.get("model_type") in WHOLE_MODELS else config.get(part)
     return found if isinstance(found, Mapping) else None
 
 
 def part_of(config: Mapping[str, Any], key: str) -> str | None:
-    """Say which part of a model a tensor belongs to: `encoder`, `decoder`, `projection`, `ctc_head`, or none."""
+    """Return the part of a model that a tensor belongs to: `encoder`, `decoder`, `projection`, `ctc_head`, or None."""
     kind = config.get("model_type")
     parts = _PARTS
     if kind in WHOLE_MODELS:

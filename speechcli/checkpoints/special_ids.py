@@ -1,4 +1,4 @@
-"""The ids that training and generation need, from a decoder's vocabulary and configuration."""
+"""Special token ids for training and generation, from a decoder's vocabulary and configuration."""
 
 from dataclasses import dataclass, replace
 
@@ -9,42 +9,41 @@ from speechcli.text.languages import resolve_language
 from speechcli.text.tokenizer import Tokenizer
 
 MAX_TOKENS = 200
-"""Longest text of a new model, start token included; the default of Hugging Face's speech recipes."""
+"""Maximum length of a text of a new model, including the start token; the default of Hugging Face's recipes."""
 
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """Ids by role; None: not known."""
+    """Ids by role; None: unknown."""
 
     decoder_start_token_id: int | None = None
-    """What the decoder reads first."""
+    """First token that the decoder reads."""
     pad_token_id: int | None = None
-    """What fills the shorter texts of a batch."""
+    """Padding of shorter texts in a batch."""
     eos_token_id: int | None = None
-    """What ends a text."""
+    """Token that ends a text."""
 
 
 def find_ids(
     decoder: FamilyConfig, tokenizer: Tokenizer | None, given: SpecialIds, *, required: bool = True
 ) -> SpecialIds:
-    """Find the special ids: what is given, else the vocabulary's, else the decoder configuration's.
+    """Find the special ids: given ones, or those of the vocabulary, or those of the decoder's configuration.
 
-    A text begins with `<s>` or `[CLS]`, but with `</s>` where language tags come next (mBART), or with a token
-    for that alone (Whisper); it ends with `</s>` or
-    `[SEP]`; where there is no padding token (GPT-2), the end pads.
+    The start token is `<s>` or `[CLS]`, but `</s>` in vocabularies with language tags (mBART), or a dedicated token
+    (Whisper). A text ends with `</s>` or `[SEP]`. Without a padding token (GPT-2), the end token is used for padding.
 
     Args:
-        decoder: its configuration.
-        tokenizer: its vocabulary.
-        given: ids that win.
-        required: whether to refuse when one is not found.
+        decoder: configuration of the decoder.
+        tokenizer: its tokenizer.
+        given: ids that override all others.
+        required: whether to raise an error if an id is not found.
 
     Raises:
-        ModelError: an id is not found, or lies outside the decoder's embeddings.
+        ModelError: an id is not found, or is outside the decoder's vocabulary.
     """
     rows = vars(decoder)["vocab_size"]
     stated = {key: _one(value) for key, value in decoder.to_dict().items()}
-    if not required:  # a small model may state the defaults of a large one (Marian's 58100)
+    if not required:  # small models may have the default ids of large ones (Marian's 58100)
         stated = {key: value for key, value in stated.items() if value is not None and 0 <= value < rows}
     end = _first(given.eos_token_id, *_roles(tokenizer, "eos", "sep"), stated.get("eos_token_id"))
     start = _first(
@@ -66,13 +65,13 @@ def find_ids(
 def generation_defaults(
     room: int, ids: SpecialIds, tokenizer: Tokenizer | None, language: str | None
 ) -> GenerationOptions:
-    """How a new model decodes: greedily, up to `MAX_TOKENS` or what the decoder's positions allow.
+    """Return the generation options of a new model: greedy search, limited by `MAX_TOKENS` and the decoder's positions.
 
     Args:
-        room: tokens that the decoder has positions for.
-        ids: that begin, end and fill a text.
-        tokenizer: the vocabulary.
-        language: that is to be written, in any spelling, where the vocabulary has language tags; None: left open.
+        room: maximum number of tokens of the decoder.
+        ids: the special ids.
+        tokenizer: the tokenizer.
+        language: default target language in any spelling, if the vocabulary has language tags; None: no default.
 
     Raises:
         UsageError: the vocabulary has no tag for the language.
@@ -105,7 +104,7 @@ def _refuse_outside(ids: SpecialIds, tokenizer: Tokenizer | None, rows: int) -> 
             f"The decoder has embeddings for {rows} tokens, but its vocabulary has {tokenizer.vocabulary_size}.",
             hint="Give the tokenizer that the decoder was trained with.",
         )
-    for name in ("eos_token_id", "decoder_start_token_id", "pad_token_id"):  # the end may be what begins or pads
+    for name in ("eos_token_id", "decoder_start_token_id", "pad_token_id"):  # one token may have several of these roles
         value = getattr(ids, name)
         if value is not None and not 0 <= value < rows:
             raise ModelError(f"`{name}` must be one of the decoder's {rows} tokens, but is {value}.")

@@ -1,4 +1,4 @@
-"""One weight file to its tensors by name: safetensors, a pickle of torch or a msgpack of Flax; code is never run."""
+"""Reader of one weight file: safetensors, torch pickle (without executing code) or Flax msgpack."""
 
 import json
 import math
@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from speechcli.checkpoints.flax import read_flax
 from speechcli.errors import ModelError
 
-_MAX_HEADER_BYTES = 100 * 1024**2  # as the safetensors library
+_MAX_HEADER_BYTES = 100 * 1024**2  # as in the safetensors library
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of one weight file; those of safetensors and of torch's archives are mapped into memory.
+    """Read the tensors of one weight file; safetensors files and torch's zip archives are memory-mapped.
 
     Raises:
-        ModelError: the file is damaged, or holds anything but tensors by name.
+        ModelError: the file is damaged, or contains anything but tensors by name.
     """
     try:
         if path.suffix == ".safetensors":
@@ -37,7 +37,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_header(path: Path) -> dict[str, dict[str, Any]]:
-    """Read dtype and shape of every tensor in a safetensors file, and nothing else.
+    """Read data type and shape of each tensor from the header of a safetensors file.
 
     Raises:
         ModelError: the file is not safetensors.
@@ -61,16 +61,16 @@ def read_header(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def after_colon(error: Exception) -> str:
-    """The last part of a message of the safetensors library, which says what is wrong."""
+    """Return the last part of a message of the safetensors library, which describes the problem."""
     return str(error).split(": ", 1)[-1].splitlines()[0]
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    path.open("rb").close()  # says the truth, where the library says that there is no such file
+    path.open("rb").close()  # raises the actual error; the library reports a missing file for any
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except RuntimeError as error:  # torch cannot map it
+    except RuntimeError as error:  # torch cannot memory-map it
         raise ModelError(f"{path} cannot be read: {after_colon(error)}.") from error
     except (SafetensorError, ValueError) as error:
         raise ModelError(
@@ -83,7 +83,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         value = _torch_load(path)
     except OSError:
         raise
-    except Exception as error:  # torch.load on foreign bytes raises nearly anything
+    except Exception as error:  # torch.load may raise nearly any exception for damaged files
         raise ModelError(
             f"{path} is damaged, or holds something other than weights, and was not executed.",
             hint="Use a model whose weights are in model.safetensors.",
@@ -95,10 +95,10 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 
 def _torch_load(path: Path) -> Any:
     with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"  # files written before torch 1.6 are no archives and cannot be mapped
+        zipped = file.read(2) == b"PK"  # files written before torch 1.6 are not archives and cannot be memory-mapped
     if zipped:
         with zipfile.ZipFile(path) as archive:
-            # torch compresses nothing, so that an archive never unfolds to more than the file
+            # torch does not compress archives; this rejects files that would expand in memory
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 raise ValueError("compressed")
     return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)

@@ -1,4 +1,4 @@
-"""The weights of a warm start: which tensors come from which checkpoint, and which begin at random."""
+"""The weights of a warm start: tensors from two checkpoints, and randomly initialized ones."""
 
 import re
 from collections import Counter
@@ -24,7 +24,7 @@ from speechcli.families.composite import SpeechEncoderDecoderConfig, initialize
 from speechcli.families.family import Family
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 
-# What a warm start may leave random, by our names: everything else must come from the checkpoints.
+# Our names of tensors that may be random in a warm start: all others must be in the checkpoints.
 _MAY_BE_FRESH = re.compile(
     r"encoder\.(adapter|spec_augment|unread|layers\.\d+\.bottleneck)\..*"
     r"|decoder\.(layers\.\d+\.cross_attn(_norm)?|head)\..*|projection\..*|.*\.num_batches_tracked"
@@ -33,21 +33,21 @@ _MAY_BE_FRESH = re.compile(
 
 @dataclass(frozen=True)
 class FreshParameters:
-    """What a warm start took from where; keys of the new model's file, and of the source for what was left there."""
+    """Origin of the weights of a warm start; names are keys of the new model's file, or of the checkpoint if unused."""
 
     from_encoder: int
-    """Tensors that came from the encoder checkpoint."""
+    """Number of tensors from the encoder checkpoint."""
     from_decoder: int
-    """Tensors that came from the decoder checkpoint."""
+    """Number of tensors from the decoder checkpoint."""
     fresh: tuple[str, ...]
     """Tensors that are random and must be trained."""
     left_in_encoder: tuple[str, ...]
-    """Tensors of the encoder checkpoint that have no place in the model."""
+    """Unused tensors of the encoder checkpoint."""
     left_in_decoder: tuple[str, ...]
-    """Tensors of the decoder checkpoint that have no place in the model."""
+    """Unused tensors of the decoder checkpoint."""
 
     def sentences(self) -> list[str]:
-        """Say it in a few lines, layers taken together."""
+        """Summarize it in a few lines, with layers grouped."""
         lines = [
             f"{self.from_encoder} tensors come from the encoder checkpoint, {self.from_decoder} from the decoder's.",
             f"{len(self.fresh)} tensors are random and must be trained{_grouped(self.fresh)}.",
@@ -68,7 +68,7 @@ class Source:
 
 
 def find_sources(encoder: Path, decoder: Path, config: SpeechEncoderDecoderConfig) -> Iterator[tuple[str, Source]]:
-    """Yield the tensors of both checkpoints under the keys that the new model's file will have."""
+    """Yield the tensors of both checkpoints by their keys in the new model's file."""
     yield from _sources(encoder, "encoder.", config.encoder_family)
     yield from _sources(decoder, "decoder.", config.decoder_family)
 
@@ -81,7 +81,7 @@ def _sources(folder: Path, part: str, family: Family) -> Iterator[tuple[str, Sou
     present = tensors.keys() if headed else {family.base + key for key in tensors}
     for key, source in tensors.items():
         if part == "encoder.":
-            # A head's keys have no base in front; they keep their name, which no rule of a bare encoder knows.
+            # Keys of a head lack the prefix of the base model; renamed, they match no rule of the encoder.
             known = key.removeprefix(family.base) if key.startswith(family.base) or not headed else f"head.{key}"
         else:
             known = key if headed else family.base + key
@@ -93,21 +93,21 @@ def _sources(folder: Path, part: str, family: Family) -> Iterator[tuple[str, Sou
 def warm(
     model: SpeechEncoderDecoder, config: SpeechEncoderDecoderConfig, sources: Mapping[str, Source], seed: int
 ) -> FreshParameters:
-    """Give a model the weights of two checkpoints, in place; what they lack is drawn.
+    """Set the weights of a model from two checkpoints, in place; allowed missing ones are initialized randomly.
 
     Args:
-        model: on the meta device.
-        config: of the model; it says of head and embeddings that they are two, where they are.
-        sources: tensors of the checkpoints, by the keys of the model's file.
-        seed: of what is drawn.
+        model: a model on the meta device.
+        config: its configuration; changed if head and embeddings turn out not to be tied.
+        sources: tensors of the checkpoints by the keys of the model's file.
+        seed: random seed of the missing weights.
 
     Raises:
-        ModelError: a shape differs, or a tensor is missing that must not begin at random.
+        ModelError: a shape differs, or a required tensor is missing.
     """
-    state = model.state_dict()  # on the meta device: shapes without numbers
+    state = model.state_dict()  # on the meta device: shapes without data
     expected = {key: tensor.shape for key, tensor in state.items()}
     tensors = {key: source.tensor for key, source in sources.items()}
-    # Where the new head is not to be tied but the checkpoint has none of its own, it begins as the embeddings.
+    # If the new head is not tied and the checkpoint has no head of its own, it is initialized with the embeddings.
     names = config.decoder_family.tied
     twins = None if names is None else ("decoder." + names[0], "decoder." + names[1])
     loaded, left = to_ours(config.keys, tensors, expected, tied=twins, strict=False)
@@ -136,7 +136,7 @@ def warm(
 def _random(
     model: SpeechEncoderDecoder, config: SpeechEncoderDecoderConfig, absent: Mapping[str, Tensor], seed: int
 ) -> dict[str, Tensor]:
-    """Draw the weights that no checkpoint has; the others stay on the meta device, where nothing is drawn."""
+    """Initialize weights that are in neither checkpoint; the others stay on the meta device."""
     model.load_state_dict(dict(absent), strict=False, assign=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -152,12 +152,12 @@ def _refuse_gaps(config: SpeechEncoderDecoderConfig, state: Mapping[str, Tensor]
         names = sorted(key for key in gaps if key.startswith(part))
         if names:
             raise ModelError(
-                f"The {part} checkpoint lacks {len(names)} tensors that its configuration asks for{_grouped(names)}.",
-                hint="Only cross-attention, head, projection and adapter may begin at random.",
+                f"The {part} checkpoint lacks {len(names)} tensors that its configuration requires{_grouped(names)}.",
+                hint="Only cross-attention, head, projection and adapter may be initialized randomly.",
             )
 
 
 def _grouped(names: Sequence[str]) -> str:
-    # "decoder.bert.encoder.layer.*.crossattention (20)": layers together, and one level below them
+    # "decoder.bert.encoder.layer.*.crossattention (20)": layers are grouped by the module inside them
     groups = Counter(re.sub(r"\.\d+\.(\w+).*", r".*.\1", name.rpartition(".")[0] or name) for name in names)
     return ": " + ", ".join(f"{name} ({count})" for name, count in groups.items()) if groups else ""

@@ -1,4 +1,4 @@
-"""Tensors of a file become the weights of a model that was built without numbers."""
+"""Assigning the tensors of a file to a model that was built without allocating weights."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,26 +11,26 @@ from speechcli.nn.positions import Tables
 
 
 def ready(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Put a tensor of a file into the memory layout and the numbers that a model computes in."""
+    """Return a tensor of a file as a contiguous tensor of the model's data type."""
     return (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
 
 
 def assign(model: nn.Module, tensors: Mapping[str, Tensor], *, tied: tuple[str, str] | None) -> None:
-    """Make tensors the weights of a model, without copying them.
+    """Set the weights of a model, without copying them.
 
     Args:
-        model: may lie on the meta device.
-        tensors: one for each name in its state, no more and no fewer.
-        tied: names of the head's matrix and of the embeddings, which become one parameter.
+        model: the model; may be on the meta device.
+        tensors: exactly one for each name in its state.
+        tied: names of the head's matrix and of the embeddings, which are tied.
     """
     model.load_state_dict(dict(tensors), assign=True)
     tie(model, tied)
 
 
 def untie_if_different(config: SpeechEncoderDecoderConfig, tensors: Mapping[str, Tensor]) -> None:
-    """Say in the configuration that head and embeddings are two, where they are although it calls them one.
+    """Set `tie_word_embeddings` to false if head and embeddings differ.
 
-    Old transformers overwrote such a head in silence; the current one keeps both, and so do we.
+    Old versions of transformers silently replaced such a head; the current one keeps both, and so do we.
     """
     if config.tied is None:
         return
@@ -40,16 +40,16 @@ def untie_if_different(config: SpeechEncoderDecoderConfig, tensors: Mapping[str,
 
 
 def ctc_head(weight: Tensor | None, bias: Tensor | None, *, width: int, dtype: torch.dtype) -> nn.Linear | None:
-    """Make a CTC head of the tensors of a file.
+    """Build a CTC head from the tensors of a file.
 
     Args:
-        weight: (vocabulary, width), if the file is right.
-        bias: (vocabulary,), if the file is right.
-        width: of the frames.
-        dtype: of the weights in memory.
+        weight: (vocabulary, width), if the file is valid.
+        bias: (vocabulary,), if the file is valid.
+        width: width of the frames.
+        dtype: data type of the weights in memory.
 
     Returns:
-        the head; None when the tensors are not there, or of other shapes
+        the head; None if the tensors are missing or have other shapes
     """
     if weight is None or bias is None or weight.shape[1:] != (width,) or bias.shape != weight.shape[:1]:
         return None
@@ -59,7 +59,7 @@ def ctc_head(weight: Tensor | None, bias: Tensor | None, *, width: int, dtype: t
 
 
 def optional_tensors(expected: Mapping[str, torch.Size], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a checkpoint may lack without harm: the vector of SpecAugment, which only training reads, and a counter."""
+    """Return values for missing optional tensors: SpecAugment's vector (only used in training) and counters."""
     generator = torch.Generator().manual_seed(0)
     absent = [key for key in expected if key not in tensors]
     return {
@@ -71,13 +71,13 @@ def optional_tensors(expected: Mapping[str, torch.Size], tensors: Mapping[str, T
 
 
 def table_of(model: nn.Module, name: str) -> Tables | None:
-    """Find what computes a tensor of a model; None when nothing does."""
+    """Return the module that computes a tensor of a model; None if it is not computed."""
     owner = model.get_submodule(name.rpartition(".")[0])
     return owner if isinstance(owner, Tables) else None
 
 
 def compute_tables(model: nn.Module, names: Iterable[str]) -> None:
-    """Fill the tables of these names that follow from the configuration, where the checkpoint lacks them."""
+    """Compute the tables among these names, which a checkpoint lacks."""
     for name in names:
         if (table := table_of(model, name)) is not None:
             table.reset()
@@ -86,13 +86,13 @@ def compute_tables(model: nn.Module, names: Iterable[str]) -> None:
 def fill(
     model: nn.Module, tensors: Mapping[str, Tensor], *, dtype: torch.dtype, tied: tuple[str, str] | None = None
 ) -> None:
-    """Make the tensors of a checkpoint the weights of a model; what a checkpoint may lack is made.
+    """Set the weights of a model from a checkpoint; optional tensors that are missing are created.
 
     Args:
-        model: may lie on the meta device.
-        tensors: by the names in the model's state.
-        dtype: of the weights in memory.
-        tied: names of the head's matrix and of the embeddings, which become one parameter.
+        model: the model; may be on the meta device.
+        tensors: tensors by the names in the model's state.
+        dtype: data type of the weights in memory.
+        tied: names of the head's matrix and of the embeddings, which are tied.
     """
     lacking = optional_tensors({key: tensor.shape for key, tensor in model.state_dict().items()}, tensors)
     assign(model, {key: ready(tensor, dtype) for key, tensor in {**tensors, **lacking}.items()}, tied=tied)

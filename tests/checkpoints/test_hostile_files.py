@@ -113,12 +113,12 @@ def test_a_decoder_may_name_several_tokens_that_end_a_text(folder: Path) -> None
 
 def test_weights_that_are_not_numbers_are_refused(folder: Path) -> None:
     change_weights(folder, lambda tensors: [tensor.fill_(torch.nan) for tensor in tensors.values()])
-    refused(folder, "must be numbers, but .* tensors hold NaN")
+    refused(folder, "must be numbers, but .* tensors contain NaN")
 
 
 def test_a_single_nan_is_found(folder: Path) -> None:
     change_weights(folder, lambda tensors: tensors["enc_to_dec_proj.weight"][3].fill_(torch.nan))
-    refused(folder, r"1 of \d+ tensors hold NaN \(projection.weight\)")
+    refused(folder, r"1 of \d+ tensors contain NaN \(projection.weight\)")
 
 
 def test_large_finite_numbers_are_no_nan(folder: Path) -> None:

@@ -220,5 +220,5 @@ def test_a_name_too_long_for_any_file_is_no_fault_of_ours():
 
 
 def test_the_embedded_model_has_no_revisions():
-    with pytest.raises(UsageError, match="no model there"):
+    with pytest.raises(UsageError, match="no model is named"):
         resolve_model(None, revision="main")

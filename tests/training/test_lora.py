@@ -170,7 +170,7 @@ def test_targets_that_match_nothing_are_refused(places, tmp_path):
         ({"use_dora": True}, "plain LoRA, but .* use_dora"),
         ({"peft_type": "IA3"}, "plain LoRA, but .* IA3"),
         ({"base_model_name_or_path": None}, "base_model_name_or_path"),
-        ({"base_model_name_or_path": "./gone"}, "which is not here"),
+        ({"base_model_name_or_path": "./gone"}, "is not available"),
         ({"lora_alpha": "x"}, "must be \\(out, rank\\)"),
     ],
 )
