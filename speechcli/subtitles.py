@@ -1,4 +1,4 @@
-"""Turn segments into readable subtitles: short lines, few at a time, long enough on screen."""
+"""Readable subtitles from segments: limited lines, line lengths and reading speed."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from speechcli.transcript import Segment, Transcript, one_line
 
-# After these a sentence or a part of it is over, in one script or another.
+# Punctuation at the end of sentences and clauses, in all scripts.
 _ENDS = frozenset(".!?…,;:。！？，、；：؟،؛।")
 _JOINER = "\u200d"
 
@@ -38,14 +38,14 @@ class Cue:
     """In milliseconds, after the start and not after the start of the next."""
     lines: tuple[str, ...]
     channel: int | None = None
-    """Number of its channel, where channels were heard separately."""
+    """Number of the channel, if channels are transcribed separately."""
 
 
 def make_cues(transcript: Transcript, shape: CueShape) -> list[Cue]:
     """Cut the text of a recording into subtitles.
 
-    A subtitle has the times of its words if they are known, otherwise its share of the segment by characters. Speech
-    that is faster than reading stays on screen into the following pause.
+    A subtitle has the times of its words if they are known, otherwise a share of the segment by number of characters.
+    Subtitles with more characters per second than the limit stay on screen in the following pause.
     """
     spoken = [segment for segment in transcript.segments if one_line(segment.text)]
     last = max([transcript.duration, *(segment.end for segment in spoken)])
@@ -65,7 +65,7 @@ def make_cues(transcript: Transcript, shape: CueShape) -> list[Cue]:
 
 
 def _timed(segment: Segment, limit: float, shape: CueShape) -> Iterator[tuple[float, float, tuple[str, ...]]]:
-    """Yield start, end and lines of each subtitle of a segment that may last until the limit."""
+    """Yield start, end and lines of each subtitle of a segment, whose last one may end at the limit."""
     tokens = _tokens(one_line(segment.text), shape.max_chars)
     groups = list(_grouped(tokens, shape))
     lines = [_balanced(group, shape.max_chars) for group in groups]
@@ -81,12 +81,12 @@ def _timed(segment: Segment, limit: float, shape: CueShape) -> Iterator[tuple[fl
 
 
 def _tokens(text: str, longest: int) -> list[str]:
-    """Return what a line can be broken between: words with the space before them, long ones in parts."""
+    """Return the unbreakable parts of a text: words with the space before them; long words are split."""
     tokens = []
     for word in text.split(" "):
         space = " "
         while len(word) > longest:
-            # Without spaces, as in Japanese, a line is broken after a part of a sentence if one ends.
+            # In scripts without spaces, such as Japanese, lines are preferably broken after punctuation.
             ends = [n for n in range(longest // 2 + 1, longest + 1) if word[n - 1] in _ENDS]
             count = max(ends, default=_whole(word, longest))
             tokens.append(space + word[:count])
@@ -96,7 +96,7 @@ def _tokens(text: str, longest: int) -> list[str]:
 
 
 def _whole(word: str, count: int) -> int:
-    """Return the greatest count of at most so many characters that takes no character and its marks apart."""
+    """Return the largest number of at most `count` characters that does not split a character and its marks."""
     best = count
     while best > 1 and (unicodedata.combining(word[best]) or _JOINER in word[best - 1 : best + 1]):
         best -= 1
@@ -104,7 +104,7 @@ def _whole(word: str, count: int) -> int:
 
 
 def _grouped(tokens: Sequence[str], shape: CueShape) -> Iterator[Sequence[str]]:
-    """Yield the tokens of each subtitle: as many as fit, but rather to the end of a part of a sentence."""
+    """Yield the tokens of each subtitle: as many as fit, preferably up to the end of a clause."""
     while tokens:
         count = _fitting(tokens, shape)
         if count < len(tokens):
@@ -133,7 +133,7 @@ def _wrapped(tokens: Sequence[str], width: int) -> tuple[str, ...]:
 
 
 def _balanced(tokens: Sequence[str], width: int) -> tuple[str, ...]:
-    """Return as few lines as possible, and those of like length."""
+    """Return as few lines as possible, of similar length."""
     fewest = _wrapped(tokens, width)
     narrowest = math.ceil(_characters(fewest) / len(fewest))
     choices = (_wrapped(tokens, narrow) for narrow in range(narrowest, width + 1))

@@ -8,7 +8,7 @@ from typing import Any
 
 SCHEMA = 1
 
-# Everything that `str.splitlines` or a spreadsheet takes for the end of a line or a cell.
+# Everything that `str.splitlines` or a spreadsheet treats as the end of a line or a cell.
 _BREAKS = re.compile("[\t\n\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029]+")
 
 
@@ -17,7 +17,7 @@ class Word:
     """A word with its times."""
 
     word: str
-    """The word as it is written, without the space before it."""
+    """The text of the word, without the space before it."""
     start: float
     """Seconds from the start of the recording."""
     end: float
@@ -80,10 +80,10 @@ class Segment:
     alternatives: tuple[Alternative, ...] = ()
     """Alternative texts, best first."""
     channel: int | None = None
-    """Number of its channel, from 0, where channels were heard separately."""
+    """Number of the channel, from 0, if channels are transcribed separately."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the segment as a JSON object; fields that not all models have are left out if empty."""
+        """Return the segment as a JSON object; optional fields are left out if they are empty."""
         values: dict[str, Any] = {
             "id": self.id,
             "start": _seconds(self.start),
@@ -152,5 +152,5 @@ def _seconds(value: float) -> float:
 
 
 def _number(value: float) -> float | None:
-    # JSON has no infinity: the log-probability of a token that was forced against a ban is -inf.
+    # JSON has no infinity: a forced token that is also suppressed has the log-probability -inf.
     return round(value, 4) if math.isfinite(value) else None

@@ -1,6 +1,6 @@
 """Output formats of transcripts: txt, json, jsonl, srt, vtt, tsv and manifest, as UTF-8 bytes.
 
-Nothing here depends on the locale, and no text is ever read as markup.
+The output does not depend on the locale, and texts are never interpreted as markup.
 """
 
 import json
@@ -38,7 +38,7 @@ class JsonWriter:
     """One indented JSON object, a superset of Whisper's."""
 
     def write(self, transcript: Transcript) -> bytes:
-        """Return the object, ended by a line break."""
+        """Return the object, followed by a line break."""
         return encode(indented(transcript.to_dict()) + "\n")
 
 
@@ -46,13 +46,13 @@ class JsonlWriter:
     """One JSON object on one line."""
 
     def write(self, transcript: Transcript) -> bytes:
-        """Return the object, ended by a line break."""
+        """Return the object, followed by a line break."""
         return json_line(transcript.to_dict())
 
 
 @dataclass(frozen=True)
 class SrtWriter:
-    """SubRip subtitles; where channels were heard separately, a subtitle begins with the number of its channel."""
+    """SubRip subtitles; if channels are transcribed separately, each begins with the number of its channel."""
 
     shape: CueShape
 
@@ -69,7 +69,7 @@ class SrtWriter:
 
 @dataclass(frozen=True)
 class VttWriter:
-    """WebVTT subtitles; where channels were heard separately, each is a voice."""
+    """WebVTT subtitles; if channels are transcribed separately, each channel is a voice."""
 
     shape: CueShape
 
@@ -120,7 +120,7 @@ class ManifestWriter:
 def indented(value: Mapping[str, Any]) -> str:
     """Return an indented JSON object, with each list of integers on one line."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
-    # A raw line break is never inside a JSON string.
+    # JSON strings never contain raw line breaks.
     return _NUMBER_LIST.sub(lambda match: re.sub(r"\s+", " ", match[0]).replace("[ ", "[").replace(" ]", "]"), text)
 
 
@@ -154,7 +154,7 @@ def _escape(text: str) -> str:
 
 
 def make_writers(shape: CueShape = DEFAULT_SHAPE) -> dict[str, Writer]:
-    """Return a writer for each format; only subtitles have a shape."""
+    """Return a writer for each format; the shape is for subtitles."""
     return {
         "txt": TxtWriter(),
         "json": JsonWriter(),

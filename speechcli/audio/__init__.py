@@ -1,1 +1,1 @@
-"""Sound: files to waveforms to features."""
+"""Audio: files -> waveforms -> features."""

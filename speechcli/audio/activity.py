@@ -1,4 +1,4 @@
-"""Voice activity: which frames of a recording hold speech, or at least sound."""
+"""Voice activity detection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from speechcli.audio import silero
 from speechcli.errors import UsageError
 
-# Quieter than this, and so much quieter than the loudest frame so far, is silence.
+# Frames below the first level, and this much below the loudest frame so far, are silence.
 QUIET_DB, BELOW_LOUDEST_DB = -60.0, 40.0
 FRAMES_PER_SECOND = 50
 
@@ -26,7 +26,7 @@ class Detector(Protocol):
 
 
 class EverythingIsSpeech:
-    """Takes every frame for speech."""
+    """Classifies every frame as speech."""
 
     def __init__(self, sample_rate: int) -> None:
         self.frame_samples = sample_rate // FRAMES_PER_SECOND
@@ -44,7 +44,7 @@ class EnergyDetector:
         self._loudest = 0.0
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
-        """Compare the power of each frame with the loudest so far."""
+        """Classify each frame by its power: samples (frames * frame_samples,) -> (frames,) bool."""
         power = frame_power(samples, self.frame_samples)
         loudest = np.maximum.accumulate(np.concatenate([[self._loudest], power]))[1:]
         self._loudest = float(loudest[-1]) if len(loudest) else self._loudest
@@ -63,11 +63,11 @@ def make_detector(vad: str, sample_rate: int) -> Detector:
     """Return a detector for one recording.
 
     Args:
-        vad: `none`, `energy`, `silero`, or `auto`: silero where its package is installed, else energy.
-        sample_rate: of the recording, in Hz; silero knows 16 kHz only.
+        vad: `none`, `energy`, `silero`, or `auto`: silero if its package is installed, else energy.
+        sample_rate: sample rate of the recording, in Hz; silero supports only 16 kHz.
 
     Raises:
-        UsageError: silero is asked for, but its package is not installed or the rate is another.
+        UsageError: silero is requested, but its package is not installed or the sample rate is another.
     """
     if vad == "auto":
         vad = "silero" if sample_rate == silero.SAMPLE_RATE and silero.weights_path() is not None else "energy"

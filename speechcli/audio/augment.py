@@ -14,25 +14,25 @@ from speechcli.errors import InputError, UsageError
 
 Range = tuple[float, float]
 
-# Speeds are drawn from this grid: soxr is fast where the two rates have a small common multiple.
+# Speeds are rounded to this grid: soxr is fast if both rates have a small common multiple.
 SPEED_STEPS_PER_UNIT = 100
-# hertz and gain of a narrow-band telephone: straight lines between
+# Frequency response of a narrow-band telephone: frequencies in Hz and gains, interpolated linearly.
 TELEPHONE_HERTZ = (200.0, 300.0, 3_400.0, 3_800.0)
 TELEPHONE_GAIN = (0.0, 1.0, 1.0, 0.0)
 
 
 @dataclass(frozen=True)
 class NoiseFolder:
-    """Recordings of noise, of any length."""
+    """Recordings of noise."""
 
     files: tuple[Path, ...]
 
     @classmethod
     def find(cls, folder: Path) -> NoiseFolder:
-        """Find all recordings in a folder, at any depth.
+        """Find all recordings in a folder, recursively.
 
         Raises:
-            InputError: if there are none.
+            InputError: there are none.
         """
         files = tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_EXTENSIONS))
         if not files:
@@ -40,10 +40,10 @@ class NoiseFolder:
         return cls(files)
 
     def draw(self, samples: int, sample_rate: int, generator: np.random.Generator) -> np.ndarray:
-        """Return a stretch (samples,) of one of them from anywhere in it, repeated where it is too short.
+        """Return a random part (samples,) of a random recording, repeated if it is too short.
 
         Raises:
-            InputError: if the recording cannot be read.
+            InputError: the recording cannot be read.
         """
         file = self.files[int(generator.integers(len(self.files)))]
         wanted = samples / sample_rate
@@ -59,15 +59,15 @@ class Augment:
     """Change speed, level, noise and bandwidth at random, in this order.
 
     Args:
-        speed: factor of tempo and pitch together; (1, 1) switches it off.
-        gain_db: change of level, in dB; samples may leave the range from -1 to 1.
-        noise_snr: level of the clip over the noise, in dB.
-        noise_probability: how often noise is added.
-        noise: recordings of noise; None for white or pink noise in equal parts.
-        band_probability: how often only the band of a telephone is left.
+        speed: factor of both tempo and pitch; (1, 1) disables it.
+        gain_db: gain in dB; samples may exceed the range from -1 to 1.
+        noise_snr: signal-to-noise ratio in dB.
+        noise_probability: probability of adding noise.
+        noise: recordings of noise; None: white or pink noise, equally often.
+        band_probability: probability of the telephone band filter.
 
     Raises:
-        UsageError: for a range from high to low, a speed outside 0.5 to 2, or a probability outside 0 to 1.
+        UsageError: a range is reversed, a speed is outside 0.5 to 2, or a probability is outside 0 to 1.
     """
 
     speed: Range = (0.9, 1.1)
@@ -89,15 +89,15 @@ class Augment:
             raise UsageError(f"`speed` must be within 0.5 to 2, but is {self.speed[0]} to {self.speed[1]}.")
 
     def __call__(self, samples: np.ndarray, sample_rate: int, generator: np.random.Generator) -> np.ndarray:
-        """Return a changed copy of one waveform.
+        """Return an augmented copy of one waveform.
 
         Args:
             samples: (samples,) float32.
-            sample_rate: in Hz.
-            generator: the only source of chance; it is drawn from equally often whatever the settings.
+            sample_rate: sample rate in Hz.
+            generator: source of all random numbers; the number of draws is independent of the settings.
 
         Returns:
-            (samples,) float32; the length is divided by the drawn speed.
+            (samples,) float32; the length is divided by the speed.
         """
         speed, gain_db, noise_snr = (generator.uniform(*drawn) for drawn in (self.speed, self.gain_db, self.noise_snr))
         noisy, narrow, pink = generator.random(3) < (self.noise_probability, self.band_probability, 0.5)
@@ -116,7 +116,7 @@ class Augment:
 
 
 def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:
-    """Play (samples,) faster (``speed`` above 1) or slower; the pitch moves along."""
+    """Change tempo and pitch of (samples,); ``speed`` above 1 is faster."""
     steps = round(speed * SPEED_STEPS_PER_UNIT)
     if steps == SPEED_STEPS_PER_UNIT:
         return samples
@@ -125,16 +125,16 @@ def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:
 
 
 def make_noise(samples: int, *, pink: bool, generator: np.random.Generator) -> np.ndarray:
-    """Make white or pink noise (samples,)."""
+    """Return white or pink noise (samples,)."""
     noise = generator.standard_normal(samples, dtype=np.float32)
     if not pink:
         return noise
-    # Power falls as 1 / frequency, down to 20 Hz at 16 kHz: below that it would only shake the level.
+    # Power is proportional to 1 / frequency above 20 Hz (at 16 kHz); below, it would only make the level fluctuate.
     return _filtered(noise, lambda frequency: 1 / np.sqrt(np.maximum(frequency, 20 / 16_000)))
 
 
 def add_noise(samples: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
-    """Add noise (samples,) so that its mean power is ``snr`` dB below that of (samples,); silence stays silent."""
+    """Add noise (samples,) with a mean power ``snr`` dB below that of (samples,); silence stays silent."""
     power = np.mean(np.square(samples))
     noise_power = np.mean(np.square(noise))
     if noise_power == 0:
@@ -144,13 +144,13 @@ def add_noise(samples: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
 
 
 def telephone_band(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Keep 300 to 3400 Hz of (samples,)."""
+    """Filter (samples,) to the band from 300 to 3400 Hz."""
     return _filtered(samples, lambda frequency: np.interp(frequency * sample_rate, TELEPHONE_HERTZ, TELEPHONE_GAIN))
 
 
 def _filtered(samples: np.ndarray, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Multiply the spectrum of (samples,) by a gain for each frequency, given as a part of the sample rate."""
-    # A power of two is quick, and the zeros behind keep the end of the clip from ringing into its start.
+    """Multiply the spectrum of (samples,) by a gain as a function of frequency divided by sample rate."""
+    # A power of two is fast, and zero padding keeps the filter from ringing from the end into the start of the clip.
     size = 1 << (len(samples) + 255).bit_length()
     spectrum = np.fft.rfft(samples, size)
     spectrum *= gain(np.fft.rfftfreq(size)).astype(np.float32)

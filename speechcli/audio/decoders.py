@@ -19,7 +19,7 @@ import soundfile
 from speechcli.audio.raw import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, RAW_ENCODINGS, RawFormat
 from speechcli.errors import InputError, UsageError
 
-# Frames decoded at a time: a header that promises years of audio costs no memory.
+# Number of frames decoded at a time, so that headers with an excessive length cost no memory.
 BLOCK_FRAMES = 1 << 16
 
 
@@ -28,27 +28,27 @@ class CutShort(Exception):
 
 
 class Decoder(Protocol):
-    """An opened source."""
+    """An open audio source."""
 
     sample_rate: int
-    """Of the source, in Hz."""
+    """Sample rate of the source in Hz."""
     channels: int
     frames: int | None
     """Length according to the header; None if unknown."""
 
     def blocks(self, start: int) -> Iterator[np.ndarray]:
-        """Yield the samples from frame ``start`` on, as float32 of shape (frames, channels); every call begins anew.
+        """Yield the samples from frame ``start`` as float32 (frames, channels); each call starts again.
 
         Raises:
-            CutShort: after the last block that could be decoded, when more was promised.
+            CutShort: after the last decoded block, if the header says that there is more.
         """
 
     def close(self) -> None:
-        """Close what the decoder opened."""
+        """Close the source."""
 
 
 class _LenientSeek:
-    """A stream for libsndfile's callbacks, where an exception would only print a traceback on standard error."""
+    """A stream for libsndfile's callbacks, in which an exception would only print a traceback on standard error."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -56,7 +56,7 @@ class _LenientSeek:
         self.tell = stream.tell
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Stay where we are if damaged data asks for a place before the beginning."""
+        """Seek; invalid positions in damaged data are ignored."""
         with suppress(ValueError, OSError, OverflowError):
             self._stream.seek(offset, whence)
         return self._stream.tell()
@@ -66,11 +66,11 @@ class SoundfileDecoder:
     """Decode with libsndfile.
 
     Raises:
-        soundfile.LibsndfileError: when the source is in no format that libsndfile reads.
+        soundfile.LibsndfileError: libsndfile does not support the format.
     """
 
     def __init__(self, source: Path | BinaryIO, raw: RawFormat | None) -> None:
-        # Bytes, because a name that is no valid UTF-8 has no str that soundfile takes.
+        # As bytes, because soundfile does not accept names that are not valid UTF-8 as str.
         fs_name = os.fsencode if os.name == "posix" else str
         target: object = fs_name(source) if isinstance(source, Path) else _LenientSeek(source)
         if raw is None:
@@ -82,7 +82,7 @@ class SoundfileDecoder:
             )
         self.sample_rate = int(self._file.samplerate)
         self.channels = int(self._file.channels)
-        # libsndfile's SF_COUNT_MAX stands for "not known" (a FLAC that was written to a pipe).
+        # libsndfile returns SF_COUNT_MAX for an unknown length (a FLAC file that was written to a pipe).
         self.frames: int | None = self._file.frames if self._file.frames < 1 << 62 else None
         self._read = False
 
@@ -108,32 +108,32 @@ class SoundfileDecoder:
             raise CutShort
 
     def _fill(self, buffer: np.ndarray) -> int:
-        # At damaged data, and at the end of a FLAC of unknown length, soundfile raises after it filled the buffer up to
-        # there, and no one says how far it came: what is not NaN any more was written.
+        # At damaged data, and at the end of a FLAC file of unknown length, soundfile fills a part of the buffer and
+        # raises an error without telling its size: everything that is no longer NaN was written.
         buffer.fill(np.nan)
         try:
             return len(self._file.read(out=buffer))
         except soundfile.SoundFileError:
             unwritten = np.isnan(buffer[:, -1])
-            # A full buffer would read as "go on": its last frame is given up.
+            # A full buffer would mean that there is more: its last frame is dropped.
             return int(unwritten.argmax()) if unwritten.any() else len(buffer) - 1
 
     def _header_promises_more(self) -> bool:
-        # libsndfile lowers the length of a cut WAV or AIFF to what is there and says so only in its log. Lengths of
-        # 2 GiB and up are what programs write that stream to a pipe and cannot know.
+        # libsndfile corrects the length of a truncated WAV or AIFF file and only mentions it in its log. Programs that
+        # write to a pipe do not know the length and write 2 GiB or more.
         found = re.search(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", self._file.extra_info, re.MULTILINE)
         return found is not None and int(found[2]) < int(found[1]) < 0x7FFF_0000
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         self._file.close()
 
 
 class PyAvDecoder:
-    """Decode the first audio stream of any container that FFmpeg reads.
+    """Decode the first audio stream of a container with FFmpeg.
 
     Raises:
-        ValueError: when the container has no audio stream.
+        ValueError: the container has no audio stream.
     """
 
     def __init__(self, source: Path | BinaryIO, av: ModuleType) -> None:
@@ -153,8 +153,8 @@ class PyAvDecoder:
             raise
 
     def blocks(self, start: int) -> Iterator[np.ndarray]:
-        """Yield blocks as long as the packets are."""
-        # Seeking in a compressed stream lands where the codec likes: decode from the beginning and drop.
+        """Yield blocks with the length of the packets."""
+        # Seeking in a compressed stream is inexact: decode from the beginning and drop samples.
         decoded = 0
         try:
             if self._read:
@@ -164,10 +164,10 @@ class PyAvDecoder:
                 decoded += len(block)
                 if decoded > start:
                     yield block[max(0, len(block) - (decoded - start)) :]
-        # PyAV raises what FFmpeg's code maps to (OSError, ValueError, EOFError, ...), and UnicodeDecodeError at times.
+        # PyAV maps FFmpeg's error codes to many exceptions (OSError, ValueError, EOFError, UnicodeDecodeError, ...).
         except Exception as error:
             raise CutShort from error
-        # FFmpeg's length of a container may be off by the codec's delay.
+        # FFmpeg's length of a container may differ by the codec's delay.
         if decoded < 0.95 * (self.frames or 0):
             raise CutShort
 
@@ -181,22 +181,22 @@ class PyAvDecoder:
             yield part.to_ndarray().T
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         self._container.close()
 
 
 def open_decoder(source: Path | BinaryIO, name: str, backend: str, raw: RawFormat | None) -> Decoder:
-    """Open a regular file or a seekable stream and check what its header says.
+    """Open a regular file or a seekable stream and check its header.
 
     Args:
         source: path, or binary stream at any position.
-        name: what to call it in sentences.
-        backend: ``soundfile``, ``av``, or ``auto`` (soundfile, then PyAV where it is installed).
-        raw: format of headerless PCM; such data goes to soundfile whatever the backend.
+        name: name of the source in messages.
+        backend: ``soundfile``, ``av``, or ``auto`` (soundfile, then PyAV if it is installed).
+        raw: format of headerless PCM, which is always decoded with soundfile.
 
     Raises:
-        InputError: when the source cannot be decoded, or its rate or channel count is out of range.
-        UsageError: when ``av`` is asked for and PyAV is not installed.
+        InputError: the source cannot be decoded, or its sample rate or number of channels is out of range.
+        UsageError: ``av`` is requested, but PyAV is not installed.
     """
     decoder = _open(source, name, backend, raw)
     try:
@@ -235,7 +235,7 @@ def _second_choice(source: Path | BinaryIO, name: str, backend: str, error: Exce
     if "not recognised" not in reason and "unsupported" not in reason.lower():
         raise InputError(f"`{name}` cannot be decoded: {reason}.") from error
     raise InputError(
-        f"`{name}` is in no format that libsndfile reads; other formats (m4a, mp4, webm, mkv, …) need the extra `av`.",
+        f"libsndfile does not support the format of `{name}`; m4a, mp4, webm, mkv and others need the extra `av`.",
         hint="pip install 'speechcli[av]'",
     ) from error
 

@@ -24,28 +24,28 @@ class FeatureBatch(NamedTuple):
     values: Tensor
     """(batch, samples) or (batch, frames, mels), float32."""
     lengths: Tensor | None
-    """(batch,) int64: how many samples or frames are real. None: the model was trained without a mask."""
+    """(batch,) int64: numbers of samples or frames without padding. None: the model was trained without a mask."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extractor(ABC):
-    """What all extractors share: fields named as in ``preprocessor_config.json``, and that file's other keys."""
+    """Base class of extractors; fields have their names in ``preprocessor_config.json``."""
 
     sampling_rate: int = 16_000
-    """Of the waveforms, in Hz."""
+    """Sample rate of the waveforms in Hz."""
     padding_value: float = 0.0
     """Padding value for shorter utterances of a batch."""
     other: Mapping[str, Any] = field(default_factory=dict)
-    """Other keys of the file, which are kept and written back."""
+    """Other keys of the file, which are saved again."""
 
     kind: ClassVar[str]
-    """Hugging Face's name of the extractor."""
+    """Name of the extractor in Hugging Face."""
     processor: ClassVar[str]
-    """Hugging Face's name of the extractor with a tokenizer."""
+    """Name of the processor with this extractor and a tokenizer in Hugging Face."""
     normalizes: ClassVar[str]
-    """The field that says whether each utterance is normalised."""
+    """Name of the field that enables normalisation of each utterance."""
     mels_first: ClassVar[bool] = False
-    """Whether Hugging Face's extractor gives (batch, mels, frames) where this one gives (batch, frames, mels)."""
+    """Whether Hugging Face's extractor returns (batch, mels, frames); this one returns (batch, frames, mels)."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -69,10 +69,10 @@ class Extractor(ABC):
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Self:
-        """Read the content of ``preprocessor_config.json``; absent keys have Hugging Face's defaults.
+        """Read the content of ``preprocessor_config.json``; missing keys have Hugging Face's defaults.
 
         Raises:
-            ModelError: for a value of the wrong type, or padding on the left.
+            ModelError: a value has the wrong type, or padding is on the left.
         """
         ours = {item.name for item in fields(cls)} - {"other"}
         return cls(
@@ -86,10 +86,10 @@ class Extractor(ABC):
         return {"feature_extractor_type": self.kind, "padding_side": "right", **self.other, **ours}
 
     def with_normalization(self, mode: str) -> Self:
-        """Return a copy that normalises each ``utterance``, does not (``none``), or does as it did (``auto``).
+        """Return a copy that normalises each ``utterance``, or does not (``none``); ``auto`` keeps the setting.
 
         Raises:
-            UsageError: for another mode.
+            UsageError: the mode is another.
         """
         if mode not in NORMALIZATIONS:
             raise UsageError(f"The normalisation must be one of {', '.join(NORMALIZATIONS)}, but is `{mode}`.")
@@ -98,12 +98,12 @@ class Extractor(ABC):
 
     @property
     def pads(self) -> bool:
-        """Whether the padding of a batch leaves the shorter utterances as they are."""
+        """Whether padding in a batch does not change the results of shorter utterances."""
         return True
 
     @property
     def longest(self) -> int | None:
-        """Samples of the longest utterance that is taken whole; None: there is no limit."""
+        """Maximum number of samples of an utterance; None: there is no limit."""
         return None
 
 
@@ -112,9 +112,9 @@ def standardised(values: Tensor, *, correction: int) -> Tensor:
 
     Args:
         values: one utterance.
-        correction: what the variance's divisor is smaller by than the count.
+        correction: difference between the number of values and the divisor of the variance.
     """
-    # One frame has no sample variance (0 / 0): it counts as constant.
+    # The sample variance of one frame is undefined (0 / 0): it is set to 0.
     correction = min(correction, len(values) - 1)
     variance, mean = torch.var_mean(values, dim=0, correction=correction)
     return (values - mean) / torch.sqrt(variance + VARIANCE_FLOOR)

@@ -1,6 +1,6 @@
-"""Features: waveforms -> what a speech encoder reads; both ways to and from ``preprocessor_config.json``.
+"""Feature extractors of speech encoders, with their configuration in ``preprocessor_config.json``.
 
-Every feature of an utterance depends on that utterance alone, never on the others in the batch.
+The features of an utterance never depend on the other utterances in the batch.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from speechcli.audio.extractor import Extractor, FeatureBatch, standardised
 from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.errors import ModelError
 
-# 25 ms and 10 ms at 16 kHz; the extractors count in samples whatever the rate.
+# 25 ms and 10 ms at 16 kHz; numbers of samples, independent of the sample rate.
 FRAME_SAMPLES = 400
 HOP_SAMPLES = 160
 FFT_SIZE = 512
-# Frames transformed at a time (about one minute): bounds the memory of long recordings.
+# Number of frames transformed at a time (about one minute), to limit the memory for long recordings.
 BLOCK_FRAMES = 6_000
 
 MEL_FLOOR = 1.192092955078125e-07  # float32's epsilon, as Kaldi
@@ -33,20 +33,20 @@ INT16_SCALE = 2.0**15  # Kaldi's samples are 16-bit integers
 
 @dataclass(frozen=True, kw_only=True)
 class WaveformFeatures(Extractor):
-    """The samples themselves, normalised if the model wants it (Hugging Face's ``Wav2Vec2FeatureExtractor``).
+    """The samples themselves, optionally normalised (Hugging Face's ``Wav2Vec2FeatureExtractor``).
 
-    One deliberate difference: normalisation is done on each utterance *before* padding, and padding is
-    ``padding_value``. Hugging Face's extractor with ``return_attention_mask`` false takes mean and variance over the
-    padded vector, so that a result there depends on the batch; here it equals the result for the utterance alone.
+    One deliberate difference: each utterance is normalised *before* padding with ``padding_value``. If
+    ``return_attention_mask`` is false, Hugging Face's extractor computes mean and variance over the padded vector, so
+    that results depend on the batch; here they equal those of the utterance alone.
 
-    Called with waveforms, each (samples,) float32, gives values (batch, samples). Zeros are appended to a clip shorter
-    than 400 samples, the least that gives an encoder one frame, and count as real.
+    Called with waveforms, each (samples,) float32, it returns values (batch, samples). Clips shorter than 400 samples,
+    the minimum for one frame, are extended with zeros, which do not count as padding.
     """
 
     do_normalize: bool = True
     """Whether each utterance gets mean 0 and variance 1."""
     return_attention_mask: bool = False
-    """Whether the model was trained to be told which samples are real."""
+    """Whether the model was trained with an attention mask."""
 
     kind: ClassVar[str] = "Wav2Vec2FeatureExtractor"
     processor: ClassVar[str] = "Wav2Vec2Processor"
@@ -66,7 +66,7 @@ class WaveformFeatures(Extractor):
 
     @property
     def pads(self) -> bool:
-        """Models that were trained without a mask hear the padding."""
+        """Whether the model was trained with an attention mask; without one, padding changes the results."""
         return self.return_attention_mask
 
 
@@ -74,19 +74,19 @@ class WaveformFeatures(Extractor):
 class FilterbankFeatures(Extractor):
     """Stacked log-mel filterbanks (Hugging Face's ``SeamlessM4TFeatureExtractor``).
 
-    Kaldi's filterbanks, normalised for each utterance and mel, ``stride`` frames side by side. A frame count that is
-    odd is padded to an even one; then frames that do not fill a stack are dropped. A stack is real if its second frame
-    is (with ``stride`` 1: if its frame is).
+    Kaldi's filterbanks, normalised for each utterance and mel bin; ``stride`` frames are concatenated. Odd numbers of
+    frames are padded to even ones; then incomplete stacks are dropped. A stack is padding if its second frame is (with
+    ``stride`` 1: if its frame is).
 
-    Called with waveforms, each (samples,) float32, gives values (batch, frames, num_mel_bins * stride). A clip shorter
-    than a frame (400 samples) is padded with zeros to one; every clip has at least one stack, counted as real.
+    Called with waveforms, each (samples,) float32, it returns values (batch, frames, num_mel_bins * stride). Clips
+    shorter than a frame (400 samples) are padded with zeros; every clip has at least one stack without padding.
     """
 
     num_mel_bins: int = 80
     stride: int = 2
-    """Frames of 10 ms in one of the encoder's."""
+    """Number of frames of 10 ms per frame of the encoder."""
     do_normalize_per_mel_bins: bool = True
-    """Whether each mel gets mean 0 and variance 1 over the utterance."""
+    """Whether each mel bin gets mean 0 and variance 1 over the utterance."""
 
     kind: ClassVar[str] = "SeamlessM4TFeatureExtractor"
     processor: ClassVar[str] = "Wav2Vec2BertProcessor"
@@ -108,7 +108,7 @@ class FilterbankFeatures(Extractor):
 
     def _stacked(self, frames: Tensor) -> tuple[Tensor, int]:
         real = len(frames)
-        # The extractor pads to a multiple of 2 whatever the stride.
+        # The reference pads to a multiple of 2, independent of the stride.
         total = max((real + real % 2) // self.stride, 1) * self.stride
         padding = frames.new_full((max(0, total - real), self.num_mel_bins), self.padding_value)
         # (frames, mels) -> (stacks, mels * stride)
@@ -120,7 +120,7 @@ class FilterbankFeatures(Extractor):
         """Return the content of ``preprocessor_config.json``."""
         config = {"feature_size": self.num_mel_bins, "return_attention_mask": True, **super().to_dict()}
         if self.do_normalize_per_mel_bins:
-            # Hugging Face knows it as an argument of the call, not as a key: written only where it differs.
+            # In Hugging Face it is an argument of the call, not a key: it is only saved if it is not the default.
             del config["do_normalize_per_mel_bins"]
         return config
 
@@ -131,10 +131,10 @@ EXTRACTORS: dict[str, type[Extractor]] = {
 
 
 def features_from_dict(config: Mapping[str, Any]) -> Extractor:
-    """Build the extractor that ``preprocessor_config.json`` names; old files name none and mean the waveform.
+    """Build the extractor of a ``preprocessor_config.json``; old files have no type and mean `WaveformFeatures`.
 
     Raises:
-        ModelError: for a type that is not supported, or a value that is not valid.
+        ModelError: the type is not supported, or a value is invalid.
     """
     kind = config.get("feature_extractor_type", WaveformFeatures.kind)
     if not isinstance(kind, str) or kind not in EXTRACTORS:
@@ -155,7 +155,7 @@ def _padded(rows: Sequence[Tensor], padding_value: float) -> tuple[Tensor, Tenso
 
 def _log_mel(samples: Tensor, filters: Tensor) -> Tensor:
     """Return Kaldi's log-mel energies, (samples,) -> (frames, mels), float64."""
-    # Quiet mels beside loud ones lose digits in float32.
+    # In float32, quiet mel bins beside loud ones would lose precision.
     frames = (samples.double() * INT16_SCALE).unfold(0, FRAME_SAMPLES, HOP_SAMPLES)
     window = torch.hann_window(FRAME_SAMPLES, periodic=False, dtype=torch.float64).pow(0.85)  # Povey's
     blocks = []
@@ -170,7 +170,7 @@ def _log_mel(samples: Tensor, filters: Tensor) -> Tensor:
 
 @lru_cache
 def _mel_filters(mels: int, sampling_rate: int) -> Tensor:
-    """Return triangles whose corners are equally spaced in mel, (FFT bins, mels), float64."""
+    """Return triangular filters equally spaced on the mel scale, (FFT bins, mels), float64."""
 
     def to_mel(hertz: np.ndarray) -> np.ndarray:
         return 1127.0 * np.log1p(hertz / 700.0)

@@ -1,4 +1,4 @@
-"""Recordings inside other files: archives and Parquet tables."""
+"""Audio files inside archives and Parquet tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEATURES_MAGIC = b"\x93NUMPY"
 
 @dataclass(frozen=True)
 class FileSlice:
-    """A sound file that is stored uncompressed in another, such as a zip archive."""
+    """An audio file that is stored uncompressed in another file, such as a zip archive."""
 
     path: Path
     offset: int
@@ -29,10 +29,10 @@ class FileSlice:
         return f"{self.path}:{self.offset}:{self.length}"
 
     def open(self) -> BinaryIO:
-        """Return the bytes of the sound file.
+        """Return the bytes of the audio file.
 
         Raises:
-            InputError: if the archive cannot be read, is too short, or holds features there.
+            InputError: the archive cannot be read, is too short, or contains features there.
         """
         try:
             size = self.path.stat().st_size
@@ -44,13 +44,13 @@ class FileSlice:
         except OSError as error:
             raise InputError(f"`{self.path}` cannot be read: {error.strerror or error}.") from error
         if data.startswith(FEATURES_MAGIC):
-            raise InputError(f"`{self}` must be sound, but holds features (.npy).")
+            raise InputError(f"`{self}` must be audio, but contains features (.npy).")
         return io.BytesIO(data)
 
 
 @dataclass(frozen=True)
 class TableCell:
-    """A sound file in a row of a Parquet table, as Hugging Face `datasets` writes them."""
+    """An audio file in a row of a Parquet table, in the format of Hugging Face `datasets`."""
 
     path: Path
     row: int
@@ -60,11 +60,11 @@ class TableCell:
         return f"{self.path}:{self.row}"
 
     def open(self) -> BinaryIO:
-        """Return the bytes of the sound file; rows next to each other are read from the disk once.
+        """Return the bytes of the audio file; adjacent rows are read from disk together.
 
         Raises:
-            InputError: if the table cannot be read, or holds no sound there.
-            UsageError: if pyarrow is not installed.
+            InputError: the table cannot be read, or has no audio there.
+            UsageError: pyarrow is not installed.
         """
         row = self.row
         for group, rows in enumerate(_group_sizes(self.path)):
@@ -75,16 +75,16 @@ class TableCell:
         else:
             raise InputError(f"`{self}` must be a row of the table, but that has fewer.")
         if data is None:
-            raise InputError(f"`{self}` must hold a recording, but holds the name of one at most.")
+            raise InputError(f"`{self}` must contain the bytes of a recording, but does not.")
         return io.BytesIO(data)
 
 
 AudioFile = Path | FileSlice | TableCell
-"""A sound file, possibly inside another file."""
+"""An audio file, possibly inside another file."""
 
 
 def outer_file(audio: AudioFile) -> Path:
-    """Return the file on the disk."""
+    """Return the file on disk."""
     return audio if isinstance(audio, Path) else audio.path
 
 
@@ -92,8 +92,8 @@ def open_parquet(path: Path) -> Any:
     """Open a Parquet file.
 
     Raises:
-        InputError: if it is none.
-        UsageError: if pyarrow is not installed.
+        InputError: it is not a Parquet file.
+        UsageError: pyarrow is not installed.
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise UsageError(f"Parquet files need pyarrow to be read: {path}.", hint="pip install 'speechcli[parquet]'")
@@ -105,7 +105,7 @@ def open_parquet(path: Path) -> Any:
 
 
 def audio_column(schema: Any) -> str | None:
-    """Return the first column of an Arrow schema that holds sound: bytes, and perhaps a path."""
+    """Return the first audio column of an Arrow schema: a struct with bytes."""
     for field in schema:
         if "bytes" in [field.type.field(index).name for index in range(field.type.num_fields)]:
             return str(field.name)
@@ -120,7 +120,7 @@ def _group_sizes(path: Path) -> list[int]:
 
 @lru_cache(maxsize=2)
 def _sounds(path: Path, group: int) -> Any:
-    """Return the sound files of a group of rows, which is what Parquet reads at once."""
+    """Return the audio files of a row group, which Parquet reads at once."""
     table = open_parquet(path)
     column = audio_column(table.schema_arrow)
     if column is None:

@@ -1,4 +1,4 @@
-"""Whisper's input: the log-mel spectrogram of a window of fixed length."""
+"""Whisper's feature extractor: log-mel spectrograms of windows of fixed length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from speechcli.audio.extractor import Extractor, FeatureBatch, standardised
 
 HIGHEST_HERTZ = 8_000.0
 POWER_FLOOR = 1e-10
-RANGE = 8.0  # decades below the loudest value that are kept
+RANGE = 8.0  # dynamic range in decades below the maximum
 
 # Slaney's scale: linear up to 1 kHz, then logarithmic.
 LINEAR_MELS = 15.0
@@ -27,23 +27,23 @@ MELS_PER_E_FOLD = 27.0 / np.log(6.4)
 class LogMelFeatures(Extractor):
     """Log-mel spectrogram of a window of `chunk_length` seconds (Hugging Face's ``WhisperFeatureExtractor``).
 
-    A shorter utterance is followed by silence, a longer one is cut off. The values of an utterance are limited from
-    below by its own loudest one.
+    Shorter utterances are padded with silence, longer ones are truncated. The minimum of the values of an utterance
+    depends on its maximum.
 
-    Called with waveforms, each (samples,) float32, gives values (batch, frames, feature_size), always with the same
-    number of frames.
+    Called with waveforms, each (samples,) float32, it returns values (batch, frames, feature_size) with a fixed number
+    of frames.
     """
 
     feature_size: int = 80
-    """Mels."""
+    """Number of mel bins."""
     hop_length: int = 160
-    """Samples from frame to frame."""
+    """Number of samples between frames."""
     n_fft: int = 400
-    """Samples in a frame."""
+    """Number of samples of a frame."""
     chunk_length: int = 30
-    """Seconds in a window."""
+    """Length of a window in seconds."""
     return_attention_mask: bool = False
-    """Whether the decoder was trained to be told which frames are not the silence at the end."""
+    """Whether the decoder was trained with an attention mask over the padding."""
     do_normalize: bool = False
     """Whether each utterance gets mean 0 and variance 1."""
 
@@ -66,7 +66,7 @@ class LogMelFeatures(Extractor):
         return FeatureBatch(values, torch.tensor(lengths) if self.return_attention_mask else None)
 
     def _log_mel(self, windows: Tensor) -> Tensor:
-        # (batch, samples) -> (batch, mels, frames); the transform makes one frame more than there are hops
+        # (batch, samples) -> (batch, mels, frames); the last frame of the transform is dropped
         frames = torch.stft(
             windows, self.n_fft, self.hop_length, window=torch.hann_window(self.n_fft), return_complex=True
         )[..., :-1]
@@ -77,7 +77,7 @@ class LogMelFeatures(Extractor):
 
     @property
     def longest(self) -> int:
-        """Samples in a window."""
+        """Number of samples of a window."""
         return self.chunk_length * self.sampling_rate
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,14 +88,14 @@ class LogMelFeatures(Extractor):
             "nb_max_frames": self.longest // self.hop_length,
         }
         if not self.do_normalize:
-            # Hugging Face knows it as an argument of the call, not as a key: written only where it differs.
+            # In Hugging Face it is an argument of the call, not a key: it is only saved if it is not the default.
             del config["do_normalize"]
         return config
 
 
 @lru_cache
 def _mel_filters(mels: int, fft_size: int, sampling_rate: int) -> Tensor:
-    """Return triangles of equal area whose corners are equally spaced on Slaney's scale, (mels, FFT bins), float32."""
+    """Return triangular filters of equal area, equally spaced on Slaney's mel scale, (mels, FFT bins), float32."""
     highest = LINEAR_MELS + MELS_PER_E_FOLD * np.log(HIGHEST_HERTZ / LINEAR_HERTZ)
     corners = np.linspace(0.0, highest, mels + 2)
     linear, logarithmic = corners / LINEAR_MELS, np.exp((corners - LINEAR_MELS) / MELS_PER_E_FOLD)

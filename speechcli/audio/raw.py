@@ -1,4 +1,4 @@
-"""Headerless PCM, and plausible sample rates and channel counts."""
+"""Headerless PCM, and limits of sample rates and channels."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class RawFormat:
 
     Args:
         encoding: FFmpeg's name of the sample format, such as ``s16le``.
-        rate: samples a second and channel, in Hz.
-        channels: interleaved channels.
+        rate: sample rate in Hz.
+        channels: number of interleaved channels.
 
     Raises:
-        UsageError: for an encoding that is not known, or a rate or a channel count out of range.
+        UsageError: the encoding is unknown, or the sample rate or number of channels is out of range.
     """
 
     encoding: str = "s16le"

@@ -1,4 +1,4 @@
-"""Reading sound: a file, a stream or raw PCM -> mono float32 samples at the rate of the model."""
+"""Reading audio: a file, a stream or raw PCM -> mono float32 samples at the model's sample rate."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ AUDIO_EXTENSIONS = frozenset(
     ".aif .aifc .aiff .au .caf .flac .mp3 .oga .ogg .opus .rf64 .snd .sph .w64 .wav .wave "  # libsndfile
     ".3gp .aac .amr .m4a .m4b .mka .mkv .mov .mp4 .mpeg .mpga .webm .wma".split()  # FFmpeg, by the extra `av`
 )
-"""Lower-case suffixes that a folder scan takes for audio."""
+"""Lower-case suffixes of audio files in folders."""
 
-# A file this long that holds no samples is one whose header was never completed.
+# Longer files without samples have an incomplete header.
 MAX_BYTES_WITHOUT_SAMPLES = 4096
 
 
 class Audio(NamedTuple):
-    """Decoded sound, one channel."""
+    """Decoded audio of one channel."""
 
     samples: np.ndarray
     """(samples,) float32, full scale is 1.0."""
     sample_rate: int
-    """Of ``samples``, in Hz."""
+    """Sample rate of ``samples`` in Hz."""
     seconds: float
     """Length, measured before resampling."""
     truncated: bool
@@ -55,43 +55,43 @@ class Audio(NamedTuple):
 
 
 class Sound:
-    """An opened source, read one channel at a time in blocks, at the model's rate.
+    """An open source that yields blocks of one channel at the model's sample rate.
 
     Args:
-        decoder: of the source.
-        name: what to call the source in sentences.
-        size: of the source, in bytes.
-        sample_rate: rate of the result, in Hz.
-        start: where to begin, in seconds.
-        end: where to stop, in seconds.
+        decoder: decoder of the source.
+        name: name of the source in messages.
+        size: size of the source in bytes.
+        sample_rate: sample rate of the result in Hz.
+        start: start in seconds.
+        end: end in seconds.
     """
 
     def __init__(self, decoder: Decoder, name: str, size: int, *, sample_rate: int, start: float, end: float) -> None:
         self.sample_rate = sample_rate
         self.channels = decoder.channels
         self.seconds = 0.0
-        """Length of what was read so far, measured before resampling."""
+        """Seconds read so far, measured before resampling."""
         self.truncated = False
-        """After the last block: whether the source ends, or is damaged, before the length that its header promises."""
+        """After the last block: whether the source ends or is damaged before the length in its header."""
         self._decoder, self._name, self._size = decoder, name, size
         self._start, self._end = start, end
 
     @property
     def expected_seconds(self) -> float | None:
-        """Length by the header; None where it does not say."""
+        """Length according to the header; None if unknown."""
         if self._decoder.frames is None:
             return None
         return max(0.0, min(self._decoder.frames / self._decoder.sample_rate, self._end) - self._start)
 
     def blocks(self, channel: str = "mix") -> Iterator[np.ndarray]:
-        """Yield samples (samples,) float32, full scale is 1.0; every call begins anew.
+        """Yield samples (samples,) float32, full scale is 1.0; each call starts again.
 
         Args:
             channel: ``mix`` for the mean of all channels, or the number of one, from 0.
 
         Raises:
-            InputError: the source lacks the channel, a sample is no finite number, or there are none where there
-                should be.
+            InputError: the source lacks the channel, a sample is not finite, or there are no samples although the file
+                is not empty.
         """
         rate = self._decoder.sample_rate
         stream = None
@@ -111,7 +111,7 @@ class Sound:
             yield stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
     def _decoded(self, channel: str) -> Iterator[np.ndarray]:
-        """Yield samples at the source's own rate."""
+        """Yield samples at the sample rate of the source."""
         if channel != "mix" and int(channel) >= self.channels:
             have = "has one channel, number 0" if self.channels == 1 else f"has the channels 0 to {self.channels - 1}"
             raise InputError(f"`{self._name}` {have}, but channel {channel} was requested.")
@@ -145,20 +145,20 @@ def open_audio(
     backend: str = "auto",
     raw: RawFormat | None = None,
 ) -> Iterator[Sound]:
-    """Open a source, to be read in blocks.
+    """Open a source for reading in blocks.
 
     Args:
         source: file, or binary stream at any position; a pipe is first copied to a temporary file.
-        sample_rate: rate of the result, in Hz.
-        start: where to begin, in seconds.
-        end: where to stop, in seconds; beyond the end of the sound it has no effect.
+        sample_rate: sample rate of the result in Hz.
+        start: start in seconds.
+        end: end in seconds; may exceed the length of the recording.
         backend: ``auto``, ``soundfile`` or ``av``.
-        raw: what the source is, if it is headerless PCM.
+        raw: format of headerless PCM.
 
     Raises:
-        InputError: when the source cannot be read or decoded, its rate or channel count is out of range, or it ends
-            before ``start``.
-        UsageError: for a time or a backend that makes no sense.
+        InputError: the source cannot be read or decoded, its sample rate or number of channels is out of range, or it
+            ends before ``start``.
+        UsageError: a time or the backend is invalid.
     """
     _check_request(start, end, backend)
     name = name_of(source)
@@ -180,14 +180,14 @@ def read_audio(
     backend: str = "auto",
     raw: RawFormat | None = None,
 ) -> Audio:
-    """Read one channel of sound at a given rate; the arguments are those of `open_audio` and `Sound.blocks`.
+    """Read one channel of audio at a given sample rate; arguments are those of `open_audio` and `Sound.blocks`.
 
-    Zero samples are no error: the result is empty. A source that is cut short gives what can be decoded, with
-    ``truncated`` set.
+    A source without samples is not an error: the result is empty. For a truncated source, the result is what can be
+    decoded, and ``truncated`` is true.
 
     Raises:
-        InputError: as `open_audio` and `Sound.blocks` say.
-        UsageError: as `open_audio` says, or for a channel that makes no sense.
+        InputError: as in `open_audio` and `Sound.blocks`.
+        UsageError: as in `open_audio`, or the channel is invalid.
     """
     if channel != "mix" and not (channel.isascii() and channel.isdigit()):
         raise UsageError(f"The channel must be `mix` or a number from 0, but is `{channel}`.")
@@ -198,10 +198,10 @@ def read_audio(
 
 
 def audio_seconds(file: AudioFile | Url) -> float:
-    """Return the length of a sound file in seconds, from its header where that says it.
+    """Return the length of an audio file in seconds, from its header if possible.
 
     Raises:
-        InputError: when the file cannot be read or decoded.
+        InputError: the file cannot be read or decoded.
     """
     with _header(file) as decoder:
         frames = decoder.frames
@@ -214,10 +214,10 @@ def audio_seconds(file: AudioFile | Url) -> float:
 
 
 def audio_rate(file: AudioFile | Url) -> int:
-    """Return the sample rate of a sound file in Hz.
+    """Return the sample rate of an audio file in Hz.
 
     Raises:
-        InputError: when the file cannot be read or decoded.
+        InputError: the file cannot be read or decoded.
     """
     with _header(file) as decoder:
         return decoder.sample_rate

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from speechcli.audio.activity import Detector, frame_power
 
-# A pause this long ends a stretch: what comes next is another sentence.
+# Longer pauses end a segment, since another sentence follows.
 PAUSE_SECONDS = 1.0
-# What is kept of a pause on each side of the speech: a detector wakes up late at soft consonants.
+# Part of a pause that is kept on each side of the speech: detectors react late to soft consonants.
 MARGIN_SECONDS = 0.3
-# A pause between words lasts 0.1 to 0.3 s; the mean over this much sound keeps a cut out of the closure of a plosive.
+# Pauses between words last 0.1 to 0.3 s; averaging over this time avoids cuts in the closure of a plosive.
 DIP_SECONDS = 0.2
 BLOCK_SAMPLES = 1 << 15
 
@@ -39,27 +39,27 @@ def cut(
     max_seconds: float = 30.0,
     whole_if_short: bool = False,
 ) -> Iterator[Stretch]:
-    """Cut a recording into stretches of at most `max_seconds`, holding no more of it than one of them and a block.
+    """Cut a recording into stretches of at most `max_seconds`, with no more than one of them and a block in memory.
 
-    Every frame of speech is in exactly one stretch. A pause of a second ends a stretch and is left out but for 0.3 s
-    on each side. Speech without such a pause is cut where it is quietest in the second half of the longest stretch
-    possible, in a pause if there is one.
+    Every frame of speech is in exactly one stretch. A pause of more than a second ends a stretch and is removed except
+    for 0.3 s on each side. Speech without such a pause is cut at the quietest place in the second half of the longest
+    possible stretch, in a pause if there is one.
 
     Args:
-        blocks: of mono audio, each (samples,).
-        sample_rate: in Hz.
-        detector: tells speech from pauses.
-        max_seconds: the longest stretch.
-        whole_if_short: take a recording that fits into one stretch as it is, pauses and all.
+        blocks: blocks of mono audio, each (samples,).
+        sample_rate: sample rate in Hz.
+        detector: voice activity detector.
+        max_seconds: maximum length of a stretch.
+        whole_if_short: keep recordings that fit into one stretch unchanged, including pauses.
 
     Raises:
-        ValueError: if `max_seconds` holds fewer than two frames.
+        ValueError: `max_seconds` is shorter than two frames.
     """
     buffer = _Buffer(blocks, detector)
     longest = int(max_seconds * sample_rate) // detector.frame_samples
     if longest < 2:
         raise ValueError(f"`max_seconds` must hold at least two frames, but is {max_seconds}.")
-    # The last frame may be a part of one.
+    # The last frame may be incomplete.
     if whole_if_short and buffer.fill(longest + 1) and 0 < buffer.samples <= max_seconds * sample_rate:
         yield buffer.take(len(buffer.speech))
         return
@@ -78,17 +78,17 @@ def cut(
 
 
 class _Buffer:
-    """The samples that were read and not yet taken, and which of their frames are speech."""
+    """Samples that were read but not yet taken, and which of their frames are speech."""
 
     def __init__(self, blocks: Iterable[NDArray[np.float32]], detector: Detector) -> None:
         self._blocks, self._detector = _gathered(blocks), detector
         self._samples = np.zeros(0, dtype=np.float32)
         self._start = 0
         self.speech = np.zeros(0, dtype=bool)
-        """(frames,); the last frame of the recording may be short."""
+        """(frames,); the last frame of the recording may be incomplete."""
 
     def fill(self, frames: int) -> bool:
-        """Read until there are more than so many frames, or everything; return whether it is everything."""
+        """Read until there are more than this many frames; return whether the recording ended before."""
         size = self._detector.frame_samples
         while len(self.speech) <= frames:
             block = next(self._blocks, None)
@@ -107,11 +107,11 @@ class _Buffer:
 
     @property
     def samples(self) -> int:
-        """How many there are."""
+        """Number of samples."""
         return len(self._samples)
 
     def power(self, frames: int) -> NDArray[np.float64]:
-        """Return the power of the first so many whole frames, (frames,)."""
+        """Return the power of the first complete frames, (frames,)."""
         size = self._detector.frame_samples
         return frame_power(self._samples[: frames * size], size)
 
@@ -125,21 +125,21 @@ class _Buffer:
 
 
 class _Rule(NamedTuple):
-    """Where a stretch begins and ends; all in frames."""
+    """Rule for start and end of a stretch; all lengths are in frames."""
 
     pause: int
     margin: int
     dip: int
 
     def next_stretch(self, speech: NDArray[np.bool_], buffer: _Buffer, complete: bool) -> tuple[int, int]:
-        """Return how many frames to leave out, and how many after them make a stretch, if any."""
+        """Return the number of frames to skip, and the length of the stretch after them (0: none)."""
         sounding = np.flatnonzero(speech)
         if len(sounding) == 0:
             return len(speech) if complete else max(1, len(speech) - self.margin), 0
         skipped = max(0, int(sounding[0]) - self.margin)
         if skipped:
             return skipped, 0
-        # Frames before each next frame of speech; the end of the recording counts as one.
+        # The frame of speech after each one; the end of the recording counts as a long pause.
         follows = np.append(sounding[1:], len(speech) + (self.pause if complete else 0))
         pauses = np.flatnonzero(follows - sounding > self.pause)
         if len(pauses):
@@ -147,19 +147,19 @@ class _Rule(NamedTuple):
         return 0, self._quietest(buffer.power(len(speech)), speech)
 
     def _quietest(self, power: NDArray[np.float64], speech: NDArray[np.bool_]) -> int:
-        """Return the frame in the second half around which the sound is weakest, of pauses if there are any."""
+        """Return the quietest frame of the second half, in a pause if there is one."""
         first = len(power) // 2
         kernel = np.ones(min(len(power) - first, self.dip))
         smooth = np.convolve(power[first:], kernel / len(kernel), mode="valid")
         spoken = np.convolve(speech[first:], kernel, mode="valid")
         smooth[spoken > spoken.min()] = np.inf
-        # Of equally quiet places the last: fewer, longer stretches.
+        # The last of equally quiet frames, for fewer and longer stretches.
         best = len(smooth) - 1 - int(np.argmin(smooth[::-1]))
         return first + best + len(kernel) // 2
 
 
 def _gathered(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """Join short blocks, such as the packets of a video, for each costs a copy of the buffer."""
+    """Join short blocks, such as the packets of a video, since each block costs a copy of the buffer."""
     waiting: list[NDArray[np.float32]] = []
     for block in blocks:
         waiting.append(block)

@@ -1,6 +1,6 @@
-"""Silero's voice activity network, from the weights in the package `silero-vad` (an extra), which is never imported.
+"""Silero's voice activity detection with the weights in the package `silero-vad` (an extra).
 
-Importing the package would set torch to one thread for the whole process.
+The package is not imported because that would set torch to one thread for the whole process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from speechcli.errors import UsageError
 
 SAMPLE_RATE = 16_000
 FRAME_SAMPLES = 512
-# Each frame is heard together with the end of the one before.
+# Each frame is preceded by the last samples of the one before.
 CONTEXT_SAMPLES = 64
 FFT_SIZE, FFT_HOP = 256, 128
 BINS = FFT_SIZE // 2 + 1
@@ -31,7 +31,7 @@ SPEECH_BEGINS, SPEECH_ENDS = 0.5, 0.35
 
 
 class SileroNetwork(nn.Module):
-    """Frames of 32 ms to the probability that somebody speaks (github.com/snakers4/silero-vad, version 6)."""
+    """Speech probability of frames of 32 ms (github.com/snakers4/silero-vad, version 6)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,17 +44,17 @@ class SileroNetwork(nn.Module):
         self.final_conv = nn.Conv1d(WIDTH, 1, 1)
 
     def forward(self, frames: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """(frames, context and frame samples) -> probabilities (frames,) and the state for the frames that follow."""
+        """(frames, context and frame samples) -> probabilities (frames,) and the state for the next frames."""
         x = self.stft_conv(F.pad(frames, (0, CONTEXT_SAMPLES), mode="reflect")[:, None])
         x = (x[:, :BINS].square() + x[:, BINS:].square()).sqrt()
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             x = conv(x).relu()
-        x, state = self.lstm(x.squeeze(2), state)  # the spectrum of a frame is one column by now
+        x, state = self.lstm(x.squeeze(2), state)  # there is one time step left per frame
         return self.final_conv(x.relu()[:, :, None]).sigmoid().flatten(), state
 
 
 class SileroDetector:
-    """Tells speech in one recording at 16 kHz, piece after piece.
+    """Detects speech in one recording at 16 kHz, block by block.
 
     Raises:
         UsageError: the package `silero-vad` is not installed.
@@ -70,7 +70,7 @@ class SileroDetector:
 
     @torch.inference_mode()
     def __call__(self, samples: np.ndarray) -> np.ndarray:
-        """Say of each frame whether it is speech: samples (frames * 512,) -> (frames,) bool."""
+        """Classify each frame as speech or not: samples (frames * 512,) -> (frames,) bool."""
         joined = torch.from_numpy(np.concatenate([self._context, samples]))
         self._context = samples[-CONTEXT_SAMPLES:]
         frames = joined.unfold(0, CONTEXT_SAMPLES + FRAME_SAMPLES, FRAME_SAMPLES)
@@ -83,7 +83,7 @@ class SileroDetector:
 
 
 def weights_path() -> Path | None:
-    """Return where the installed package keeps its weights; None where it is not installed."""
+    """Return the path of the weights in the installed package; None if it is not installed."""
     spec = importlib.util.find_spec("silero_vad")
     places = spec.submodule_search_locations if spec is not None else None
     paths = [Path(place) / WEIGHTS for place in places or ()]

@@ -16,7 +16,7 @@ from speechcli.errors import InputError
 
 
 def name_of(source: AudioFile | Url | BinaryIO) -> str:
-    """Return what to call a source in sentences."""
+    """Return the name of a source in messages."""
     if isinstance(source, AudioFile | Url):
         return str(source)
     name = getattr(source, "name", None)
@@ -24,10 +24,10 @@ def name_of(source: AudioFile | Url | BinaryIO) -> str:
 
 
 def open_bytes(source: AudioFile | Url | BinaryIO, name: str, stack: ExitStack) -> tuple[Path | BinaryIO, int]:
-    """Return a regular file or a seekable stream, and its size in bytes; the stack closes what was made for it.
+    """Return a regular file or a seekable stream, and its size in bytes; the stack closes temporary files.
 
     Raises:
-        InputError: there is nothing that can be read.
+        InputError: the source cannot be read.
     """
     if isinstance(source, FileSlice | TableCell):
         source = source.open()
@@ -59,12 +59,12 @@ def open_bytes(source: AudioFile | Url | BinaryIO, name: str, stack: ExitStack) 
 
 
 def _spooled(stream: BinaryIO, name: str, stack: ExitStack) -> tuple[BinaryIO, int]:
-    # On disk, for hours of sound through a pipe should not cost memory.
+    # On disk, so that long recordings from a pipe do not use memory.
     try:
         file = stack.enter_context(tempfile.TemporaryFile())
         shutil.copyfileobj(stream, file)
     except OSError as error:
-        hint = "It is copied to a temporary file first; TMPDIR names the folder."
+        hint = "It is first copied to a temporary file in the folder TMPDIR."
         raise InputError(f"`{name}` cannot be read: {error.strerror or error}.", hint=hint) from error
     size = _not_empty(file.tell(), name)
     file.seek(0)

@@ -42,7 +42,7 @@ class Url:
 
     @property
     def file_name(self) -> str:
-        """The last part of the path, else the server's name."""
+        """The last part of the path, or the server's name if the path is empty."""
         parts = urllib.parse.urlsplit(str(self))
         name = urllib.parse.unquote(parts.path).replace("\\", "/").replace("\0", "").rstrip("/").rpartition("/")[2]
         return name if name not in ("", ".", "..") else parts.netloc.replace(":", "_")
@@ -54,17 +54,17 @@ class Url:
         max_seconds: float = MAX_SECONDS,
         resolve: Resolve = socket.getaddrinfo,
     ) -> BinaryIO:
-        """Fetch it.
+        """Download the recording.
 
-        A server that the user names may be anywhere; where it sends us on to must be a public address.
+        The user's URL may have any address; redirects must lead to public addresses.
 
         Args:
-            max_bytes: refuse what is larger.
-            max_seconds: refuse what takes longer.
-            resolve: a server's name and port to its addresses, as `socket.getaddrinfo`.
+            max_bytes: maximum size.
+            max_seconds: maximum duration of the download.
+            resolve: resolves host and port to addresses, like `socket.getaddrinfo`.
 
         Returns:
-            a temporary file, which is gone when closed
+            a temporary file, which is deleted when it is closed
 
         Raises:
             InputError: it cannot be fetched.
@@ -98,7 +98,7 @@ class Url:
     def _copy(self, response: Any, file: BinaryIO, max_bytes: int, max_seconds: float) -> None:
         promised = int(response.headers.get("Content-Length") or 0)
         size, began = 0, time.monotonic()
-        # read1 returns what is there: a server that sends a byte now and then must not hold us for ever.
+        # read1 returns available data, so that a very slow server does not block us.
         while size <= max_bytes >= promised and (block := response.read1(BLOCK_BYTES)):
             size += file.write(block)
             if time.monotonic() - began > max_seconds:
@@ -137,7 +137,7 @@ class _PublicRedirects(urllib.request.HTTPRedirectHandler):
     def _check(self, address: str) -> None:
         parts = urllib.parse.urlsplit(address)
         if parts.scheme not in SCHEMES or parts.hostname is None:
-            raise ValueError(f"it is redirected to {address}, which is no web address")
+            raise ValueError(f"it is redirected to {address}, which is not a web address")
         found = [ipaddress.ip_address(each[4][0]) for each in self._resolve(parts.hostname, parts.port)]
         if not all(each.is_global for each in found):
             raise ValueError(f"it is redirected to {parts.hostname}, which is a private address")

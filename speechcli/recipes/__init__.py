@@ -1,1 +1,1 @@
-"""Training presets shipped with the package, commented key by key."""
+"""Training recipes of the package."""

@@ -75,7 +75,7 @@ def test_a_recording_is_fetched_and_read(server, path):
 def test_a_redirect_is_followed_to_a_public_address_only(server):
     assert "redirected to 127.0.0.1, which is a private address" in refusal(f"{server}/there")
     assert "redirected to 10.0.0.1, which is a private address" in refusal(f"{server}/inside")
-    assert "which is no web address" in refusal(f"{server}/ftp", resolve=anywhere)
+    assert "which is not a web address" in refusal(f"{server}/ftp", resolve=anywhere)
     assert "not allowed" in refusal(f"{server}/file", resolve=anywhere)
     assert "redirect" in refusal(f"{server}/loop", resolve=anywhere)
     with Url(f"{server}/there").open(resolve=anywhere) as file:

@@ -215,7 +215,7 @@ def test_fairseq_tables_name_slices_of_archives_and_of_recordings(tmp_path: Path
     assert (second.audio, second.start, second.end, second.seconds) == (tmp_path / "long.wav", 1.0, 1.5, 0.5)
     assert len(read_waveform(second, RATE)) == RATE // 2
     reasons = [reason for _, reason in bad(manifest)]
-    assert "holds features (.npy)" in reasons[0]
+    assert "contains features (.npy)" in reasons[0]
     assert "must be sound, but" in reasons[1]
     assert "must lie within its archive" in reasons[2]
     assert reasons[3] == "the recording must be longer than 0 samples, but is not"
@@ -250,7 +250,7 @@ def test_parquet_holds_the_recordings_itself(parquet: Path) -> None:
     assert (second.id, second.seconds) == (f"{file.name}:1", 1.0)
     np.testing.assert_allclose(read_waveform(second, RATE), np.full(RATE, 0.2), atol=1e-4)
     assert [where for where, _ in bad(manifest)] == [f"{file.name} line 3", "train-00001-of-00002.parquet line 3"]
-    assert "must hold a recording, but holds the name of one at most" in bad(manifest)[0][1]
+    assert "must contain the bytes of a recording, but does not" in bad(manifest)[0][1]
 
 
 def test_a_parquet_folder_of_several_splits_must_be_narrowed(parquet: Path) -> None:
