@@ -52,7 +52,7 @@ IDS = torch.tensor([[0, 5, 6, 7], [0, 8, 9, 3]])
 
 
 @pytest.mark.parametrize(("encoder", "decoder", "changes"), [(*pair, {}) for pair in PAIRS] + VARIANTS)
-def test_their_folder_comes_back_bit_for_bit(
+def test_a_folder_of_transformers_is_saved_bit_for_bit(
     model_folder: Write, tmp_path: Path, encoder: str, decoder: str, changes: dict[str, object]
 ) -> None:
     theirs, ours = model_folder(encoder, decoder, **changes), tmp_path / "ours"
@@ -73,7 +73,7 @@ def test_what_we_write_loads_as_a_processor(model_folder: Write, tmp_path: Path)
     assert processor.tokenizer.convert_tokens_to_ids("w3") == 7
 
 
-def test_a_folder_without_a_preprocessor_gets_what_its_family_was_published_with(model_folder: Write) -> None:
+def test_a_folder_without_a_feature_extractor_gets_that_of_its_family(model_folder: Write) -> None:
     folder = model_folder("wav2vec2", "bert", feat_extract_norm="layer")
     (folder / "preprocessor_config.json").unlink()
     assert load(folder).features.return_attention_mask is True
@@ -118,7 +118,7 @@ def test_a_head_that_differs_from_the_embeddings_is_kept(model_folder: Write, tm
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_an_untied_model_comes_back_bit_for_bit(tmp_path: Path, decoder: str) -> None:
+def test_an_untied_model_is_saved_bit_for_bit(tmp_path: Path, decoder: str) -> None:
     seq2seq("wav2vec2", decoder, tie_word_embeddings=False).save_pretrained(tmp_path / "theirs")
     bundle = load(tmp_path / "theirs")
     save(bundle, tmp_path / "ours")
@@ -166,7 +166,7 @@ def test_nothing_is_unset_after_loading(model_folder: Write) -> None:
     assert_same_tensors(state, load(folder).model.state_dict())
 
 
-def test_all_complaints_come_in_one_error(model_folder: Write) -> None:
+def test_all_problems_are_in_one_error(model_folder: Write) -> None:
     folder = model_folder("wav2vec2", "bert")
     tensors = weights(folder)
     del tensors["encoder.encoder.layers.1.attention.q_proj.bias"]

@@ -94,14 +94,14 @@ def compare(tmp_path: Path, encoder: Path, decoder: Path, kind: str) -> tuple[se
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY_ENCODER)
-def test_the_encoder_comes_out_of_any_checkpoint(tmp_path: Path, kind: str, name: str) -> None:
+def test_the_encoder_is_found_in_any_checkpoint(tmp_path: Path, kind: str, name: str) -> None:
     encoder = write_encoder(tmp_path / "encoder", kind, name)
     fresh, _ = compare(tmp_path, encoder, write_decoder(tmp_path / "decoder"), "bert")
     assert not [key for key in fresh if key.startswith("encoder.")]
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY_DECODER)
-def test_the_decoder_comes_out_of_any_checkpoint(tmp_path: Path, kind: str, name: str) -> None:
+def test_the_decoder_is_found_in_any_checkpoint(tmp_path: Path, kind: str, name: str) -> None:
     decoder = write_decoder(tmp_path / "decoder", kind, name)
     fresh, ours = compare(tmp_path, write_encoder(tmp_path / "encoder"), decoder, kind)
     crossing = ("crossattention", "ln_cross_attn", "enc_to_dec_proj")
@@ -114,7 +114,7 @@ def test_the_decoder_comes_out_of_any_checkpoint(tmp_path: Path, kind: str, name
         assert torch.equal(ours["decoder.model.decoder.embed_tokens.weight"], shared)
 
 
-def test_heads_are_left_and_reported_by_the_names_of_their_file(tmp_path: Path) -> None:
+def test_unused_heads_are_reported_by_their_names_in_the_file(tmp_path: Path) -> None:
     encoder = write_encoder(tmp_path / "encoder", name="Wav2Vec2ForCTC")
     decoder = write_decoder(tmp_path / "decoder", name="BertForPreTraining")
     _, report = warm_start(encoder, decoder)
@@ -135,7 +135,7 @@ def test_the_same_seed_gives_the_same_random_weights(tmp_path: Path) -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_both_halves_come_out_of_whole_models(tmp_path: Path) -> None:
+def test_encoder_and_decoder_are_found_in_whole_models(tmp_path: Path) -> None:
     seq2seq("wav2vec2", "bart").save_pretrained(tmp_path / "a")
     seq2seq("hubert", "gpt2").save_pretrained(tmp_path / "b")
     write_tokenizer(tmp_path / "a", "bart")
@@ -166,7 +166,7 @@ def test_a_new_adapter_is_random_and_reported(tmp_path: Path) -> None:
     ]
 
 
-def test_an_untied_head_begins_as_the_embeddings(tmp_path: Path) -> None:
+def test_an_untied_head_is_initialized_with_the_embeddings(tmp_path: Path) -> None:
     encoder, decoder = write_encoder(tmp_path / "encoder"), write_decoder(tmp_path / "decoder", "gpt2")
     bundle, _ = warm_start(encoder, decoder, decoder_changes={"tie_word_embeddings": False})
     head, tokens = bundle.model.decoder.head.weight, bundle.model.decoder.tokens.weight
@@ -197,7 +197,7 @@ def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path) -> None:
     assert caught.value.hint == "Did you mean 'layerdrop'?"
 
 
-def test_misshapen_tensors_of_both_halves_come_in_one_error(tmp_path: Path) -> None:
+def test_misshapen_tensors_of_encoder_and_decoder_are_in_one_error(tmp_path: Path) -> None:
     encoder, decoder = write_encoder(tmp_path / "encoder"), write_decoder(tmp_path / "decoder")
     changes = {"encoder_changes": {"intermediate_size": 24}, "decoder_changes": {"vocab_size": 50}}
     with pytest.raises(ModelError, match="misshapen") as caught:
@@ -322,7 +322,7 @@ def test_a_random_model_may_be_made_of_two_names(encoder: str, decoder: str) -> 
     assert std == pytest.approx(0.02, rel=0.1)
 
 
-def test_a_name_that_is_neither_a_family_nor_a_folder_is_told_the_families() -> None:
+def test_an_unknown_name_gets_a_list_of_the_families() -> None:
     with pytest.raises(ModelError, match=r"wav2vec9 is no folder. The speech encoder must be one of wav2vec2, "):
         init("wav2vec9", "bert")
     with pytest.raises(ModelError, match="llama is no folder.*has no cross-attention"):

@@ -68,7 +68,7 @@ def test_a_flax_model_may_be_in_several_files(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_a_warm_start_takes_halves_of_flax(tmp_path: Path) -> None:
+def test_a_warm_start_takes_parts_of_flax_models(tmp_path: Path) -> None:
     theirs = seq2seq("wav2vec2", "bart", **STABLE)
     for part, model in (("encoder", theirs.encoder), ("decoder", theirs.decoder)):
         model.config.save_pretrained(tmp_path / part)
@@ -127,7 +127,7 @@ def nested(depth: int) -> object:
         (nested(800), "nested too deeply"),
     ],
 )
-def test_what_is_no_flax_model_is_told_in_a_sentence(tmp_path: Path, tree: object, words: str) -> None:
+def test_what_is_no_flax_model_is_one_sentence(tmp_path: Path, tree: object, words: str) -> None:
     path = tmp_path / "flax_model.msgpack"
     path.write_bytes(msgpack.packb(tree) if not isinstance(tree, bytes) else tree)
     with pytest.raises(ModelError, match=words):
@@ -137,7 +137,7 @@ def test_what_is_no_flax_model_is_told_in_a_sentence(tmp_path: Path, tree: objec
 @pytest.mark.parametrize(
     "change", [lambda x: x[:-3], lambda x: b"", lambda x: x + b"\x00", lambda x: b"\xdf\xff\xff\xff\xff"]
 )
-def test_a_damaged_flax_file_is_told_in_a_sentence(tmp_path: Path, change) -> None:
+def test_a_damaged_flax_file_is_one_sentence(tmp_path: Path, change) -> None:
     path = tmp_path / "flax_model.msgpack"
     write_flax(path, {("a", "bias"): torch.ones(3)})
     path.write_bytes(change(path.read_bytes()))

@@ -38,7 +38,7 @@ def write_index(folder: Path, weight_map: dict[str, str], name: str = "model.saf
     (folder / name).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 
 
-def test_a_json_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_json_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     value = {"b": [1, {"c": None}], "a": "ü", "x": 1e-5, "big": math.inf, "neg": -math.inf}
     write_json(tmp_path / "x.json", value)
     assert read_json(tmp_path / "x.json") == value
@@ -72,12 +72,12 @@ def test_a_folder_without_weights_says_what_was_looked_for(tmp_path: Path) -> No
         read_weights(tmp_path)
 
 
-def test_weights_come_back_bit_for_bit(tmp_path: Path) -> None:
+def test_weights_are_written_and_read_bit_for_bit(tmp_path: Path) -> None:
     write_weights(tmp_path, tensors())
     assert_same(read_weights(tmp_path), tensors())
 
 
-def test_weights_say_that_they_are_torch_weights(tmp_path: Path) -> None:
+def test_written_weights_have_the_format_of_torch(tmp_path: Path) -> None:
     write_weights(tmp_path, tensors())
     header = (tmp_path / "model.safetensors").read_bytes()[8:200]
     assert b'"__metadata__":{"format":"pt"}' in header
@@ -191,7 +191,7 @@ def test_every_missing_shard_is_named(tmp_path: Path) -> None:
         read_weights(tmp_path)
 
 
-def test_a_tensor_that_the_index_promises_in_vain_is_named(tmp_path: Path) -> None:
+def test_a_tensor_of_the_index_that_its_file_lacks_is_named(tmp_path: Path) -> None:
     save_file({"x": torch.ones(1)}, tmp_path / "1.safetensors")
     write_index(tmp_path, {"x": "1.safetensors", "y": "1.safetensors"})
     with pytest.raises(ModelError, match="lack: y"):
@@ -270,7 +270,7 @@ def test_a_target_below_a_file_is_an_output_error(tmp_path: Path) -> None:
         pass
 
 
-def test_whoever_may_read_the_folder_may_read_the_weights(tmp_path):
+def test_weights_have_the_permissions_of_other_files(tmp_path):
     (tmp_path / "plain").touch()
     write_tensors(tmp_path / "model.safetensors", {"a": torch.zeros(2)})
     assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode

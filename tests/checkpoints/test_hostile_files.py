@@ -140,7 +140,9 @@ def test_weights_of_another_precision_are_read(folder: Path, dtype: torch.dtype)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_weights_in_half_precision_go_back_bit_for_bit(folder: Path, tmp_path: Path, dtype: torch.dtype) -> None:
+def test_unchanged_weights_in_half_precision_are_saved_bit_for_bit(
+    folder: Path, tmp_path: Path, dtype: torch.dtype
+) -> None:
     halves = {key: tensor.to(dtype) for key, tensor in load_file(folder / "model.safetensors").items()}
     save_file(halves, folder / "model.safetensors")
     save_bundle(load(folder), tmp_path / "again")
@@ -150,7 +152,7 @@ def test_weights_in_half_precision_go_back_bit_for_bit(folder: Path, tmp_path: P
     assert f'"dtype": "{str(dtype).removeprefix("torch.")}"' in (tmp_path / "again" / "config.json").read_text()
 
 
-def test_weights_in_half_precision_that_learned_are_written_in_full(folder: Path, tmp_path: Path) -> None:
+def test_changed_weights_in_half_precision_are_saved_in_float32(folder: Path, tmp_path: Path) -> None:
     change_weights(folder, lambda tensors: tensors.update({key: tensor.half() for key, tensor in tensors.items()}))
     bundle = load(folder)
     with torch.no_grad():
@@ -284,7 +286,7 @@ def test_a_pickle_of_anything_but_plain_tensors_is_refused(tmp_path: Path, value
         read_weights(tmp_path)
 
 
-def test_an_archive_that_unfolds_is_not_unfolded(tmp_path: Path) -> None:
+def test_a_compressed_archive_is_not_decompressed(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(10)}, tmp_path / "plain.bin")
     with (
         zipfile.ZipFile(tmp_path / "plain.bin") as plain,

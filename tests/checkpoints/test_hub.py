@@ -60,7 +60,9 @@ def http_error(kind: type[Exception], status: int) -> Exception:
     return kind("Bad hf_secret", response=httpx.Response(status, request=REQUEST))  # type: ignore[call-arg]
 
 
-def test_a_folder_that_exists_wins_over_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: FakeHub) -> None:
+def test_an_existing_folder_takes_precedence_over_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: FakeHub
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("owner/name").mkdir(parents=True)
     assert resolve_model("owner/name") == Path("owner/name")
@@ -68,7 +70,7 @@ def test_a_folder_that_exists_wins_over_the_hub(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("name", ["./name", "../name", "/no/name", "~/no-name", "a/b/c", "name/", "a b", "@main"])
-def test_what_looks_like_a_path_is_never_asked_of_the_hub(
+def test_names_that_look_like_paths_are_never_looked_up_on_the_hub(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: FakeHub
 ) -> None:
     (tmp_path / "x").mkdir()
@@ -96,12 +98,12 @@ def test_an_installation_without_the_embedded_model_says_so(tmp_path: Path, monk
         resolve_model(None)
 
 
-def test_whole_names_of_files_are_asked_for(fake: FakeHub) -> None:
+def test_only_plain_file_names_are_downloaded(fake: FakeHub) -> None:
     assert resolve_model("owner/name") == Path("downloaded")
     assert fake.calls[0]["allow_patterns"] == ["config.json", "model.safetensors"]
 
 
-def test_of_adapters_only_those_of_the_spoken_language_are_downloaded(fake: FakeHub) -> None:
+def test_only_adapters_of_the_spoken_language_are_downloaded(fake: FakeHub) -> None:
     fake.files += ["adapter.fra.safetensors", "adapter.fra.bin", "adapter.deu.bin"]
     for language in (None, "French", "de"):
         resolve_model("owner/name", language=language)

@@ -113,7 +113,7 @@ def test_a_ctc_head_and_its_vocabulary_change_with_the_language(encoder_folder: 
         CtcRecognizer(bundle, TranscribeOptions(language="Russian"))
 
 
-def test_a_language_file_without_a_head_is_told(encoder_folder: Path) -> None:
+def test_a_language_file_without_a_head_is_refused(encoder_folder: Path) -> None:
     write_ctc_vocabularies(encoder_folder)
     path = encoder_folder / "adapter.fra.safetensors"
     save_file({key: value for key, value in load_file(path).items() if not key.startswith("lm_head")}, path)

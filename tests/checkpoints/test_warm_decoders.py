@@ -54,7 +54,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)
-def test_the_decoder_comes_out_of_any_checkpoint(kind: str, name: str, encoder: Path, tmp_path: Path) -> None:
+def test_the_decoder_is_found_in_any_checkpoint(kind: str, name: str, encoder: Path, tmp_path: Path) -> None:
     config_class, values = (DECODERS | OTHER_DECODERS)[kind]
     seq2seq = any("encoder_layers" in key for key in values) and kind != "trocr"
     flags = {"is_decoder": True} if name.endswith(("CausalLM", "Decoder")) and not seq2seq else {}

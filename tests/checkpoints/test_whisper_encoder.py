@@ -62,7 +62,7 @@ def test_logits_are_those_of_the_two_halves_joined_by_hand(
     torch.testing.assert_close(ours.model(features, lengths, ids).logits, wanted, atol=1e-5, rtol=1e-5)
 
 
-def test_the_decoder_reads_only_what_is_not_the_silence_that_fills_the_window(
+def test_the_decoder_does_not_attend_to_the_silence_that_fills_the_window(
     joined: tuple[Bundle, FreshParameters],
 ) -> None:
     bundle, _ = joined
@@ -73,7 +73,7 @@ def test_the_decoder_reads_only_what_is_not_the_silence_that_fills_the_window(
     torch.testing.assert_close(encoded.memory[:1], alone.memory, atol=1e-5, rtol=1e-5)
 
 
-def test_a_model_may_begin_at_random_with_either_half_of_whisper() -> None:
+def test_a_random_model_may_have_whispers_encoder_or_decoder() -> None:
     sizes = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 8}
     text = {"d_model": 16, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 8, "vocab_size": 30}
     bundle = init("whisper", "whisper", encoder_changes=sizes, decoder_changes=text)
@@ -92,7 +92,7 @@ def test_whispers_decoder_begins_with_its_own_start_token(places: tuple[Path, Pa
     assert bundle.config.to_dict()["model_type"] == "speech-encoder-decoder"
 
 
-def test_info_knows_both_halves_of_a_whole_model(places: tuple[Path, Path]) -> None:
+def test_info_shows_encoder_and_decoder_of_a_whole_model(places: tuple[Path, Path]) -> None:
     found = info(ModelOptions(str(places[0])))
     model = load(places[0]).model
     assert found.encoder == {"family": "whisper", "width": 24, "layers": 2, "heads": 3}

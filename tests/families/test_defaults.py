@@ -12,7 +12,7 @@ OURS_ALONE = {"decoder_vocab_size", "is_decoder", "add_cross_attention"}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TEXT_DECODERS if kind != "speech_to_text_2"])
-def test_a_decoders_defaults_are_theirs(kind: str) -> None:
+def test_the_defaults_of_decoder_configurations_are_those_of_transformers(kind: str) -> None:
     config = TEXT_DECODERS[kind].config
     theirs = transformers.AutoConfig.for_model(kind).to_dict()
     alone = OURS_ALONE | ({"embedding_size"} if kind == "roformer" else set())

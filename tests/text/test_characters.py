@@ -33,7 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_path_is_the_text_that_transformers_reads(case: str, tmp_path: Path) -> None:
+def test_a_ctc_path_is_decoded_as_in_transformers(case: str, tmp_path: Path) -> None:
     theirs = write(tmp_path, **CASES[case])
     ours = Tokenizer.load(tmp_path)
     assert ours.pad_id == theirs.pad_token_id
@@ -53,7 +53,7 @@ def test_a_text_has_the_ids_of_transformers(case: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("delimiter", [None, "|"])
-def test_a_path_of_phonemes_is_the_text_that_transformers_reads(delimiter: str | None, tmp_path: Path) -> None:
+def test_a_ctc_path_of_phonemes_is_decoded_as_in_transformers(delimiter: str | None, tmp_path: Path) -> None:
     tokens = ["<pad>", "<s>", "</s>", "<unk>", "ð", "ə", "k", "aː", "t͡ʃ", "|"]
     (tmp_path / "vocab.json").write_text(json.dumps({token: id_ for id_, token in enumerate(tokens)}))
     theirs = Wav2Vec2PhonemeCTCTokenizer(
@@ -68,20 +68,20 @@ def test_a_path_of_phonemes_is_the_text_that_transformers_reads(delimiter: str |
     assert ours.encode("ð ə t͡ʃ  k x") == theirs("ð ə t͡ʃ  k x").input_ids
 
 
-def test_folders_of_2020_name_no_class_and_list_no_tokens(tmp_path: Path) -> None:
+def test_folders_of_2020_have_no_tokenizer_class_and_no_list_of_added_tokens(tmp_path: Path) -> None:
     (tmp_path / "vocab.json").write_text(json.dumps({token: id_ for id_, token in enumerate(TOKENS)}))
     (tmp_path / "tokenizer_config.json").write_text('{"pad_token": "<pad>", "unk_token": "<unk>"}')
     assert Tokenizer.load(tmp_path).decode([5, 5, 0, 5, 4, 6, 12], skip_special=False) == "AA B<unk>"
 
 
-def test_a_saved_vocabulary_reads_the_same(tmp_path: Path) -> None:
+def test_a_saved_vocabulary_decodes_the_same(tmp_path: Path) -> None:
     write(tmp_path / "a", do_lower_case=True)
     Tokenizer.load(tmp_path / "a").save(tmp_path / "b")
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["tokenizer_config.json", "vocab.json"]
     assert Tokenizer.load(tmp_path / "b").decode([5, 4, 10], skip_special=False) == "a é"
 
 
-def test_of_several_vocabularies_the_named_language_is_taken(tmp_path: Path) -> None:
+def test_the_vocabulary_of_the_given_language_is_used(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "vocab.json").write_text(json.dumps({"deu": {"<pad>": 0, "ß": 1}, "eng": {"<pad>": 0, "a": 1}}))
     config = json.loads((tmp_path / "tokenizer_config.json").read_text()) | {"added_tokens_decoder": {}}
@@ -104,7 +104,7 @@ def test_of_several_vocabularies_the_named_language_is_taken(tmp_path: Path) -> 
         ("tokenizer_config.json", "pad_token", "\ud800", "must be valid"),
     ],
 )
-def test_values_that_no_vocabulary_has_are_refused(file: str, key: str, value: object, words: str, tmp_path) -> None:
+def test_invalid_values_of_a_vocabulary_are_refused(file: str, key: str, value: object, words: str, tmp_path) -> None:
     write(tmp_path)
     content = json.loads((tmp_path / file).read_text())
     (tmp_path / file).write_text(json.dumps(content | {key: value}))

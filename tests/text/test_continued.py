@@ -71,7 +71,7 @@ def test_speech2text2_is_byte_pairs_of_words(columns: str, tmp_path: Path) -> No
     assert ours.vocabulary_size == len(tokens)
 
 
-def test_a_vocabulary_without_merges_still_writes_text(tmp_path: Path) -> None:
+def test_a_vocabulary_without_merges_still_decodes(tmp_path: Path) -> None:
     tokens = vocabulary(SPEECH2TEXT2)
     (tmp_path / "vocab.json").write_text(json.dumps(tokens))
     (tmp_path / "config.json").write_text('{"decoder": {"model_type": "speech_to_text_2"}}')
@@ -81,7 +81,7 @@ def test_a_vocabulary_without_merges_still_writes_text(tmp_path: Path) -> None:
     )
 
 
-def test_the_small_blenderbot_is_the_one_of_transformers(tmp_path: Path) -> None:
+def test_the_small_blenderbot_encodes_as_in_transformers(tmp_path: Path) -> None:
     from transformers import BlenderbotSmallTokenizer
 
     tokens = vocabulary(BLENDERBOT, without=("th@@", "qu@@"))
@@ -96,7 +96,7 @@ def test_the_small_blenderbot_is_the_one_of_transformers(tmp_path: Path) -> None
     assert (ours.bos_id, ours.pad_id, ours.eos_id, ours.unk_id) == (1, 0, 2, 3)
 
 
-def test_what_tokenizer_json_cannot_say_is_kept_in_the_old_files(tmp_path: Path) -> None:
+def test_what_tokenizer_json_does_not_support_stays_in_the_old_files(tmp_path: Path) -> None:
     tokens = vocabulary(SPEECH2TEXT2, without=("th@@",))
     before = Tokenizer.load(write(tmp_path / "old", tokens, "", tokenizer_class="Speech2Text2Tokenizer"))
     before.save(tmp_path / "new")

@@ -44,7 +44,7 @@ def test_a_misspelled_name_gets_near_matches() -> None:
     assert caught.value.hint.startswith("did you mean German (de_DE)")
 
 
-def test_a_name_near_to_nothing_gets_the_whole_list() -> None:
+def test_a_name_without_near_matches_gets_the_whole_list() -> None:
     with pytest.raises(UsageError) as caught:
         resolve_language("Klingon", ["de_DE", "en_XX"])
     assert caught.value.hint == "the model knows de_DE, en_XX"

@@ -27,12 +27,12 @@ def test_frequent_words_become_one_piece_and_rare_ones_stay_characters(tmp_path)
     assert pieces(tokenizer, "two tow") == ["▁two", "▁t", "o", "w"]
 
 
-def test_punctuation_and_digits_stay_alone(tmp_path):
+def test_punctuation_marks_and_digits_are_tokens_of_their_own(tmp_path):
     assert pieces(learn(tmp_path, ["two, 22!"] * 9), "two, 22!") == ["▁two", ",", "▁", "2", "2", "!"]
 
 
 @given(st.lists(st.lists(st.sampled_from("abcàé'.7Ж"), min_size=1).map("".join), min_size=1, max_size=5))
-def test_what_was_learned_from_comes_back_whole(tmp_path_factory, words):
+def test_training_texts_are_encoded_and_decoded_without_loss(tmp_path_factory, words):
     text = " ".join(words)
     tokenizer = learn(tmp_path_factory.mktemp("learned"), [text])
     assert tokenizer.unk_id not in tokenizer.encode(text)
@@ -55,13 +55,13 @@ def test_the_special_tokens_have_their_roles(tmp_path):
     assert tokenizer.languages == {}
 
 
-def test_languages_get_tags_behind_all_pieces(tmp_path):
+def test_language_tags_follow_all_pieces(tmp_path):
     tokenizer = learn(tmp_path, languages=["de", "mdw"])
     last = tokenizer.vocabulary_size - 1
     assert tokenizer.languages == {"de_XX": last - 1, "mdw_XX": last}
 
 
-def test_the_size_counts_everything(tmp_path):
+def test_the_size_includes_special_tokens(tmp_path):
     assert learn(tmp_path, ["abcabc " * 9], size=12, languages=["de", "en"]).vocabulary_size == 12
     assert learn(tmp_path, ["a"], size=99).vocabulary_size < 10
 

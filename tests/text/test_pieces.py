@@ -88,14 +88,14 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_every_kind_of_model_divides_texts_as_the_package_does(case: str, train, tmp_path: Path) -> None:
+def test_every_kind_of_model_splits_texts_as_the_package_does(case: str, train, tmp_path: Path) -> None:
     model = train(**OPTIONS[case])
     ours = load(tmp_path, model, "spiece.model", tokenizer_class="BertGenerationTokenizer")
     assert_same(ours, reference(model), lambda i: i, count=2000 if case == "unigram" else 200)
 
 
 @pytest.mark.parametrize("rules", ["nmt_nfkc", "nfkc_cf", "identity"])
-def test_letters_that_come_apart_from_their_marks_are_put_together_as_the_package_does(rules, train, tmp_path) -> None:
+def test_decomposed_letters_are_composed_as_the_package_does(rules, train, tmp_path) -> None:
     model = train(normalization_rule_name=rules)
     ours, theirs = load(tmp_path, model, "spiece.model", tokenizer_class="BertGenerationTokenizer"), reference(model)
     for text in ("Tiếng Việt", "빠른 갈색 여우가", "Ǟ ḝ தமிழ் மொழி", *sentences(100, odd=0)):
@@ -103,7 +103,7 @@ def test_letters_that_come_apart_from_their_marks_are_put_together_as_the_packag
         assert ours.encode(decomposed) == theirs.encode(decomposed), ascii(decomposed)
 
 
-def test_a_model_file_says_the_same_as_to_the_package(train) -> None:
+def test_a_model_file_is_parsed_as_by_the_package(train) -> None:
     content = train(user_defined_symbols="<sep>")
     ours, theirs = SentencePieceModel.parse(content), reference(content)
     assert len(ours.pieces) == theirs.get_piece_size() and ours.unk_id == theirs.unk_id()
@@ -124,7 +124,9 @@ def test_a_model_file_says_the_same_as_to_the_package(train) -> None:
         ("XGLMTokenizer", tuple(f"<madeupword{n}>" for n in range(7)), ("</s>", "")),
     ],
 )
-def test_the_fairseq_families_count_from_four_specials(kind: str, tail, around, train, tmp_path: Path) -> None:
+def test_ids_of_the_fairseq_families_start_with_four_special_tokens(
+    kind: str, tail, around, train, tmp_path: Path
+) -> None:
     model = train()
     ours, theirs = load(tmp_path, model, tokenizer_class=kind), reference(model)
     assert_same(ours, theirs, fairseq)
@@ -147,14 +149,16 @@ def test_the_fairseq_families_count_from_four_specials(kind: str, tail, around, 
         ({"model_type": "unheard-of"}, 0, "<mask>"),
     ],
 )
-def test_the_model_tells_what_its_tokenizer_does_not(config, languages: int, last: str, train, tmp_path: Path) -> None:
+def test_the_model_type_is_used_if_there_is_no_tokenizer_class(
+    config, languages: int, last: str, train, tmp_path: Path
+) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     ours = load(tmp_path, train())
     assert len(ours.languages) == languages
     assert ours.backend.token_to_id(last) == ours.vocabulary_size - 1
 
 
-def test_xlm_r_is_the_one_of_transformers(train, tmp_path: Path) -> None:
+def test_xlm_r_encodes_as_in_transformers(train, tmp_path: Path) -> None:
     pytest.importorskip("google.protobuf")
     from transformers import XLMRobertaTokenizer
 
@@ -166,7 +170,7 @@ def test_xlm_r_is_the_one_of_transformers(train, tmp_path: Path) -> None:
         assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=True)
 
 
-def test_the_source_language_of_the_files_stands_around_the_text(train, tmp_path: Path) -> None:
+def test_the_source_language_of_the_files_is_added_to_the_text(train, tmp_path: Path) -> None:
     ours = load(tmp_path, train(), tokenizer_class="MBart50Tokenizer", src_lang="de_DE")
     assert ours.encode("fox", special=True)[0] == ours.languages["de_DE"]
 
@@ -195,7 +199,7 @@ def test_camembert_keeps_its_unused_specials(train, tmp_path: Path) -> None:
     assert (ours.pad_id, ours.mask_id) == (1, theirs.get_piece_size() + 4)
 
 
-def test_pegasus_counts_behind_its_hundred_masks(train, tmp_path: Path) -> None:
+def test_pegasus_ids_start_after_its_hundred_masks(train, tmp_path: Path) -> None:
     model = train(pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
     ours, theirs = load(tmp_path, model, "spiece.model", tokenizer_class="PegasusTokenizer"), reference(model)
     assert_same(ours, theirs, lambda i: i + 103)
@@ -209,7 +213,7 @@ def test_pegasus_counts_behind_its_hundred_masks(train, tmp_path: Path) -> None:
     ]
 
 
-def test_rembert_stands_between_its_own_marks(train, tmp_path: Path) -> None:
+def test_rembert_adds_cls_and_sep(train, tmp_path: Path) -> None:
     model = train(pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, control_symbols="[CLS],[SEP],[MASK]")
     ours = load(tmp_path, model, "sentencepiece.model", tokenizer_class="RemBertTokenizer")
     assert_same(ours, reference(model), lambda i: i)
@@ -218,7 +222,7 @@ def test_rembert_stands_between_its_own_marks(train, tmp_path: Path) -> None:
     assert (ours.cls_id, ours.sep_id) == tuple(ids)
 
 
-def test_gpt_sw3_composes_letters_first(train, tmp_path: Path) -> None:
+def test_gpt_sw3_normalises_to_nfc_first(train, tmp_path: Path) -> None:
     model = train(model_type="bpe", normalization_rule_name="identity")
     ours, theirs = load(tmp_path, model, "spiece.model", tokenizer_class="GPTSw3Tokenizer"), reference(model)
     assert ours.encode("Cafe\u0301", special=True) == theirs.encode("Café") != theirs.encode("Cafe\u0301")
@@ -309,7 +313,7 @@ def test_a_rebuilt_tokenizer_reads_the_same_from_its_tokenizer_json(train, tmp_p
         (b"\x0a\x03\x0a\x01a\x1a\x04\x12\x02zz", "must be a sentencepiece model"),
     ],
 )
-def test_a_damaged_model_is_told_in_a_sentence(content: bytes, words: str, tmp_path: Path) -> None:
+def test_a_damaged_model_is_one_sentence(content: bytes, words: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=words) as caught:
         load(tmp_path, content, "spiece.model", tokenizer_class="BertGenerationTokenizer")
     assert "\n" not in caught.value.message

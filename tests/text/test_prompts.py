@@ -19,7 +19,7 @@ def test_a_translation_must_begin_with_the_tag_of_the_target_whatever_is_spoken(
         assert prompts(forced=10).of("translate", spoken=spoken, target="es_XX") == Prompt((2,), 12, "es")
 
 
-def test_where_nobody_chooses_the_model_says_its_own_first_token():
+def test_without_a_language_the_models_own_first_token_is_forced():
     for task in ("transcribe", "translate"):
         assert prompts(forced=11).of(task, spoken=None, target=None) == Prompt((2,), 11, "en")
         assert prompts().of(task, spoken=None, target=None) == Prompt((2,))
@@ -30,7 +30,7 @@ def test_a_model_without_tags_may_force_a_token_that_is_no_language():
     assert prompts({}, forced=0).of("transcribe", spoken="fr", target=None) == Prompt((2,), 0)
 
 
-def test_the_first_labels_are_what_the_model_is_told():
+def test_the_first_labels_are_the_prompt():
     assert prompts().between("English", "German").given == (10,)
     assert prompts().between(None, None).given == ()
     assert prompts(forced=11).between(None, None).given == (11,)
@@ -51,26 +51,26 @@ TOLD = ToldPrompts({"en": 52, "de": 53}, start=50, tasks={"transcribe": 61, "tra
 ENGLISH_ONLY = ToldPrompts({"en": 52}, start=50, tasks={}, no_times=63)
 
 
-def test_a_told_model_reads_language_task_and_that_no_times_are_wanted():
+def test_whispers_prompt_has_language_task_and_no_timestamps():
     assert TOLD.of("transcribe", spoken="de", target=None) == Prompt((50, 53, 61, 63), None, "de")
     assert TOLD.of("translate", spoken="de", target="en") == Prompt((50, 53, 60, 63), None, "en")
     assert TOLD.given == 3
 
 
-def test_a_model_that_only_writes_english_is_told_nothing_else():
+def test_the_prompt_of_an_english_only_model_has_no_language_and_task():
     for task, spoken in (("transcribe", "en"), ("transcribe", None), ("translate", "de")):
         assert ENGLISH_ONLY.of(task, spoken=spoken, target=None) == Prompt((50, 63), None, "en")
     assert (ENGLISH_ONLY.into, ENGLISH_ONLY.asks, ENGLISH_ONLY.given) == ((), False, 1)
 
 
-def test_a_told_model_must_know_the_spoken_language():
+def test_whispers_prompt_needs_the_spoken_language():
     with pytest.raises(UsageError, match="must be given the spoken language, but it is not known"):
         TOLD.of("transcribe", spoken=None, target=None)
     with pytest.raises(UsageError, match="but it is French, for which it has no tag"):
         TOLD.of("transcribe", spoken="fr", target=None)
 
 
-def test_a_told_model_learns_transcripts_and_translations_into_english():
+def test_whisper_learns_transcripts_and_translations_into_english():
     assert TOLD.between("German", "German").given == (53, 61, 63)
     assert TOLD.between("de", None).given == TOLD.between(None, "de").given == (53, 61, 63)
     assert TOLD.between("de", "en").given == (53, 60, 63)
@@ -78,13 +78,13 @@ def test_a_told_model_learns_transcripts_and_translations_into_english():
         TOLD.between("en", "de")
 
 
-def test_a_target_is_one_of_those_that_the_model_writes():
+def test_a_target_must_be_a_language_of_the_model():
     assert translation_tag("German", ("en_XX", "de_DE")) == "de_DE"
     assert translation_tag("eng", ("en",)) == "en"
     with pytest.raises(UsageError, match="English only"):
         translation_tag("Spanish", ("en",))
 
 
-def test_a_model_that_says_times_is_not_told_to_leave_them_out():
+def test_the_prompt_for_timestamps_lacks_the_no_timestamps_token():
     timed = ToldPrompts({"de": 53}, start=50, tasks={"transcribe": 61}, no_times=63, times=True)
     assert timed.of("transcribe", spoken="de", target=None) == Prompt((50, 53, 61), None, "de", first_time=64)

@@ -72,7 +72,7 @@ def test_older_vocabulary_files_give_the_ids_and_texts_of_transformers(case: str
     assert ours.vocabulary_size == len(theirs)
 
 
-def test_blenderbot_begins_with_a_space_and_ends_with_its_mark(tmp_path: Path) -> None:
+def test_blenderbot_adds_a_space_before_and_an_end_token_after_the_text(tmp_path: Path) -> None:
     import transformers
 
     ours = Tokenizer.load(write_bart(tmp_path, tokenizer_class="BlenderbotTokenizer"))
@@ -209,7 +209,7 @@ def test_a_tokenizer_can_be_sent_to_another_process(tmp_path: Path) -> None:
     assert (copy.encode("ab"), copy.languages) == ([5, 6], tokenizer.languages)
 
 
-def test_ids_beyond_the_vocabulary_say_nothing(tmp_path: Path) -> None:
+def test_ids_outside_the_vocabulary_are_ignored_in_decoding(tmp_path: Path) -> None:
     assert Tokenizer.load(write_mbart(tmp_path)).decode([5, 6, 999]) == "ab"
 
 
@@ -248,7 +248,7 @@ def test_a_tokenizer_without_an_end_is_refused_when_labels_are_made(tmp_path: Pa
         ),
     ],
 )
-def test_missing_or_corrupt_files_are_told_in_a_sentence(files: dict[str, str], message: str, tmp_path: Path) -> None:
+def test_missing_or_damaged_files_are_one_sentence(files: dict[str, str], message: str, tmp_path: Path) -> None:
     for name, content in files.items():
         (tmp_path / name).write_text(content)
     with pytest.raises(ModelError, match=message):
@@ -262,13 +262,13 @@ def change_mbart(folder: Path, change: Any) -> None:
     path.write_text(json.dumps(value))
 
 
-def test_a_tokenizer_file_that_writes_tokens_which_it_does_not_have_is_refused(tmp_path: Path) -> None:
+def test_a_tokenizer_file_that_adds_unknown_special_tokens_is_refused(tmp_path: Path) -> None:
     change_mbart(tmp_path, lambda value: value["post_processor"]["special_tokens"].pop("</s>"))
     with pytest.raises(ModelError, match="must be a tokenizer file, but"):
         Tokenizer.load(tmp_path)
 
 
-def test_a_text_that_the_vocabulary_cannot_spell_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_text_that_cannot_be_encoded_is_one_sentence(tmp_path: Path) -> None:
     change_mbart(tmp_path, lambda value: value["model"].update(unk_id=None))
     with pytest.raises(ModelError, match="must be able to encode 'ü', but: .*unk_id"):
         Tokenizer.load(tmp_path).encode("ü")
