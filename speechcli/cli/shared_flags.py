@@ -27,12 +27,6 @@ def known_device(value: str | None) -> str | None:
     return value
 
 
-def _channel(value: str) -> str:
-    if not re.fullmatch(r"mix|split|[0-9]+", value):
-        raise typer.BadParameter(f"must be mix, split or the number of a channel, from 0, but is {value}.")
-    return value
-
-
 def _formats(values: list[str]) -> list[str]:
     for value in values:
         if value not in FORMATS:
@@ -116,7 +110,6 @@ Channel = Annotated[
         INPUT,
         "--channel",
         help="mix (average all channels), split (transcribe each channel separately), or a channel number from 0.",
-        callback=_channel,
         metavar="CHANNEL",
     ),
 ]

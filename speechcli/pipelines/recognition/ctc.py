@@ -3,20 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
-from pathlib import Path
 
 from torch import Tensor
 
 from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.decoding.alignment import align
 from speechcli.decoding.ctc import Bonus, as_path, collapse, prefix_beam_search
-from speechcli.decoding.scorers import Hotwords, LanguageModelBonus
+from speechcli.decoding.scorers import LanguageModelBonus
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.recognition.words import WordAligner, mean
 from speechcli.pipelines.search.effective_options import DEFAULT_BEAMS, check_times
-from speechcli.pipelines.search.scorers import language_model, read_hotwords
+from speechcli.pipelines.search.scorers import language_model, make_hotwords
 from speechcli.pipelines.speech_options import ModelOptions, SpeechOptions
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.transcript import Alternative
@@ -103,10 +102,8 @@ class CtcRecognizer(Recognizer):
 
 def _bonuses(bundle: CtcBundle, decoding: DecodingOptions, access: ModelOptions) -> list[Bonus]:
     """Return the language model and hotword bonuses that the user asks for."""
-    bonuses: list[Bonus] = []
-    if decoding.hotwords is not None:
-        words = read_hotwords(bundle.tokenizer, Path(decoding.hotwords))
-        bonuses.append(Hotwords(words, boost=decoding.hotword_boost).bonus)
+    hotwords = make_hotwords(bundle.tokenizer, decoding)
+    bonuses: list[Bonus] = [] if hotwords is None else [hotwords.bonus]
     if decoding.lm is not None:
         lm, begin = language_model(bundle, bundle.model.head.out_features, decoding.lm, access)
         nothing = next(lm.parameters()).new_zeros(1, 0, lm.width)

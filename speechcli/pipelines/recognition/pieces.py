@@ -113,19 +113,19 @@ class Reader:
             if sound.expected_seconds is not None:
                 self._known_bytes += self._sizes[index]
                 self._known_seconds += len(channels) * sound.expected_seconds
-            pieces, peak, rest = 0, 0.0, 0.0
+            pieces, peak = 0, 0.0
+            read = covered = 0.0  # seconds of all channels, one after the other
             for channel in channels:
                 loudest = _Loudest(sound.blocks(asked if channel is None else str(channel)))
-                covered = 0.0
                 for stretch in self._cut(loudest):
-                    end = stretch.end / self._sample_rate
-                    covers, rest, covered = rest + end - covered, 0.0, end
-                    yield Piece(index, pieces, stretch.start / self._sample_rate, stretch.samples, covers, channel)
-                    pieces += 1
+                    end = read + stretch.end / self._sample_rate
+                    start = stretch.start / self._sample_rate
+                    yield Piece(index, pieces, start, stretch.samples, end - covered, channel)
+                    pieces, covered = pieces + 1, end
                 peak = max(peak, loudest.peak)
-                rest += max(0.0, sound.seconds - covered)
+                read += sound.seconds
             unheard = pieces == 0 and peak > SILENT_PEAK
-            yield End(index, pieces, sound.seconds, rest, sound.truncated, unheard)
+            yield End(index, pieces, sound.seconds, max(0.0, read - covered), sound.truncated, unheard)
 
     def _cut(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Stretch]:
         vad = self._options.decoding.vad

@@ -42,10 +42,7 @@ class Scorers:
         self._begin: int | None = None
         if decoding.lm is not None:
             self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, decoding.lm, access)
-        self._hotwords: Hotwords | None = None
-        if decoding.hotwords is not None:
-            words = read_hotwords(bundle.tokenizer, Path(decoding.hotwords))
-            self._hotwords = Hotwords(words, boost=decoding.hotword_boost)
+        self._hotwords = make_hotwords(bundle.tokenizer, decoding)
 
     @property
     def max_tokens(self) -> int:
@@ -82,6 +79,17 @@ class Scorers:
         if self._hotwords is not None:
             scorers.append(self._hotwords)
         return scorers
+
+
+def make_hotwords(tokenizer: Tokenizer | None, decoding: DecodingOptions) -> Hotwords | None:
+    """Return the scorer of the hotwords that the user asks for, if any.
+
+    Raises:
+        UsageError: the file cannot be read, or has no words.
+    """
+    if decoding.hotwords is None:
+        return None
+    return Hotwords(read_hotwords(tokenizer, Path(decoding.hotwords)), boost=decoding.hotword_boost)
 
 
 def read_hotwords(tokenizer: Tokenizer | None, path: Path) -> tuple[tuple[int, ...], ...]:
