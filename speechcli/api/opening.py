@@ -67,7 +67,7 @@ def opening(
         return start_prompt(options, batch, memory.device), options
     if tokenizer is None:
         raise UsageError(f"`language` and `task` need a tokenizer, but {bundle.name} has none.")
-    prompts = decoder_prompts(tokenizer, options)
+    prompts = decoder_prompts(tokenizer, options, bundle.taught)
     named = usual_language(options.extra, prompts)
     if language is not None:
         named = resolve_language(language.strip("<|>"), prompts.tags)
@@ -76,6 +76,6 @@ def opening(
         start_logits = logits_at_start(bundle.model.decoder, memory, mask, prompts)
         assert start_logits is not None
         tags = detect_by_decoder(start_logits, prompts)
-    made = [prompts.of(task or "transcribe", spoken=tag, target=tag) for tag in tags]
+    made = [prompts.of(task or "transcribe", spoken=tag, target=None if prompts.asks else tag) for tag in tags]
     ids = torch.tensor([prompt.ids for prompt in made], device=memory.device)
     return ids, obeying(options, made[0])

@@ -55,6 +55,11 @@ class Bundle:
         symbols = self.settings.get("ctc", {}).get("characters")
         return None if symbols is None else Characters(symbols)
 
+    @property
+    def taught(self) -> tuple[str, ...]:
+        """Codes of the languages that a Whisper decoder was trained to translate into, besides English."""
+        return tuple(self.settings.get("translates_into", ()))
+
     def set_language(self, name: str) -> str:
         """Load the encoder's adapters for the spoken language, in place: see `apply_adapter`."""
         return apply_adapter(self.model.encoder, self.config.encoder_family, self.adapters, name)
@@ -102,7 +107,7 @@ def load(
     untie_if_different(config, tensors)
     memory = torch.float32 if dtype is None else dtype
     fill(model, tensors, dtype=memory, tied=config.tied)
-    settings = files.read_optional_json(folder / files.OURS) or {}
+    settings = _read_settings(folder / files.OURS)
     if "ctc" in settings:
         model.ctc_head = _read_ctc_head(folder, model.encoder.frame_width, memory, settings["ctc"])
     return Bundle(
@@ -171,6 +176,16 @@ def add_ctc_head(
     bundle.model.ctc_head = head.to(weight.device, weight.dtype)
     own = {} if characters is None else {"characters": characters.symbols}
     bundle.settings["ctc"] = {"vocabulary_size": vocabulary_size, "blank_id": blank_id} | own
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    settings = files.read_optional_json(path) or {}
+    into = settings.get("translates_into", [])
+    if not isinstance(into, list) or not all(isinstance(code, str) for code in into):
+        raise ModelError(f"`translates_into` in {path} must be a list of language codes, but is {into!r:.80}.")
+    if not isinstance(settings.get("ctc", {}), dict):
+        raise ModelError(f"`ctc` in {path} must be an object, but is {settings['ctc']!r:.80}.")
+    return settings
 
 
 def _read_ctc_head(folder: Path, width: int, dtype: torch.dtype, settings: Mapping[str, Any]) -> nn.Linear:

@@ -20,6 +20,7 @@ from speechcli.families import SPEECH_ENCODERS, TEXT_DECODERS
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build, family_config, initialize
 from speechcli.families.config import FamilyConfig
 from speechcli.families.family import Family
+from speechcli.families.whisper import WhisperConfig
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 from speechcli.nn.initialize import without_numbers
 from speechcli.text.tokenizer import Tokenizer
@@ -186,9 +187,14 @@ def _bundle(
 
 
 def _features(config: SpeechEncoderDecoderConfig, encoder: Path | None) -> Extractor:
-    features = (encoder and read_features(encoder)) or default_features(config.encoder)
-    # Whisper's own decoder attends to the silence that fills the window; new decoders use an attention mask.
-    return replace(features, return_attention_mask=True) if isinstance(features, LogMelFeatures) else features
+    usual = default_features(config.encoder)
+    features = (encoder and read_features(encoder)) or usual
+    if not isinstance(features, LogMelFeatures) or not isinstance(usual, LogMelFeatures):
+        return features
+    # The window may be shorter than the pretrained one. Whisper's decoder attends to the silence that fills it; others
+    # are trained with a mask.
+    masked = not isinstance(config.decoder, WhisperConfig)
+    return replace(features, chunk_length=usual.chunk_length, return_attention_mask=masked)
 
 
 def _folder(source: str | Path) -> Path | None:

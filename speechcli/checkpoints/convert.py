@@ -1,6 +1,6 @@
 """Conversion of checkpoint keys to ours and back by the rules of the families; one error reports all problems."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ def to_ours(
     expected: Mapping[str, torch.Size],
     *,
     tied: tuple[str, str] | None = None,
+    tables: Collection[str] = (),
     strict: bool = True,
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Rename and reshape a checkpoint's tensors into a model's.
@@ -43,6 +44,7 @@ def to_ours(
         tensors: their tensors by key.
         expected: our keys and shapes.
         tied: our names of the head and of the embeddings, one of which may be missing.
+        tables: our names of tables of positions; of a longer one in the checkpoint, the first rows are used.
         strict: whether to raise an error for unknown keys of theirs and missing keys of ours. Different shapes are
             always an error.
 
@@ -63,6 +65,8 @@ def to_ours(
                 unexpected.append(key)
             continue
         for name, part in loaded[1].items():
+            if name in tables and part.shape[1:] == expected[name][1:]:
+                part = part[: expected[name][0]]
             if part.shape != expected[name]:
                 misshapen.append(f"{key} is {_shape(part.shape)} where {_shape(expected[name])} is needed")
             (copies if isinstance(loaded[0], Copy) else ours)[name] = part

@@ -110,7 +110,8 @@ def warm(
     # If the new head is not tied and the checkpoint has no head of its own, it is initialized with the embeddings.
     names = config.decoder_family.tied
     twins = None if names is None else ("decoder." + names[0], "decoder." + names[1])
-    loaded, left = to_ours(config.keys, tensors, expected, tied=twins, strict=False)
+    positions = [key for key in expected if key.endswith("positions.weight")]
+    loaded, left = to_ours(config.keys, tensors, expected, tied=twins, tables=positions, strict=False)
     check_numbers(state, loaded)
     fresh = {key for key in expected if key not in loaded and table_of(model, key) is None}
     _refuse_gaps(config, state, fresh)

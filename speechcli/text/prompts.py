@@ -1,6 +1,6 @@
 """Decoder prompts, which turn languages and tasks into tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple
 
 from speechcli.errors import UsageError
@@ -94,6 +94,7 @@ class ToldPrompts(Prompts):
         tags: the model's own language tags and their token ids.
         start: the decoder's start token.
         tasks: token ids of `transcribe` and of `translate`, which is into English; empty: there is only one task.
+        taught: codes of other languages that the model was trained to translate into.
         no_times: token that requests text without timestamps; the next id is the timestamp of 0 seconds.
         times: whether to request timestamps.
         silence: token that the decoder predicts after its start token for silence; None: there is none.
@@ -108,22 +109,28 @@ class ToldPrompts(Prompts):
         no_times: int,
         times: bool = False,
         silence: int | None = None,
+        taught: Collection[str] = (),
     ) -> None:
         super().__init__(tags, start=start)
         self._tasks, self._ending = tasks, () if times else (no_times,)
         self._first_time = no_times + 1 if times else None
-        self.into = tuple(tag for tag in self.tags if tasks and language_code(tag) == "en")
+        self.into = tuple(tag for tag in self.tags if tasks and language_code(tag) in {"en", *taught})
         self.asks, self.silence = bool(tasks), silence
         self.given = len(self._ending) + (2 if tasks else 0)
 
     def of(self, task: Task, *, spoken: str | None, target: str | None) -> Prompt:
         """Return the prompt of one text; the spoken language must be known unless there is only one.
 
+        A translation into another language than English is asked for like a transcript of that language, so that its
+        prompt does not have the spoken language.
+
         Raises:
             UsageError: the spoken language is unknown.
         """
         if not self._tasks:
             return Prompt((self.start, *self._ending), None, "en", self._first_time)
+        if task == "translate" and target is not None and language_code(target) != "en":
+            spoken, task = target, "transcribe"
         if spoken is None or spoken not in self.tags:
             raise UsageError(
                 "This model must be given the spoken language, but it is "
@@ -134,18 +141,20 @@ class ToldPrompts(Prompts):
         return Prompt(ids, None, language_code(spoken) if task == "transcribe" else "en", self._first_time)
 
     def between(self, spoken: str | None, written: str | None) -> Prompt:
-        """Return the prompt of a given text; a translation must be into English.
+        """Return the prompt of a given text, in any language that has a tag.
 
         Raises:
-            UsageError: the spoken language is unknown, or the text is a translation into another language.
+            UsageError: the language of the text has no tag, or neither has the spoken one, which the prompt needs.
         """
         if not self._tasks:
             return self.of("transcribe", spoken=None, target=None)
+        target = None if written is None else resolve_language(written, self.tags)
+        if target is not None and language_code(target) not in ("en", language_code(spoken or target)):
+            return self.of("translate", spoken=None, target=target)
         heard = spoken or written
         tag = None if heard is None else resolve_language(heard, self.tags)
-        if written is None or tag is None or language_code(written) == language_code(tag):
-            return self.of("transcribe", spoken=tag, target=None)
-        return self.of("translate", spoken=tag, target=translation_tag(written, self.into))
+        translated = target is not None and tag is not None and language_code(target) != language_code(tag)
+        return self.of("translate" if translated else "transcribe", spoken=tag, target=target)
 
 
 def translation_tag(name: str, into: tuple[str, ...]) -> str:
@@ -165,7 +174,9 @@ def translation_tag(name: str, into: tuple[str, ...]) -> str:
     return resolve_language(name, into)
 
 
-def prompts_for(tokenizer: Tokenizer, *, start: int, forced: int | None = None, times: bool = False) -> Prompts:
+def prompts_for(
+    tokenizer: Tokenizer, *, start: int, forced: int | None = None, times: bool = False, taught: Collection[str] = ()
+) -> Prompts:
     """Return the prompts of a decoder, depending on its vocabulary.
 
     Args:
@@ -173,6 +184,7 @@ def prompts_for(tokenizer: Tokenizer, *, start: int, forced: int | None = None, 
         start: the decoder's start token.
         forced: token that is forced if no language is chosen.
         times: whether to request timestamps, if the vocabulary has them.
+        taught: codes of languages that a Whisper decoder was trained to translate into, besides English.
     """
     if tokenizer.no_timestamps_id is None:
         return Prompts(tokenizer.languages, start=start, forced=forced)
@@ -183,4 +195,5 @@ def prompts_for(tokenizer: Tokenizer, *, start: int, forced: int | None = None, 
         no_times=tokenizer.no_timestamps_id,
         times=times,
         silence=tokenizer.silence_id,
+        taught=taught,
     )

@@ -259,6 +259,23 @@ def test_a_ctc_head_over_characters_must_have_one_for_each_of_its_rows(model_fol
             load(folder)
 
 
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"translates_into": "fr"}, "`translates_into` in .* must be a list of language codes, but is 'fr'"),
+        ({"translates_into": [1]}, "`translates_into` in .* must be a list of language codes, but is"),
+        ({"ctc": 3}, "`ctc` in .* must be an object, but is 3"),
+    ],
+)
+def test_wrong_settings_in_our_own_file_are_refused(
+    settings: dict[str, object], sentence: str, model_folder: Write
+) -> None:
+    folder = model_folder("wav2vec2", "bert")
+    (folder / "speechcli.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match=sentence):
+        load(folder)
+
+
 def test_a_trained_model_is_saved_over_its_own_folder(model_folder: Write) -> None:
     folder = model_folder("wav2vec2", "gpt2")
     bundle = load(folder)

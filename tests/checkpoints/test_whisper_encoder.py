@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from speechcli.checkpoints.bundle import Bundle, load, save
 from speechcli.checkpoints.compose import init, warm_start
 from speechcli.checkpoints.warm import FreshParameters
+from speechcli.errors import ModelError
 from speechcli.pipelines.info import info
 from speechcli.pipelines.speech_options import ModelOptions
 from tests.parity.reference import quiet
@@ -81,7 +82,25 @@ def test_a_random_model_may_have_whispers_encoder_or_decoder() -> None:
     wanted = transformers.models.whisper.modeling_whisper.sinusoids(1500, 16)
     torch.testing.assert_close(positions, wanted, atol=1e-6, rtol=0)
     assert not positions.requires_grad
-    assert bundle.features.return_attention_mask and bundle.features.longest == 30 * 16_000
+    assert not bundle.features.return_attention_mask  # a Whisper decoder reads the whole window
+    assert bundle.features.longest == 30 * 16_000
+
+
+def test_a_pretrained_window_can_be_shortened(places: tuple[Path, Path], tmp_path: Path) -> None:
+    make_whisper(tmp_path / "whisper", max_source_positions=100)
+    whole = load(tmp_path / "whisper")
+    bundle, report = warm_start(tmp_path / "whisper", places[1], encoder_changes={"max_source_positions": 50})
+    assert not [key for key in report.fresh if key.startswith("encoder.")]
+    assert torch.equal(bundle.model.encoder.positions.weight, whole.model.encoder.positions.weight[:50])
+    assert bundle.features.longest == 16_000
+    save(bundle, tmp_path / "joined")
+    encoded = load(tmp_path / "joined").model.encode(*bundle.features([np.ones(4_000, np.float32)]))
+    assert encoded.memory.size(1) == 50
+
+
+def test_a_pretrained_window_cannot_be_lengthened(places: tuple[Path, Path]) -> None:
+    with pytest.raises(ModelError, match="embed_positions.weight is 50×24 where 100×24 is needed"):
+        warm_start(*places, encoder_changes={"max_source_positions": 100})
 
 
 def test_whispers_decoder_begins_with_its_own_start_token(places: tuple[Path, Path], tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_words_begin_where_the_attention_of_theirs_says(models: tuple[Bundle, An
     clips = sounds()[:3]
     options = TranscribeOptions(decoding=DecodingOptions(word_times=True, max_new_tokens=60))
     recognizer = AttentionRecognizer(bundle, options)
-    prompts = decoder_prompts(bundle.tokenizer, bundle.generation)
+    prompts = decoder_prompts(bundle.tokenizer, bundle.generation, ())
     for sound, (result,) in zip(clips, recognizer.decode([Clip(sound) for sound in clips]), strict=True):
         prompt = prompts.of("transcribe", spoken=result.language, target=None).ids
         tokens = [token for token in result.tokens if token not in bundle.generation.eos_ids]

@@ -207,5 +207,26 @@ def test_training_goes_on_and_transformers_opens_the_result(whisper_folder: Path
     assert not torch.equal(before["decoder.tokens.weight"], after["decoder.tokens.weight"])
 
 
+def test_it_can_be_taught_to_translate_into_other_languages(whisper_folder: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "0.wav", CLIPS[0], RATE)
+    (tmp_path / "train.tsv").write_text("path\tsrc_lang\tsrc_text\ttext_de\n0.wav\tmdw\tbaba\tabab\n")
+    values = {
+        "model.path": str(whisper_folder),
+        "data.train": str(tmp_path / "train.tsv"),
+        "data.tasks": ["translate"],
+        "batch.workers": 0,
+        "run.max_steps": 1,
+        "run.device": "cpu",
+        "run.dtype": "float32",
+    }
+    result = train(merge_options(explicit=values), tmp_path / "run", report=lambda event: None)
+    (result_of_german,) = AttentionRecognizer(load(result.last), TranslateOptions(targets=("de",))).decode(
+        [Clip(CLIPS[0])]
+    )
+    assert result_of_german[0].target_language == "de"
+    with pytest.raises(UsageError, match="must be one that the model knows, but is `fr`"):
+        AttentionRecognizer(load(result.last), TranslateOptions(targets=("fr",)))
+
+
 def test_a_clip_costs_a_whole_window(bundle: Bundle) -> None:
     assert AttentionRecognizer(bundle, TranscribeOptions()).padded(100) == RATE

@@ -70,12 +70,24 @@ def test_whispers_prompt_needs_the_spoken_language():
         TOLD.of("transcribe", spoken="fr", target=None)
 
 
-def test_whisper_learns_transcripts_and_translations_into_english():
+def test_whisper_learns_transcripts_and_translations():
     assert TOLD.between("German", "German").given == (53, 61, 63)
     assert TOLD.between("de", None).given == TOLD.between(None, "de").given == (53, 61, 63)
     assert TOLD.between("de", "en").given == (53, 60, 63)
-    with pytest.raises(UsageError, match="translates into English only, but the target language is `de`"):
-        TOLD.between("en", "de")
+    assert TOLD.between("en", "de").given == (53, 61, 63)  # as a transcript of German
+    assert TOLD.between("mdw", "de").given == (53, 61, 63)  # a spoken language without a tag
+    with pytest.raises(UsageError, match="must be one that the model knows, but is `mdw`"):
+        TOLD.between("mdw", "en")
+    with pytest.raises(UsageError, match="must be one that the model knows, but is `fr`"):
+        TOLD.between("en", "fr")
+
+
+def test_whisper_translates_into_english_and_into_the_languages_that_it_was_taught():
+    tags = {"en": 52, "de": 53, "fr": 54}
+    taught = ToldPrompts(tags, start=50, tasks={"transcribe": 61, "translate": 60}, no_times=63, taught=["fr"])
+    assert (TOLD.into, taught.into) == (("en",), ("en", "fr"))
+    assert taught.of("translate", spoken="de", target="en") == Prompt((50, 53, 60, 63), None, "en")
+    assert taught.of("translate", spoken=None, target="fr") == Prompt((50, 54, 61, 63), None, "fr")
 
 
 def test_a_target_must_be_a_language_of_the_model():

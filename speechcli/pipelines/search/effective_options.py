@@ -1,7 +1,7 @@
 """The decoding options in force: those of the user over those of the model's generation_config.json."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from speechcli.decoding.generation_options import GenerationOptions
@@ -102,14 +102,19 @@ def other_searches(options: GenerationOptions) -> Iterator[GenerationOptions]:
         yield options.with_(num_beams=1, do_sample=True, temperature=temperature, top_k=0)
 
 
-def decoder_prompts(tokenizer: Tokenizer, options: GenerationOptions) -> Prompts:
+def decoder_prompts(tokenizer: Tokenizer, options: GenerationOptions, taught: Collection[str]) -> Prompts:
     """Make the decoder prompts for some options.
+
+    Args:
+        tokenizer: the tokenizer of the decoder.
+        options: how to decode.
+        taught: `Bundle.taught`.
 
     Raises:
         UsageError: the options have no token to begin with.
     """
     start, forced = options.start_token_id, options.forced_bos_token_id
-    return prompts_for(tokenizer, start=start, forced=forced, times=options.return_timestamps)
+    return prompts_for(tokenizer, start=start, forced=forced, times=options.return_timestamps, taught=taught)
 
 
 def with_limit(

@@ -55,7 +55,7 @@ class TextWriter:
     ) -> None:
         decoding, access = decoding or DecodingOptions(), access or ModelOptions()
         self.bundle, self.options, self.tokenizer = bundle, options, tokenizer_of(bundle)
-        self.prompts = decoder_prompts(self.tokenizer, options)
+        self.prompts = decoder_prompts(self.tokenizer, options, bundle.taught)
         self._scorers, self._seed = Scorers(bundle, decoding, access), access.seed
         self._generator = self._seeded_generator()
 

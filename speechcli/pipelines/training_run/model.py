@@ -21,6 +21,7 @@ from speechcli.nn.lora import add_lora
 from speechcli.nn.masks import Spans
 from speechcli.pipelines.training_run.data import count_languages
 from speechcli.text.characters import Characters
+from speechcli.text.languages import language_code
 from speechcli.training.events import Report, Started, Warned
 from speechcli.training.precision import chosen_dtype
 from speechcli.training.train_options import AugmentSection, TrainOptions
@@ -72,6 +73,7 @@ def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device, u
     """
     if options.objective.ctc_weight > 0:
         _have_ctc_head(bundle, options, utterances)
+    _teach_languages(bundle, utterances)
     bundle.model.to(device)
     for parameter in bundle.model.parameters():
         parameter.data = parameter.data.clone()  # loaded weights are a view of the file
@@ -103,6 +105,17 @@ def _have_ctc_head(bundle: Bundle, options: TrainOptions, utterances: Sequence[U
         add_ctc_head(bundle, vocabulary_size=tokenizer.vocabulary_size, blank_id=tokenizer.pad_id, seed=seed)
     if wanted == "decoder":  # texts are searched for alike
         bundle.settings["ctc"] |= {"weight": min(options.objective.ctc_weight, 0.9)}
+
+
+def _teach_languages(bundle: Bundle, utterances: Sequence[Utterance]) -> None:
+    # Whisper translates into English only, until it is trained to translate into other languages.
+    if bundle.tokenizer is None or not bundle.tokenizer.tasks:
+        return
+    pairs = {(u.language, target.language) for u in utterances for target in u.targets}
+    codes = {(language_code(spoken), language_code(written)) for spoken, written in pairs if spoken and written}
+    taught = {*bundle.taught, *(written for spoken, written in codes if written not in (spoken, "en"))}
+    if taught:
+        bundle.settings["translates_into"] = sorted(taught)
 
 
 def save_model(bundle: Bundle, folder: Path, options: TrainOptions) -> None:
