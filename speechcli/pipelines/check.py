@@ -86,13 +86,10 @@ def _spelling(model: ModelOptions | None) -> tuple[Callable[[str], bool], Callab
     """Return two functions: whether a model has no tag for a language, and which characters of a text it lacks."""
     if model is None:
         return (lambda language: False), (lambda text: "")
-    from speechcli.checkpoints.hub import resolve_model
+    from speechcli.pipelines.load import find_model
     from speechcli.text.tokenizer import Tokenizer
 
-    folder = resolve_model(
-        model.model, revision=model.revision, token=model.token, cache_dir=model.cache_dir, offline=model.offline
-    )
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = Tokenizer.load(find_model(model))
 
     def unknown_language(language: str) -> bool:
         try:

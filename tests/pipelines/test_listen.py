@@ -14,7 +14,8 @@ from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.outcome import Outcome, Progress, Warned, in_order
 from speechcli.pipelines.recognition import pieces
-from speechcli.pipelines.recognition.listen import Listener, join, open_listener
+from speechcli.pipelines.recognition.assemble import join
+from speechcli.pipelines.recognition.listen import Listener, open_listener
 from speechcli.pipelines.recognition.recognizer import Decoded
 from speechcli.pipelines.speech_options import InputOptions, ModelOptions, TranscribeOptions
 

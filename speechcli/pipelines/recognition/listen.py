@@ -14,17 +14,16 @@ from speechcli.errors import OutOfMemory
 from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.outcome import Failure, Loaded, Outcome, Progress, Report, Warned, silent
+from speechcli.pipelines.recognition.assemble import Heard, commonest_language, join, segments_of
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.backoff import BackOff
 from speechcli.pipelines.recognition.batches import batches
 from speechcli.pipelines.recognition.ctc import CtcRecognizer
-from speechcli.pipelines.recognition.phrases import Phrase
 from speechcli.pipelines.recognition.pieces import End, Piece, Reader
 from speechcli.pipelines.recognition.read_ahead import read_ahead
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.speech_options import SpeechOptions
-from speechcli.text.languages import has_spaces
-from speechcli.transcript import Segment, Transcript
+from speechcli.transcript import Transcript
 
 # Audio decoded at once: what keeps the device busy and leaves room for the weights and the beams.
 BATCH_SECONDS = {"cpu": 60.0, "mps": 120.0, "cuda": 480.0}
@@ -42,21 +41,11 @@ class _Window(NamedTuple):
     expected_seconds: float | None
 
 
-class _Heard(NamedTuple):
-    """A decoded piece, without its audio."""
-
-    start: float
-    end: float
-    channel: int | None
-    decoded: tuple[Decoded, ...]
-    """One per target language."""
-
-
 @dataclass
 class _Recording:
     """A recording that is not finished yet."""
 
-    heard: dict[int, _Heard] = field(default_factory=dict)
+    heard: dict[int, Heard] = field(default_factory=dict)
     end: End | None = None
 
 
@@ -154,7 +143,7 @@ class Listener:
         for piece, decoded in zip(part, results, strict=True):
             if piece.index not in self._failed:
                 end = piece.start + len(piece.samples) / self._recognizer.sample_rate
-                self._recording(piece.index).heard[piece.number] = _Heard(piece.start, end, piece.channel, decoded)
+                self._recording(piece.index).heard[piece.number] = Heard(piece.start, end, piece.channel, decoded)
                 yield from self._completed(piece.index)
 
     def _ended(self, end: End) -> Iterator[Outcome]:
@@ -189,62 +178,23 @@ class Listener:
             seconds = recording.end.seconds
             yield Outcome(index, tuple(self._transcript(index, heard, seconds, target) for target in targets))
 
-    def _transcript(self, index: int, heard: Sequence[_Heard], seconds: float, target: int) -> Transcript:
+    def _transcript(self, index: int, heard: Sequence[Heard], seconds: float, target: int) -> Transcript:
         source = self._sources[index]
-        offset = source.start or self._options.inputs.start or 0.0
-        decoded = [piece.decoded[target] for piece in heard]
-        phrases = [
-            (offset + piece.start, piece.channel, each, phrase)
-            for piece, each in zip(heard, decoded, strict=True)
-            for phrase in each.phrases or (Phrase(0.0, piece.end - piece.start, each.tokens, each.text, each.words),)
-        ]
-        # Channels were heard one after the other, but were spoken at the same time.
-        phrases.sort(key=lambda phrase: phrase[0] + phrase[3].start)
-        segments = tuple(
-            Segment(
-                id=number,
-                start=begin + phrase.start,
-                end=begin + phrase.end,
-                text=phrase.text,
-                tokens=phrase.tokens,
-                avg_logprob=each.avg_logprob,
-                compression_ratio=each.compression_ratio,
-                suspect=each.suspect,
-                no_speech_prob=each.no_speech_prob,
-                words=phrase.words and tuple(word.later(begin) for word in phrase.words),
-                alternatives=each.alternatives,
-                channel=channel,
-            )
-            for number, (begin, channel, each, phrase) in enumerate(phrases)
-        )
+        segments = segments_of(heard, target, source.start or self._options.inputs.start or 0.0)
         # A recording in which nothing is said has the language that its silence is given.
-        said = decoded or [self._recognizer.decode([Clip(NOTHING, source.language)])[0][target]]
-        written = _commonest([(each.target_language, len(each.tokens)) for each in said])
+        silence = [] if heard else self._recognizer.decode([Clip(NOTHING, source.language)])
+        said = [decoded[target] for decoded in [*(piece.decoded for piece in heard), *silence]]
+        written = commonest_language((each.target_language, len(each.tokens)) for each in said)
         return Transcript(
             path=source.name,
             text=join([segment.text for segment in segments], written),
-            language=_commonest([(each.language, len(each.tokens)) for each in said]),
+            language=commonest_language((each.language, len(each.tokens)) for each in said),
             target_language=written,
             duration=seconds,
             segments=segments,
             model=self._options.model.shown,
             options=self._chosen,
         )
-
-
-def join(texts: Sequence[str], language: str | None) -> str:
-    """Join the texts of segments, with spaces if the language has them."""
-    between = " " if has_spaces(language) else ""
-    return between.join(text for text in texts if text)
-
-
-def _commonest(languages: Sequence[tuple[str | None, int]]) -> str | None:
-    """Return the language with the most tokens; silence does not count."""
-    totals: dict[str, int] = {}
-    for language, tokens in languages:
-        if language is not None:
-            totals[language] = totals.get(language, 0) + tokens
-    return max(totals, key=lambda language: totals[language], default=None)
 
 
 def open_recognizer(bundle: Bundle | CtcBundle, options: SpeechOptions) -> Recognizer:
