@@ -213,7 +213,7 @@ def test_every_encoder_can_freeze_its_convolutions(encoder_id: str, decoder_id: 
     assert frozen and all(name.startswith("network.encoder.frontend.") for name in frozen)
 
 
-def test_what_is_missing_is_said(model_id: str) -> None:
+def test_missing_parts_are_named(model_id: str) -> None:
     model = speechcli.SpeechEncoderDecoderModel.from_pretrained(model_id)
     with pytest.raises(UsageError, match="but got 0"):
         model(labels=torch.ones(1, 2, dtype=torch.long))

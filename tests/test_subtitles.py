@@ -54,7 +54,7 @@ def test_words_give_a_subtitle_its_times():
     assert made[1].start == 7000
 
 
-def test_what_is_said_too_fast_stays_into_the_pause_but_never_into_what_follows():
+def test_a_subtitle_of_fast_speech_extends_into_the_pause_but_never_into_the_next():
     quick = "x" * 21
     assert cues((0.0, 0.5, quick), (5.0, 6.0, "y"))[0].end == 1000
     assert cues((0.0, 0.5, quick), (0.7, 6.0, "y"))[0].end == 700

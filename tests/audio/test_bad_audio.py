@@ -93,7 +93,7 @@ def test_samples_that_are_no_numbers_are_refused_with_their_place(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.flac", "a.mp3"])
-def test_a_cut_file_gives_what_is_there_and_says_so(tmp_path: Path, name: str) -> None:
+def test_a_truncated_file_is_read_to_its_end_and_reported(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, noise(200_000)[:, 0])
     whole = read_audio(path, sample_rate=RATE).samples
     data = path.read_bytes()

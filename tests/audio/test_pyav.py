@@ -85,7 +85,7 @@ def test_sound_of_films_and_telephones_is_read(tmp_path: Path, name: str, codec:
     assert read_audio(path, sample_rate=RATE, start=1.0).seconds == pytest.approx(audio.seconds - 1.0, abs=0.01)
 
 
-def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
+def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = film(container)
         container.mux(stream.encode(av.VideoFrame.from_ndarray(BLACK)))

@@ -160,7 +160,7 @@ def test_a_named_pipe_is_read_to_its_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("encoding", "dtype"), [("s16le", "<i2"), ("s16be", ">i2"), ("f32le", "<f4"), ("s8", "i1")])
-def test_headerless_pcm_is_read_as_told(encoding: str, dtype: str) -> None:
+def test_headerless_pcm_is_read_in_the_given_format(encoding: str, dtype: str) -> None:
     full_scale = {"f": 1, "i": 2 ** (8 * np.dtype(dtype).itemsize - 1)}[np.dtype(dtype).kind]
     wanted = np.array([[0.5, -0.5], [0.25, 0.125], [-1, 0]])
     data = (wanted * full_scale).astype(dtype).tobytes()

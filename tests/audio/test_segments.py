@@ -90,7 +90,7 @@ def test_a_short_pause_is_kept():
     assert places(cut([audio], RATE, detector=Marked())) == [(0, 4800)]
 
 
-def test_speech_too_long_is_cut_in_a_short_pause_although_music_is_quieter_elsewhere():
+def test_overlong_speech_is_cut_in_a_short_pause_although_music_is_quieter_elsewhere():
     audio = np.ones(5000, dtype=np.float32)
     audio[1800:2100] = 0.4  # a pause to the detector
     audio[np.arange(2300, 2700)[np.arange(400) % 20 != 0]] = 0.0  # speech to the detector, but weaker
@@ -175,7 +175,7 @@ def test_spoken_digits_repeated_across_every_seam_are_whole_and_as_many_as_went_
         assert sum(stretch.start <= start + trim and end - trim <= stretch.end for stretch in stretches) == 1
 
 
-def test_energy_takes_for_silence_only_what_is_far_below_everything_else():
+def test_only_audio_far_below_everything_else_is_silence_by_energy():
     def judged(*levels):
         frames = [np.full(20, 10 ** (level / 20), dtype=np.float32) for level in levels]
         return EnergyDetector(RATE)(np.concatenate(frames)).tolist()

@@ -42,7 +42,7 @@ def test_our_network_is_the_packages(speech):
     np.testing.assert_allclose(ours.numpy(), expected, atol=2e-5)
 
 
-def test_speech_is_told_from_silence_and_noise(speech):
+def test_speech_is_distinguished_from_silence_and_noise(speech):
     noise = (0.01 * np.random.default_rng(0).standard_normal(40 * FRAME_SAMPLES)).astype(np.float32)
     detector = SileroDetector()
     assert detector(np.zeros(40 * FRAME_SAMPLES, dtype=np.float32)).sum() == 0
@@ -50,7 +50,7 @@ def test_speech_is_told_from_silence_and_noise(speech):
     assert SileroDetector()(noise).sum() == 0
 
 
-def test_pieces_are_heard_as_the_whole(speech):
+def test_blocks_give_the_same_probabilities_as_the_whole(speech):
     detector = SileroDetector()
     pieces = [detector(piece) for piece in np.split(speech, [FRAME_SAMPLES, 4 * FRAME_SAMPLES, 30 * FRAME_SAMPLES])]
     assert (np.concatenate(pieces) == SileroDetector()(speech)).all()

@@ -82,7 +82,7 @@ def test_a_redirect_is_followed_to_a_public_address_only(server):
         assert file.read() == Server.sound
 
 
-def test_what_is_too_large_gone_or_cut_is_refused(server):
+def test_a_url_that_is_too_large_missing_or_cut_off_is_refused(server):
     size = len(Server.sound)
     assert Url(f"{server}/unsized.wav").open(max_bytes=size).close() is None
     for path in ("/a.wav", "/unsized.wav"):

@@ -200,7 +200,7 @@ def test_an_unsupported_family_is_refused_with_those_that_are(model_folder: Writ
         load(folder)
 
 
-def test_a_folder_of_another_kind_of_model_is_refused(tmp_path: Path) -> None:
+def test_a_folder_of_another_model_class_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "wav2vec2"}')
     with pytest.raises(ModelError, match="wav2vec2") as caught:
         load(tmp_path)

@@ -56,7 +56,7 @@ def test_an_optional_json_file_may_be_absent(tmp_path: Path) -> None:
     assert read_optional_json(tmp_path / "generation_config.json") is None
 
 
-def test_a_folder_without_config_says_what_it_holds(tmp_path: Path) -> None:
+def test_the_error_for_a_folder_without_config_lists_its_files(tmp_path: Path) -> None:
     (tmp_path / "flax_model.msgpack").touch()
     with pytest.raises(ModelError, match=r"holds no config\.json.*flax_model\.msgpack"):
         read_config(tmp_path)
@@ -130,7 +130,7 @@ def test_a_pickle_with_code_is_refused_and_not_executed(tmp_path: Path, zipped: 
     assert not proof.exists()
 
 
-def test_a_pickle_that_holds_no_tensors_by_name_is_refused(tmp_path: Path) -> None:
+def test_a_pickle_without_named_tensors_is_refused(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "pytorch_model.bin")
     with pytest.raises(ModelError, match="tensors by name"):
         read_weights(tmp_path)

@@ -77,7 +77,7 @@ def test_only_the_files_that_are_needed_come(hub: HubServer, tmp_path: Path) -> 
     assert_whole(folder)
 
 
-def test_what_is_here_is_not_downloaded_again(hub: HubServer, tmp_path: Path) -> None:
+def test_cached_files_are_not_downloaded_again(hub: HubServer, tmp_path: Path) -> None:
     get(tmp_path)
     before = dict(hub.sent)
     get(tmp_path)
@@ -178,7 +178,7 @@ def test_a_server_that_fails_at_first_is_asked_again(name: str, hub: HubServer, 
     assert_whole(folder)
 
 
-def test_a_repository_without_a_model_says_what_it_holds(hub: HubServer, tmp_path: Path) -> None:
+def test_the_error_for_a_repository_without_a_model_lists_its_files(hub: HubServer, tmp_path: Path) -> None:
     hub.files = {"README.md": b"", "data.csv": b""}
     with pytest.raises(ModelError, match=r"no model: it holds README\.md, data\.csv"):
         get(tmp_path)
@@ -197,7 +197,7 @@ def test_a_repository_without_a_model_says_what_it_holds(hub: HubServer, tmp_pat
          ["pytorch_model-00001-of-00001.bin", "pytorch_model.bin.index.json"]),
     ],
 )  # fmt: skip
-def test_of_several_kinds_of_weights_the_best_comes(present, wanted, hub: HubServer, tmp_path: Path) -> None:
+def test_of_several_weight_formats_the_best_is_downloaded(present, wanted, hub: HubServer, tmp_path: Path) -> None:
     hub.files = {"config.json": b"{}"} | dict.fromkeys(present, b"x")
     assert names(get(tmp_path)) == ["config.json", *wanted]
 

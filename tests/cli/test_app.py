@@ -89,7 +89,7 @@ def test_sigterm_unwinds_and_exits_with_143(monkeypatch):
     assert cleaned == [True] and signal.getsignal(signal.SIGTERM) is before
 
 
-def test_closed_standard_streams_are_told_or_borne(monkeypatch, tmp_path, capsys):
+def test_closed_standard_streams_are_reported_or_ignored(monkeypatch, tmp_path, capsys):
     def run_job(options, outputs, *, sink, report):
         sink(b"text")
 
@@ -202,7 +202,7 @@ def test_closed_standard_input_is_a_failure_of_that_input_alone(folder, monkeypa
     "command",
     [["transcribe", "in/a.wav", "-m", "model"], ["average", "model"], ["init", "--encoder", "x", "--decoder", "y"]],
 )
-def test_a_file_where_the_output_folder_should_be_is_told_before_any_work(folder, monkeypatch, capsys, command):
+def test_a_file_in_place_of_the_output_folder_is_reported_before_any_work(folder, monkeypatch, capsys, command):
     monkeypatch.chdir(folder)
     before = (folder / "in" / "a.wav").read_bytes()
     assert main([*command, "-o", "in/a.wav", "--overwrite"]) == 8
@@ -230,7 +230,7 @@ def test_a_whole_job_from_end_to_end(folder, monkeypatch, capsysbinary):
     assert b"model: model on cpu in float32" in captured.err
 
 
-def test_unknown_language_names_what_is_near(folder, monkeypatch, capsys):
+def test_an_unknown_language_is_reported_with_similar_ones(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     assert main(["translate", "in/a.wav", "--model", "model", "--to", "Spanisch"]) == 2
     assert "did you mean Spanish (es_XX)" in capsys.readouterr().err

@@ -35,11 +35,11 @@ def test_failures_and_warnings_are_lines_whatever_is_in_them(capsys):
     assert shown(capsys, "plain") == shown(capsys, "none") == shown(capsys, "auto") == text
 
 
-def test_a_path_is_not_said_twice(capsys):
+def test_a_path_is_not_printed_twice(capsys):
     assert shown(capsys, "none", events=[Failure("x", "There is no file x.")]) == "error: There is no file x.\n"
 
 
-def test_quiet_says_errors_only_and_verbose_the_model_too(capsys):
+def test_quiet_prints_errors_only_and_verbose_the_model_too(capsys):
     assert shown(capsys, "auto", quiet=True).startswith("error: ")
     assert shown(capsys, "auto", verbose=True).startswith("model: m on cpu in float32\n")
 

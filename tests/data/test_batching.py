@@ -103,7 +103,7 @@ def test_weights_draw_each_utterance_as_often_as_it_is_due(seconds: list[float],
 
 @laws
 @given(lengths, st.floats(0.1, 1.0), st.integers(0, 3), st.integers(1, 2))
-def test_joined_neighbours_are_heard_as_often_as_alone(
+def test_concatenated_neighbours_are_drawn_as_often_as_single_ones(
     seconds: list[float], probability: float, seed: int, world_size: int
 ) -> None:
     alone = utterances(seconds)

@@ -107,7 +107,7 @@ def test_speech_in_a_language_without_a_tag_has_no_ctc_labels(tokenizer: Tokeniz
     assert batch.ctc_labels.tolist() == [[-100, -100], [DE, JA]]
 
 
-def test_a_joined_pair_has_the_sound_and_the_texts_of_both(tokenizer: Tokenizer) -> None:
+def test_a_concatenated_pair_has_the_audio_and_the_texts_of_both(tokenizer: Tokenizer) -> None:
     first, second = TWO[0], utterance("c", 0.3, de="ja ja", en="no")
     batch = collate(tokenizer, ctc=True)([join(first, second)])
     assert batch.inputs.tolist() == [[1, 2, 1, 2, 3]]

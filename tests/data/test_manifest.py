@@ -110,7 +110,7 @@ def test_lines_of_several_makers_name_the_same_column_differently(folder: Path) 
     assert manifest.bad_rows == ()
 
 
-def test_a_language_that_nobody_knows_is_not_looked_for(folder: Path) -> None:
+def test_an_unknown_target_language_is_refused_and_a_manifests_own_is_known(folder: Path) -> None:
     path = write_lines(folder, {"audio": "a.flac", "seconds": 1, "text": "nuqneH", "lang": "tlh"})
     with pytest.raises(UsageError, match="must be one that is known, but is `klingon`"):
         read_manifest(path, options=ManifestOptions(target_languages=("klingon",)))
@@ -181,7 +181,7 @@ def test_missing_seconds_are_read_from_the_recording(folder: Path, monkeypatch: 
         ({"id": "first", "path": "b.flac"}, "`id` must be unique to a recording, but 'first' is another one in line 1"),
     ],
 )
-def test_every_bad_row_is_told_with_its_line_and_the_rest_is_read(
+def test_every_bad_row_is_reported_with_its_line_and_the_rest_is_read(
     row: dict[str, Any], reason: str, folder: Path
 ) -> None:
     good = {"path": "a.flac", "seconds": 1, "text": "x"}

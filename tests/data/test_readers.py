@@ -61,7 +61,7 @@ def test_a_kaldi_directory_is_read_with_segments_speakers_and_languages(kaldi: P
     assert len(read_waveform(first, RATE)) == RATE
 
 
-def test_every_line_of_a_kaldi_directory_that_cannot_be_used_is_told(kaldi: Path) -> None:
+def test_every_unusable_line_of_a_kaldi_directory_is_reported(kaldi: Path) -> None:
     assert bad(read_manifest(kaldi)) == [
         ("segments line 3", "a recording must be a file, but line 2 of wav.scp is a command, which is never run"),
         ("segments line 4", "a segment must be `utterance recording start end`"),
@@ -241,7 +241,7 @@ def parquet(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_parquet_holds_the_recordings_itself(parquet: Path) -> None:
+def test_parquet_files_contain_the_recordings(parquet: Path) -> None:
     manifest = read_manifest(parquet / "train")
     file = parquet / "train-00000-of-00002.parquet"
     assert len(manifest.utterances) == 4

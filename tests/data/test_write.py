@@ -34,7 +34,7 @@ def utterances(draw: st.DrawFn) -> list[Utterance]:
 
 @settings(max_examples=40, deadline=None)
 @given(made=utterances(), kind=st.sampled_from(["m.tsv", "m.csv", "m.jsonl"]))
-def test_what_is_written_reads_back_the_same(
+def test_a_written_manifest_reads_back_the_same(
     tmp_path_factory: pytest.TempPathFactory, made: list[Utterance], kind: str
 ) -> None:
     folder = tmp_path_factory.getbasetemp()

@@ -56,7 +56,7 @@ BROKEN: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), BROKEN)
-def test_a_value_that_is_not_allowed_is_told_with_its_rule(name: str, value: Any) -> None:
+def test_a_forbidden_value_is_reported_with_its_rule(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=f"^`{name}` must be .*, but is "):
         GenerationOptions.from_dict({name: value})
 
@@ -174,7 +174,7 @@ def test_old_configs_mean_what_transformers_reads_from_them(config: dict[str, An
     assert set(ours) <= set(UNSUPPORTED)
 
 
-def test_a_bad_value_in_a_file_is_told_with_the_name_of_the_file() -> None:
+def test_a_bad_value_in_a_file_is_reported_with_the_name_of_the_file() -> None:
     with pytest.raises(ModelError, match="^generation_config.json cannot be used: `num_beams` must be"):
         GenerationOptions.from_files({}, {"num_beams": 0})
     with pytest.raises(ModelError, match="^config.json cannot be used: `num_beams` must be"):

@@ -152,6 +152,6 @@ def test_options_that_change_nothing_build_no_processor() -> None:
     "values",
     [{"forced_bos_token_id": 12}, {"forced_eos_token_id": [2, 30]}, {"bad_words_ids": [[1, 12]]}],
 )
-def test_an_id_beyond_the_vocabulary_is_refused_where_it_must_be_said(values: dict[str, Any]) -> None:
+def test_a_forced_id_beyond_the_vocabulary_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="must be below the vocabulary's size 12, but is "):
         built(GenerationOptions.from_dict(values))

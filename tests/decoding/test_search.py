@@ -82,7 +82,7 @@ def test_the_longest_length_ends_a_text_without_an_end() -> None:
     assert decode(max_new_tokens=2, forced_eos_token_id=END)[0][0].tokens == (A, END)
 
 
-def test_twenty_tokens_are_said_when_no_length_is_set() -> None:
+def test_twenty_tokens_are_generated_if_no_length_is_set() -> None:
     options = GenerationOptions(decoder_start_token_id=START)
     ((found,),) = generate(table_step, TableCache(1), start_prompt(options, 1), options)
     assert len(found.tokens) == 20

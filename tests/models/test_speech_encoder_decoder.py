@@ -85,7 +85,7 @@ BERT_LIKE = {key: value for key, value in SIZES.items() if "conv" not in key} | 
     ids=lambda value: value.model_type if isinstance(value, FamilyConfig) else str(value),
 )
 @torch.no_grad()
-def test_an_encoder_knows_whether_it_hears_padding(config: FamilyConfig, alike: bool) -> None:
+def test_an_encoder_states_whether_padding_changes_its_frames(config: FamilyConfig, alike: bool) -> None:
     encoder = make(config).encoder
     for name, buffer in encoder.named_buffers():
         if name.endswith("running_mean"):
@@ -150,7 +150,7 @@ def test_spec_augment_hides_spans_even_of_clips_shorter_than_one(samples: int) -
     assert model.encode(torch.randn(1, samples), torch.tensor([samples])).memory.isfinite().all()
 
 
-def test_spec_augment_hides_about_the_share_it_is_told() -> None:
+def test_spec_augment_masks_about_the_given_share() -> None:
     torch.manual_seed(0)
     model = make(Wav2Vec2Config(**SIZES | {"mask_time_prob": 0.3, "mask_feature_prob": 0.25, "mask_feature_length": 4}))
     masks = model.encoder.spec_augment

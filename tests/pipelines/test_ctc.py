@@ -220,7 +220,7 @@ def test_what_takes_a_decoder_is_refused(tmp_path: Path) -> None:
             CtcRecognizer(bundle, TranscribeOptions(model, decoding=DecodingOptions(**decoding)))
 
 
-def test_how_the_audio_is_cut_may_be_said(tmp_path: Path) -> None:
+def test_segmentation_can_be_chosen(tmp_path: Path) -> None:
     assert recognizer(write_ctc(tmp_path), vad="none", max_segment=5.0, batch_size=2).targets == 1
 
 
@@ -237,7 +237,7 @@ def test_it_is_described_as_what_it_is(tmp_path: Path) -> None:
     assert found.decoder == {"family": "none, a CTC head", "vocabulary": len(TOKENS)}
 
 
-def test_a_head_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_missing_head_is_reported(tmp_path: Path) -> None:
     folder = write_ctc(tmp_path)
     transformers.AutoModel.from_pretrained(folder).save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text())
@@ -247,7 +247,7 @@ def test_a_head_that_is_missing_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (12,), (0, 16), (12, 16, 1)])
-def test_a_head_that_is_no_matrix_is_told(shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_a_head_that_is_no_matrix_is_reported(shape: tuple[int, ...], tmp_path: Path) -> None:
     folder = write_ctc(tmp_path)
     tensors = load_file(folder / "model.safetensors")
     save_file(tensors | {"lm_head.weight": torch.zeros(shape)}, folder / "model.safetensors")
@@ -257,7 +257,7 @@ def test_a_head_that_is_no_matrix_is_told(shape: tuple[int, ...], tmp_path: Path
 
 @pytest.mark.parametrize("key", ["architectures", "model_type"])
 @pytest.mark.parametrize("value", [5, True, [], [[]], {"a": 1}])
-def test_a_configuration_that_names_no_kind_of_model_is_refused(key: str, value: object, tmp_path: Path) -> None:
+def test_a_configuration_without_a_model_type_is_refused(key: str, value: object, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architectures": ["ForCTC"], "model_type": "hubert", key: value}))
     with pytest.raises(ModelError, match="must be a speech-encoder-decoder"):
         load_bundle(ModelOptions(str(tmp_path)))
@@ -282,7 +282,7 @@ def write_manifest(folder: Path) -> Path:
     return path
 
 
-def test_it_is_scored_on_what_is_said_as_it_transcribes(tmp_path: Path) -> None:
+def test_evaluation_scores_the_same_text_as_transcription(tmp_path: Path) -> None:
     model, seen = ModelOptions(str(write_ctc(tmp_path / "model")), device="cpu", dtype="float32"), []
     manifest = write_manifest(tmp_path)
     options = EvaluateOptions(model=model, manifests=(manifest,), hypotheses=tmp_path / "texts.jsonl")

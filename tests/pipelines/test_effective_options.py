@@ -46,7 +46,7 @@ def test_flags_override_the_model():
     assert effective_options(MODEL, asked) == expected
 
 
-def test_greedy_means_one_beam_even_if_the_model_wants_more():
+def test_greedy_means_one_beam_even_if_the_model_has_more():
     assert effective_options(MODEL, DecodingOptions(strategy="greedy")).num_beams == 1
 
 

@@ -38,7 +38,7 @@ def test_parameters_are_counted_as_the_model_has_them(folder, tmp_path):
     assert found.parameters["ctc_head"] == sum(parameter.numel() for parameter in model.ctc_head.parameters())
 
 
-def test_what_is_missing_is_said(tmp_path):
+def test_missing_parts_are_named(tmp_path):
     folder = save_model(tmp_path / "m", eos_token_id=None)
     for name in ("tokenizer.json", "preprocessor_config.json", "processor_config.json", "model.safetensors"):
         (folder / name).unlink(missing_ok=True)

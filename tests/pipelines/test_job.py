@@ -112,7 +112,7 @@ def test_several_recordings_have_their_path_before_the_text_in_input_order(work)
     assert work("in/b")[1] == "in/b/b.wav\ttwo\n"  # a folder may hold more tomorrow
 
 
-def test_languages_are_told_apart_where_there_are_several(work):
+def test_results_name_the_language_if_there_are_several(work):
     translate = {"kind": TranslateOptions}
     assert work("in/a.wav", **translate, targets=("es",))[1] == "one es\n"
     assert work("in/a.wav", **translate, targets=("es", "de"))[1] == "es\tone es\nde\tone de\n"
@@ -224,7 +224,7 @@ def test_shards_call_outputs_the_same_although_only_one_has_the_collision(work, 
     assert {"a.mp3.txt", "a.wav.txt"} < set(tree(tmp_path / "out"))
 
 
-def test_a_second_process_on_the_same_folder_is_told_so(work, tmp_path):
+def test_a_second_process_on_the_same_folder_is_refused(work, tmp_path):
     (tmp_path / "out").mkdir()
     with locked(journal_path(tmp_path / "out", Shard(1, 1))):
         with pytest.raises(OutputError, match="by one job at a time, but another one is at work"):
@@ -235,7 +235,7 @@ def test_a_second_process_on_the_same_folder_is_told_so(work, tmp_path):
     assert work("in", out="out")[0].done == 1
 
 
-def test_a_disk_that_fills_up_ends_the_job_and_what_is_done_stays(work, monkeypatch, tmp_path):
+def test_a_full_disk_ends_the_job_and_keeps_finished_outputs(work, monkeypatch, tmp_path):
     calls = []
 
     def full_at_the_third(descriptor):
@@ -269,7 +269,7 @@ def test_a_further_format_is_added_by_a_second_run(work, tmp_path):
     assert work("in", out="out", formats=("txt", "json"))[0].skipped == 3
 
 
-def test_other_options_refuse_to_overwrite_and_overwrite_when_told(work, ears):
+def test_outputs_of_other_options_are_replaced_only_with_overwrite(work, ears):
     work("in", out="out", kind=TranslateOptions, targets=("es",))
     with pytest.raises(UsageError, match="already exist"):
         work("in", out="out", kind=TranslateOptions, targets=("de",))
@@ -289,7 +289,7 @@ def test_foreign_files_are_kept(work, tmp_path, ears):
 
 
 @pytest.mark.parametrize("named", ["@in/list.txt", "in/notes.txt"])
-def test_an_input_is_not_overwritten_even_when_told(work, tmp_path, ears, named):
+def test_an_input_is_never_replaced_even_with_overwrite(work, tmp_path, ears, named):
     path = tmp_path / named.removeprefix("@")
     path.write_text("in/list.wav\n")
     (path.parent / f"{path.stem}.wav").write_text("five")

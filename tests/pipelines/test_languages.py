@@ -22,7 +22,7 @@ def test_transcribing_without_a_language_identifies_it():
     assert languages.detects
 
 
-def test_the_users_word_wins_over_the_manifest_and_that_over_what_is_heard():
+def test_the_users_language_overrides_the_manifest_and_that_the_detected_one():
     assert make(spoken="de").spoken_in("es", "en_XX") == "de_DE"
     assert make().spoken_in("Spanish", "en_XX") == "es_XX"
     assert make().spoken_in("fr", "en_XX") == "fr"
@@ -35,7 +35,7 @@ def test_translating_says_each_target_and_takes_any_spoken_language():
     assert languages.targets == ("es_XX", "de_DE")
 
 
-def test_translating_without_a_target_is_up_to_a_model_that_knows_one():
+def test_translation_without_a_target_needs_a_model_with_a_default():
     assert make("translate", forced=12).targets == (None,)
     assert make("translate", ids={}).targets == (None,)
     with pytest.raises(UsageError, match="A target language is missing") as caught:
@@ -73,13 +73,13 @@ def told(task, *, spoken=None, targets=(), prompts=TOLD):
     return Languages(prompts, task=task, spoken=spoken, targets=targets)
 
 
-def test_a_told_model_translates_into_english_whether_or_not_the_user_says_so():
+def test_whisper_translates_into_english_with_or_without_a_target():
     assert told("translate").targets == told("translate", targets=("eng",)).targets == ("en",)
     with pytest.raises(UsageError, match="translates into English only, but the target language is `es`"):
         told("translate", targets=("es",))
 
 
-def test_a_told_model_takes_only_spoken_languages_that_it_has_tags_for():
+def test_whisper_accepts_only_spoken_languages_that_it_has_tags_for():
     for task in ("transcribe", "translate"):
         with pytest.raises(UsageError, match="must be one that the model knows, but is `fr`"):
             told(task, spoken="fr")

@@ -210,7 +210,7 @@ def test_a_recording_that_breaks_in_the_middle_is_one_failure(job):
     ]
 
 
-def test_between_batches_it_stops_when_told(job):
+def test_it_stops_between_batches_when_asked(job):
     ears = Ears()
     outcomes = job(1.0, 1.0, 1.0, ears=ears, batch_seconds=1.0, stop=lambda: len(ears.batches) == 2)
     assert [outcome.index for outcome in outcomes] == [0, 1]
@@ -294,7 +294,7 @@ def heard_on(channel, path, events=None, **decoding):
     return outcome.transcripts[0]
 
 
-def test_each_channel_is_heard_by_itself_and_all_are_put_in_the_order_of_time(call):
+def test_each_channel_is_transcribed_separately_and_merged_in_order_of_time(call):
     events = []
     split = heard_on("split", call, events, vad="energy")
     alone = [heard_on(channel, call, vad="energy") for channel in "01"]
@@ -325,7 +325,7 @@ def test_a_web_address_is_not_asked_offline():
     assert outcome.failure.message == "https://example.org/a.wav is on the web, but --offline forbids network access."
 
 
-def test_what_the_model_asks_for_in_vain_is_told(tmp_path):
+def test_ignored_generation_options_are_reported(tmp_path):
     folder, told = save_model(tmp_path / "model"), []
     path = folder / "generation_config.json"
     asked = {"encoder_no_repeat_ngram_size": 3, "encoder_repetition_penalty": 1.0, "diversity_penalty": None}

@@ -95,7 +95,7 @@ def test_an_input_is_never_replaced_under_whatever_name(tmp_path, alias):
     refuse_replacing([tmp_path / "in" / "more.txt"], [read, tmp_path / "gone", "owner/name", Url("http://a/b"), None])
 
 
-def test_a_folder_that_is_replaced_as_a_whole_holds_no_input(tmp_path):
+def test_an_output_folder_with_an_input_in_it_is_never_replaced(tmp_path):
     for name in ("last/train.tsv", "train.tsv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
@@ -104,7 +104,7 @@ def test_a_folder_that_is_replaced_as_a_whole_holds_no_input(tmp_path):
     refuse_replacing([tmp_path / "last", tmp_path / "best"], [tmp_path / "train.tsv"])
 
 
-def test_what_is_called_like_a_recording_is_never_written(tmp_path):
+def test_an_output_with_the_name_of_a_recording_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"named like a recording"):
         refuse_replacing([tmp_path / "not-there-yet.WAV"], [])
 
@@ -135,7 +135,7 @@ def test_the_name_of_standard_output_stays_a_link_where_that_is_a_file(tmp_path)
     assert (tmp_path / "shown.txt").read_bytes() == b"text"
 
 
-def test_what_standard_output_says_next_comes_after_what_is_written_there(tmp_path, capfd):
+def test_a_file_that_is_standard_output_is_written_in_order(tmp_path, capfd):
     with (tmp_path / "shown.txt").open("wb") as file, redirected(1, file.fileno()):
         for name in ("/dev/stdout", tmp_path / "shown.txt"):
             write_atomically(Path(name), b"hypotheses\n")

@@ -147,7 +147,7 @@ def test_times_of_words_do_not_change_the_text(bundle):
         assert edges == sorted(edges) and max(edges, default=0) <= len(clip.samples) / RATE
 
 
-def test_only_what_is_said_and_heard_by_a_ctc_head_has_times_of_words(bundle, tmp_path):
+def test_only_transcripts_of_a_model_with_a_ctc_head_have_word_times(bundle, tmp_path):
     timed = DecodingOptions(word_times=True)
     with pytest.raises(UsageError, match="needs a model with a CTC head"):
         AttentionRecognizer(make_bundle(tmp_path, ctc=False), TranscribeOptions(decoding=timed))

@@ -41,7 +41,7 @@ def write_lm(folder, vocabulary, favourite=7):
     return folder
 
 
-def test_a_language_model_says_what_it_likes(bundle, tmp_path):
+def test_a_language_model_favors_its_tokens_by_its_weight(bundle, tmp_path):
     lm = str(write_lm(tmp_path, bundle.tokenizer.vocabulary_size))
     plain, fused = recognize(bundle), recognize(bundle, lm=lm, lm_weight=5.0)
     assert recognize(bundle, lm=lm, lm_weight=0.0) == plain
@@ -57,7 +57,7 @@ def test_a_language_model_over_another_vocabulary_is_refused(bundle, tmp_path):
         recognize(bundle, lm=str(folder))
 
 
-def test_the_ctc_head_is_heard_as_much_as_it_weighs(bundle):
+def test_the_ctc_score_is_multiplied_by_its_weight(bundle):
     head = bundle.model.ctc_head
     before = head.bias.detach().clone()
     tag, letter = bundle.tokenizer.languages["de_DE"], 9
@@ -72,7 +72,7 @@ def test_the_ctc_head_is_heard_as_much_as_it_weighs(bundle):
     assert recognize(bundle, ctc_weight=0.0) == recognize(bundle)
 
 
-def test_the_ctc_head_weighs_as_much_as_the_model_was_trained_with_unless_told(bundle, monkeypatch):
+def test_the_ctc_weight_is_that_of_training_unless_given(bundle, monkeypatch):
     heard = recognize(bundle, ctc_weight=0.6)
     assert heard != recognize(bundle)
     monkeypatch.setitem(bundle.settings, "ctc", bundle.settings.get("ctc", {}) | {"weight": 0.6})

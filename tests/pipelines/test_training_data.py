@@ -67,7 +67,7 @@ def test_a_confidence_is_a_probability(pseudo):
     assert row.reason == "`confidence` must be a number from 0 to 1, but is '1.5'"
 
 
-def test_uncertain_texts_are_left_out_of_training_and_told(pseudo, people):
+def test_uncertain_texts_are_left_out_of_training_and_reported(pseudo, people):
     told = []
     paths = (str(pseudo), str(people))
     chosen = options(data__train=paths, data__min_confidence=0.5)
@@ -77,7 +77,7 @@ def test_uncertain_texts_are_left_out_of_training_and_told(pseudo, people):
     assert len(read_manifests(paths, chosen, told.append, learn=False)) == 5
 
 
-def test_errors_in_a_manifest_are_told_and_too_many_end_the_run(people):
+def test_errors_in_a_manifest_are_reported_and_too_many_end_the_run(people):
     people.write_text(people.read_text() + "b.wav\t1\tit\t" + "ahi " * 30 + "\nnowhere.wav\t1\tit\tno\n")
     paths, told = (str(people),), []
     assert len(read_manifests(paths, options(data__train=paths, data__max_bad=0.5), told.append, learn=True)) == 3
@@ -90,7 +90,7 @@ def test_errors_in_a_manifest_are_told_and_too_many_end_the_run(people):
     assert caught.value.hint.startswith("speechcli data check ")
 
 
-def test_what_training_shares_with_the_dev_split_is_told(pseudo, people):
+def test_leaks_between_training_and_dev_are_reported(pseudo, people):
     train, dev = (read_manifests((str(path),), options(), lambda event: None, learn=False) for path in (people, pseudo))
     told = []
     tell_leaks(train, [*dev, train[0]], told.append)

@@ -50,7 +50,7 @@ def their_features(clips: list[np.ndarray]) -> torch.Tensor:
     return extractor(clips, sampling_rate=RATE, return_tensors="pt")["input_features"]
 
 
-def test_the_language_that_is_heard_and_the_text_are_those_of_transformers(bundle: Bundle, reference: Any) -> None:
+def test_the_detected_language_and_the_text_are_those_of_transformers(bundle: Bundle, reference: Any) -> None:
     results = AttentionRecognizer(bundle, TranscribeOptions(decoding=NO_TIMES)).decode([Clip(clip) for clip in CLIPS])
     features = their_features(CLIPS)
     heard = [CODES[number] for number in reference.detect_language(features).tolist()]
@@ -60,7 +60,7 @@ def test_the_language_that_is_heard_and_the_text_are_those_of_transformers(bundl
     assert [[token for token in result[0].tokens if token != EOS] for result in results] == theirs
 
 
-def test_the_users_language_and_task_are_told_to_the_decoder(bundle: Bundle, reference: Any) -> None:
+def test_the_users_language_and_task_are_in_the_prompt(bundle: Bundle, reference: Any) -> None:
     features = their_features(CLIPS)
     for options, told in (
         (TranscribeOptions(decoding=NO_TIMES, language="German"), {"language": "de", "task": "transcribe"}),
@@ -103,7 +103,7 @@ def test_in_python_the_extractor_and_the_model_speak_of_mels_and_frames_as_trans
         extractor(CLIPS, padding="longest")
 
 
-def test_the_silence_behind_a_recording_is_heard_even_where_the_extractor_counts_frames(
+def test_the_silence_after_a_recording_is_read_even_if_the_extractor_counts_frames(
     whisper_folder: Path, reference: Any, tmp_path: Path
 ) -> None:
     shutil.copytree(whisper_folder, tmp_path, dirs_exist_ok=True)

@@ -10,7 +10,7 @@ from speechcli.recipes.embedded_data.isolated import FRAME, NARROW, digits, trim
 from speechcli.recipes.embedded_data.manifest import Row
 
 
-def test_the_quiet_ends_of_a_word_are_left_out() -> None:
+def test_silence_at_both_ends_of_a_word_is_cut() -> None:
     quiet, loud = np.full(5 * FRAME, 1e-3, np.float32), np.full(20 * FRAME, 0.5, np.float32)
     np.testing.assert_array_equal(trimmed(np.concatenate([quiet, loud, quiet])), loud)
 

@@ -31,7 +31,7 @@ def sound_of(text: str) -> Array:
 TEXTS = ("ae io", "oi ea ai", "eo ia", "aoei", "ie oa eioa")
 
 
-def test_phones_are_found_where_they_are_said() -> None:
+def test_phones_are_found_where_they_are_spoken() -> None:
     sounds = [sound_of(text) for text in TEXTS]
     found = align(cepstra(sounds), [[word(letters) for letters in text.split()] for text in TEXTS])
     for text, places, sound in zip(TEXTS, found, sounds, strict=True):
@@ -66,7 +66,7 @@ def voice_of(*texts: str) -> Voice:
     )
 
 
-def test_what_was_said_comes_out_whole_and_as_it_was() -> None:
+def test_a_recorded_sentence_is_rebuilt_unchanged() -> None:
     voice = voice_of("ae io", "oi ea")
     numbers = voice.select([PAUSE, *word("oi"), PAUSE, *word("ea"), PAUSE], np.random.default_rng(0))
     assert numbers == [7, 8, 9, 10, 11, 12, 13]
@@ -82,7 +82,7 @@ def test_new_words_come_from_the_longest_runs_and_are_as_long_as_their_phones() 
     assert len(voice.said(numbers)) == pytest.approx(6 * LENGTH, abs=LENGTH // 4)
 
 
-def test_a_phone_that_was_never_said_gives_no_sentence() -> None:
+def test_a_sentence_with_an_unrecorded_phone_is_not_built() -> None:
     assert voice_of("ae").select([PAUSE, *word("ao"), PAUSE], np.random.default_rng(0)) == []
 
 

@@ -46,7 +46,7 @@ def test_nothing_readable_is_an_error(places, tmp_path):
         evaluate(options((places[0], manifest)))
 
 
-def test_hypotheses_never_replace_what_is_read_and_need_a_file(places, tmp_path):
+def test_hypotheses_never_replace_an_input_and_need_a_file(places, tmp_path):
     sound = next(utterance.audio for utterance in read_manifest(places[1]).utterances)
     (tmp_path / "sound").write_bytes(sound.read_bytes())
     manifest = tmp_path / "one.tsv"

@@ -48,7 +48,7 @@ def test_norms_and_biases_have_no_weight_decay_and_each_part_its_own_rate():
     assert found["ctc_head.bias"] == (0.0, 3.0)
 
 
-def test_gradients_are_clipped_to_a_norm_that_is_told():
+def test_gradients_are_clipped_to_the_given_norm():
     model = torch.nn.Linear(1, 1, bias=False)
     model.weight.grad = torch.full((1, 1), 8.0)
     assert clip_gradients(model, 0) == 8.0

@@ -21,7 +21,7 @@ def options(places, **more):
     return merge_options(explicit=values | {key.replace("__", "."): value for key, value in more.items()})
 
 
-def test_a_set_up_that_can_learn_knows_a_few_recordings_by_heart(places):
+def test_a_working_set_up_memorizes_a_few_recordings(places):
     events = []
     result = overfit(options(places), 2, report=events.append)
     assert result.recordings == 2

@@ -149,7 +149,7 @@ def test_weights_are_not_shared_out_where_that_does_not_work(more):
         Learner(TinyModel(), options, SimpleNamespace(num_processes=2))
 
 
-def test_a_recording_that_only_the_second_process_cannot_read_is_told_by_the_first(together):
+def test_a_recording_that_only_the_second_process_cannot_read_is_reported_by_the_first(together):
     def half(utterance):
         if utterance.id in ("3", "4"):
             raise InputError(f"`{utterance.id}.wav` is empty.")

@@ -107,7 +107,7 @@ def test_the_command_says_where_the_page_is(run, tmp_path):
     assert str(tmp_path / "new" / "page.html") in result.stderr
 
 
-def test_a_page_never_replaces_what_is_none(run):
+def test_a_report_only_replaces_a_page(run):
     before = (run / "log.jsonl").read_bytes()
     with pytest.raises(UsageError, match="must end in .html, but is .*log.jsonl"):
         write_report(run, run / "log.jsonl")
@@ -196,7 +196,7 @@ def test_numbers_on_axes_are_short(value, written):
     assert number(value) == written
 
 
-def test_a_chart_leaves_out_what_is_not_finite_and_is_empty_without_points():
+def test_a_chart_leaves_out_values_that_are_not_finite_and_is_empty_without_points():
     assert line_chart("x", [Series("a", [(1, float("nan"))])]) == ""
     drawn = line_chart("x", [Series("a", [(1, 1.0), (2, float("inf")), (3, 2.0)])])
     assert drawn.count("<circle") == 2 and "nan" not in drawn and "inf" not in drawn

@@ -114,7 +114,7 @@ def test_a_kill_at_any_change_of_a_save_leaves_a_run_that_goes_on(tmp_path):
     assert set(outcomes) == {("2", "2"), ("4", "4")}
 
 
-def test_a_log_that_goes_on_knows_the_best_step(tmp_path):
+def test_a_continued_log_has_the_best_step(tmp_path):
     state = TrainState({}, {"state": {}, "param_groups": []}, None)
     for step in (1, 2):
         save_checkpoint(checkpoint_folder(tmp_path, step), lambda target: (target / "model").write_text("x"), state)
@@ -152,7 +152,7 @@ def test_a_run_may_be_made_longer_without_a_word(tmp_path):
     assert resumed(run, run__max_steps=20, run__eval_every=5, batch__workers=3) == []
 
 
-def test_a_change_that_makes_it_another_run_is_told(tmp_path):
+def test_a_change_that_makes_it_another_run_is_reported(tmp_path):
     run = begun(tmp_path / "run", optimizer__learning_rate=0.1)
     assert resumed(run, optimizer__learning_rate=0.2) == [
         "`optimizer.learning_rate` was 0.1 and is 0.2: the run is not the same as without the interruption."

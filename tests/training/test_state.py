@@ -24,7 +24,7 @@ def write(folder, text="weights"):
     save_checkpoint(folder, lambda target: (target / "model.txt").write_text(text), STATE)
 
 
-def test_what_is_saved_is_read_back(tmp_path):
+def test_a_saved_state_is_read_back(tmp_path):
     folder = checkpoint_folder(tmp_path, 3)
     write(folder)
     state = load_checkpoint(folder)

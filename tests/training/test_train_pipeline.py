@@ -70,7 +70,7 @@ def test_a_ctc_head_over_characters_learns_stays_times_words_and_is_not_searched
         speechcli.transcribe(tone, model=whole.last, language="en", ctc_weight=0.3)
 
 
-def test_a_ctc_head_says_what_it_said_unless_told_otherwise(places, tmp_path):
+def test_a_ctc_head_keeps_its_vocabulary_unless_another_is_asked_for(places, tmp_path):
     chosen = options(places, objective__ctc_vocabulary="characters", run__max_steps=1)
     first = train(chosen, tmp_path / "first", report=lambda event: None).last
     again = train(options((first, places[1]), run__max_steps=1), tmp_path / "again", report=lambda event: None).last
@@ -147,7 +147,7 @@ def test_a_refused_change_leaves_the_run_as_it_was(places, tmp_path):
     assert (tmp_path / "run" / "last" / "README.md").read_text() == before
 
 
-def test_a_file_where_the_run_should_be_is_told_before_any_work(places, tmp_path):
+def test_a_file_in_place_of_the_run_folder_is_reported_before_any_work(places, tmp_path):
     (tmp_path / "run").write_text("mine")
     with pytest.raises(OutputError, match="is a file"):
         train(options(places, run__max_steps=1), tmp_path / "run", report=lambda event: None)
@@ -209,7 +209,7 @@ def test_a_run_that_names_no_model_starts_from_the_embedded_one(places, tmp_path
     assert "from its embedded model." in (result.last / "README.md").read_text()
 
 
-def test_recordings_that_are_too_long_are_left_out_and_told(places, tmp_path):
+def test_recordings_that_are_too_long_are_left_out_and_reported(places, tmp_path):
     events = []
     train(options(places, data__max_seconds=0.6, run__max_steps=1), tmp_path / "run", report=events.append)
     told = [event.message for event in events if isinstance(event, Warned)]

@@ -101,7 +101,9 @@ class Nothing:
         return None
 
 
-def test_what_nobody_foresaw_is_told_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unforeseen_error_is_reported_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def run_job(*given: object, **more: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/a/module")
 
