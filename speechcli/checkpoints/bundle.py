@@ -101,7 +101,7 @@ def load(
         expected = {key: tensor.shape for key, tensor in model.state_dict().items()}
         theirs = files.read_weights(folder)
         if additions is not None:
-            theirs = with_lora(theirs, additions)
+            theirs = with_lora(theirs, additions, config.keys)
         tensors, _ = to_ours(config.keys, theirs, expected, tied=config.tied)
         check_numbers(model.state_dict(), tensors)
     untie_if_different(config, tensors)

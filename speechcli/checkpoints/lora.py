@@ -2,9 +2,12 @@
 
 For a linear map that transformers calls NAME, the file contains `base_model.model.NAME.lora_A.weight` (rank, in) and
 `base_model.model.NAME.lora_B.weight` (out, rank). Modules that were fully trained have keys of their own.
+
+The WavLM of transformers reads its attention weights without calling the maps, so PEFT's additions to them only count
+there after `merge_and_unload`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -15,7 +18,7 @@ from speechcli.checkpoints.hub import resolve_model
 from speechcli.checkpoints.tensors import read_tensors
 from speechcli.errors import ModelError
 from speechcli.families.composite import SpeechEncoderDecoderConfig
-from speechcli.families.rules import Same
+from speechcli.families.rules import Fused, Rule, Same
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 from speechcli.nn.lora import lora_maps
 
@@ -26,6 +29,8 @@ WHOLE = {"projection": "enc_to_dec_proj", "encoder.adapter": "encoder.adapter"}
 """Our names of modules that are fully trained beside low-rank updates, and their names in transformers."""
 # Options that change the sum W + scale * B A in unsupported ways.
 _REFUSED = ("use_dora", "alpha_pattern", "layer_replication", "trainable_token_indices", "lora_bias")
+# Initializations that take the first update out of the base weights, which the file does not contain.
+_CHANGE_BASE = ("pissa", "olora", "corda", "loftq")
 
 
 def their_map(config: SpeechEncoderDecoderConfig, name: str) -> str | None:
@@ -95,14 +100,22 @@ def lora_base(folder: Path) -> Path | None:
         raise ModelError(message, hint=hint) from error
 
 
-def with_lora(theirs: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
+def with_lora(theirs: Mapping[str, Tensor], folder: Path, rules: Sequence[Rule]) -> dict[str, Tensor]:
     """Return the weights of the base model with the low-rank updates of a folder merged, by their names.
+
+    Args:
+        theirs: the weights of the base model.
+        folder: the folder with the updates.
+        rules: those of the base model, which know the maps that are stored transposed. (PEFT's `fan_in_fan_out` does
+            not: it may be false for GPT-2.)
 
     Raises:
         ModelError: the updates are of an unsupported kind, or do not fit.
     """
     config = files.read_json(folder / CONFIG)
     odd = [key for key in _REFUSED if config.get(key)]
+    if str(config.get("init_lora_weights")).startswith(_CHANGE_BASE):
+        odd.append(f"init_lora_weights {config['init_lora_weights']}")
     if config.get("peft_type") != "LORA" or odd or config.get("bias", "none") != "none":
         what = ", ".join(odd) or f"{config.get('peft_type')}, bias {config.get('bias', 'none')}"
         raise ModelError(f"The weights of {folder} must be plain LoRA, but are not: {what}.")
@@ -118,13 +131,20 @@ def with_lora(theirs: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
         merged[target] = tensor
         if target != name:
             down, up = tensor, tensors.get(key.replace(".lora_A.", ".lora_B."))
-            merged[target] = _sum(theirs[target], down, up, config, f"{folder}: {name}")
+            turned = _is_transposed(rules, target, theirs[target])
+            merged[target] = _sum(theirs[target], down, up, config, f"{folder}: {name}", turned=turned)
     return merged
 
 
-def _sum(weight: Tensor, down: Tensor, up: Tensor | None, config: Mapping[str, object], place: str) -> Tensor:
+def _is_transposed(rules: Sequence[Rule], key: str, tensor: Tensor) -> bool:
+    rule = next((rule for rule in rules if rule.load(key, tensor) is not None), None)
+    return isinstance(rule, Same | Fused) and rule.transpose
+
+
+def _sum(
+    weight: Tensor, down: Tensor, up: Tensor | None, config: Mapping[str, object], place: str, *, turned: bool
+) -> Tensor:
     """Return W + scale * B A, transposed if the linear map is stored transposed."""
-    turned = bool(config.get("fan_in_fan_out"))
     wanted = tuple(reversed(weight.shape)) if turned else tuple(weight.shape)
     alpha = config.get("lora_alpha")
     fits = up is not None and up.ndim == down.ndim == 2 and (up.size(0), down.size(1)) == wanted

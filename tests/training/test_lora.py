@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from speechcli.checkpoints.bundle import load, save
 from speechcli.errors import ModelError, Stopped, UsageError
+from speechcli.families.composite import SpeechEncoderDecoderConfig, build
 from speechcli.nn.lora import LoraLinear, add_lora, lora_maps, merged_state
 from speechcli.pipelines.train import train
 from speechcli.training.events import Saved, Started
@@ -124,6 +126,54 @@ def test_additions_that_peft_wrote_are_read(places, tmp_path):
         torch.testing.assert_close(tensor, wanted[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False")
+def test_additions_to_transposed_maps_are_read_whatever_their_file_says(tmp_path):
+    peft = pytest.importorskip("peft")
+    transformers = pytest.importorskip("transformers")
+    encoder = transformers.Wav2Vec2Config(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+        conv_dim=(4,), conv_kernel=(4,), conv_stride=(4,), num_conv_pos_embeddings=2, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    decoder = transformers.GPT2Config(vocab_size=12, n_embd=8, n_layer=1, n_head=2, n_positions=16)
+    config = transformers.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
+    base = transformers.SpeechEncoderDecoderModel(config)
+    base.save_pretrained(tmp_path / "base")
+    base.name_or_path = str(tmp_path / "base")
+    theirs = peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules=["c_attn", "c_proj"]))
+    for name, parameter in theirs.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    theirs.save_pretrained(tmp_path / "added")
+    theirs.merge_and_unload().save_pretrained(tmp_path / "merged")
+    values = json.loads((tmp_path / "added" / "adapter_config.json").read_text())
+    for said in (False, True):
+        (tmp_path / "added" / "adapter_config.json").write_text(json.dumps(values | {"fan_in_fan_out": said}))
+        found, wanted, plain = (weights(tmp_path / each) for each in ("added", "merged", "base"))
+        for name, tensor in found.items():
+            torch.testing.assert_close(tensor, wanted[name], rtol=1e-5, atol=1e-6)
+        changed = {name.rsplit(".", 2)[-2] for name in plain if not torch.equal(plain[name], found[name])}
+        assert changed == {"query", "key", "value", "output", "down"}
+
+
+def test_parts_that_are_trained_anyway_and_a_tied_head_get_no_additions(places, tmp_path):
+    values = {"add_adapter": True, "num_adapter_layers": 1, "output_hidden_size": 12}
+    wide, changed = load(places[0]), json.loads((places[0] / "config.json").read_text())
+    changed["encoder"] |= values
+    config = SpeechEncoderDecoderConfig.from_dict(changed)
+    torch.manual_seed(0)
+    save(replace(wide, config=config, model=build(config)), tmp_path / "base")
+    merged = options((tmp_path / "base", places[1]), model__lora_targets=("*",), run__max_steps=1)
+    train(merged, tmp_path / "run", report=lambda event: None)
+    stored = load_file(tmp_path / "run" / "last" / "lora" / "adapter_model.safetensors")
+    added = {name for name in stored if "lora_A" in name}
+    assert any("encoder.layers" in name for name in added) and any("decoder" in name for name in added)
+    assert not [name for name in added if "adapter" in name or "enc_to_dec_proj" in name or "lm_head" in name]
+    assert any("enc_to_dec_proj" in name for name in stored) and any("encoder.adapter" in name for name in stored)
+    one, other = weights(tmp_path / "run" / "last"), weights(tmp_path / "run" / "last" / "lora")
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, rtol=0, atol=1e-6)
+
+
 def test_a_stopped_run_with_lora_resumes_to_the_same_weights(run, places, tmp_path):
     def stop(event):
         if isinstance(event, Saved) and event.step == 2:
@@ -168,6 +218,7 @@ def test_targets_that_match_nothing_are_refused(places, tmp_path):
     ("change", "complaint"),
     [
         ({"use_dora": True}, "plain LoRA, but .* use_dora"),
+        ({"init_lora_weights": "pissa_niter_4"}, "plain LoRA, but .* pissa_niter_4"),
         ({"peft_type": "IA3"}, "plain LoRA, but .* IA3"),
         ({"base_model_name_or_path": None}, "base_model_name_or_path"),
         ({"base_model_name_or_path": "./gone"}, "is not available"),

@@ -23,6 +23,7 @@ from speechcli.pipelines.training_run.data import count_languages
 from speechcli.text.characters import Characters
 from speechcli.text.languages import language_code
 from speechcli.training.events import Report, Started, Warned
+from speechcli.training.freezing import region
 from speechcli.training.precision import chosen_dtype
 from speechcli.training.train_options import AugmentSection, TrainOptions
 
@@ -133,7 +134,13 @@ def save_model(bundle: Bundle, folder: Path, options: TrainOptions) -> None:
 
 def _add_lora(bundle: Bundle, options: TrainOptions) -> None:
     section = options.model
-    linear = [name for name, module in bundle.model.named_modules() if isinstance(module, nn.Linear)]
+    # The bridge is trained anyway, and a head that is tied to the embeddings has no weights of its own in the file.
+    tied = bundle.config.tied[0] if bundle.config.tied else ""
+    linear = [
+        name
+        for name, module in bundle.model.named_modules()
+        if isinstance(module, nn.Linear) and region(name) != "bridge" and f"{name}.weight" != tied
+    ]
     wanted = [name for name in linear if any(fnmatchcase(name, pattern) for pattern in section.lora_targets)]
     names = [name for name in wanted if their_map(bundle.config, name) is not None]
     if not names:
