@@ -50,7 +50,7 @@ class FileSlice:
 
 @dataclass(frozen=True)
 class TableCell:
-    """An audio file in a row of a Parquet table, in the format of Hugging Face `datasets`."""
+    """An audio file in a row of a Parquet table, in the format of Hugging Face `datasets`: bytes, or else a path."""
 
     path: Path
     row: int
@@ -60,23 +60,30 @@ class TableCell:
         return f"{self.path}:{self.row}"
 
     def open(self) -> BinaryIO:
-        """Return the bytes of the audio file; adjacent rows are read from disk together.
+        """Return the content of the audio file; adjacent rows are read from disk together.
 
         Raises:
-            InputError: the table cannot be read, or has no audio there.
+            InputError: the table or the file that it names cannot be read, or it has no audio there.
             UsageError: pyarrow is not installed.
         """
         row = self.row
         for group, rows in enumerate(_group_sizes(self.path)):
             if row < rows:
-                data = _sounds(self.path, group)[row].as_py()
-                break
+                return self._open(_sounds(self.path, group)[row].as_py() or {})
             row -= rows
-        else:
-            raise InputError(f"`{self}` must be a row of the table, but that has fewer.")
-        if data is None:
-            raise InputError(f"`{self}` must contain the bytes of a recording, but does not.")
-        return io.BytesIO(data)
+        raise InputError(f"`{self}` must be a row of the table, but that has fewer.")
+
+    def _open(self, cell: dict[str, Any]) -> BinaryIO:
+        data, path = cell.get("bytes"), cell.get("path")
+        if data is not None:
+            return io.BytesIO(data)
+        if not path:
+            raise InputError(f"`{self}` must contain the bytes or the path of a recording, but does not.")
+        file = self.path.parent / Path(path)
+        try:
+            return file.open("rb")
+        except OSError as error:
+            raise InputError(f"`{file}` cannot be read: {error.strerror or error}.") from error
 
 
 AudioFile = Path | FileSlice | TableCell
@@ -120,10 +127,9 @@ def _group_sizes(path: Path) -> list[int]:
 
 @lru_cache(maxsize=2)
 def _sounds(path: Path, group: int) -> Any:
-    """Return the audio files of a row group, which Parquet reads at once."""
+    """Return the audio files of a row group, which Parquet reads at once: bytes and path of each."""
     table = open_parquet(path)
     column = audio_column(table.schema_arrow)
     if column is None:
         raise InputError(f"`{path}` must have a column of sound (bytes and path), but has none.")
-    cells = table.read_row_group(group, columns=[f"{column}.bytes"]).column(column)
-    return importlib.import_module("pyarrow.compute").struct_field(cells, "bytes")
+    return table.read_row_group(group, columns=[f"{column}.bytes", f"{column}.path"]).column(column)

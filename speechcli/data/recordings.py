@@ -1,6 +1,7 @@
 """Find the recording of a manifest row, with start and end."""
 
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,7 @@ def find_recording(text: str, folder: Path) -> tuple[AudioFile, Part | None]:
     """
     file = folder / Path(text).expanduser()
     match = re.fullmatch(r"(.+?)(?::(\d+))?:(\d+)", text)
-    if match is None or file.is_file():
+    if match is None or os.path.isfile(file):
         if file.suffix == ".npy":
             raise RowError(f"the recording must be sound, but `{file}` holds features", kind="unreadable-audio")
         return file, None

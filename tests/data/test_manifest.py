@@ -84,6 +84,28 @@ def test_a_broken_quote_spoils_its_own_line_only(folder: Path) -> None:
     assert "closed quotes" in manifest.bad_rows[0].reason
 
 
+def test_an_open_quote_spoils_every_line_that_it_swallows(folder: Path) -> None:
+    path = write(folder, 'path,seconds,text\na.flac,1,good\nb.flac,1,"open\nc.flac,1,x\nd.flac,1,y\n', "m.csv")
+    assert [row.where for row in read_manifest(path).bad_rows] == ["line 3", "line 4", "line 5"]
+
+
+def test_a_text_may_be_longer_than_csv_allows_and_hold_a_carriage_return(folder: Path) -> None:
+    text = "long " * 40_000
+    path = write(folder, f"path\tseconds\ttext\r\na.flac\t1\t{text}\r\nb.flac\t1\tone\rtwo\r\n")
+    assert [u.targets[0].text for u in read_manifest(path).utterances] == [text.strip(), "one\rtwo"]
+
+
+def test_a_table_of_an_old_macintosh_ends_its_lines_with_carriage_returns(folder: Path) -> None:
+    path = write(folder, "path\tseconds\ttext\ra.flac\t1\tx\rb.flac\t1\ty\r")
+    assert [utterance.id for utterance in read_manifest(path).utterances] == ["a.flac", "b.flac"]
+
+
+def test_a_name_that_is_too_long_for_a_file_is_a_missing_recording(folder: Path) -> None:
+    path = write(folder, f"path\tseconds\ttext\n{'a' * 5000}.flac\t1\tx\nb.flac\t1\ty\n")
+    (bad,) = read_manifest(path).bad_rows
+    assert (bad.where, bad.kind) == ("line 2", "missing-audio")
+
+
 def test_nemo_lines_are_read_with_offset_and_languages(folder: Path) -> None:
     path = write_lines(
         folder,
@@ -200,9 +222,20 @@ def test_lines_that_are_no_rows_are_bad(folder: Path) -> None:
         ("line 2", "the line must be a json object, but: Exp"),
         ("line 4", "the line must be a json object, but is a"),
     ]
+    nested = '{"path": "b.flac", "seconds": 1, "text": ["x"]}\n{"path": "b.flac", "seconds": 1, "text_en": {"x": 1}}\n'
+    manifest = read_manifest(write(folder, good.replace("}", ', "tags": ["kept out"]}') + nested, "m.jsonl"))
+    assert [(row.where, row.reason) for row in manifest.bad_rows] == [
+        ("line 2", "`text` must be text or a number, but is a list"),
+        ("line 3", "`text_en` must be text or a number, but is a dict"),
+    ]
     manifest = read_manifest(write(folder, "path\tseconds\ttext\na.flac\t1\tx\n\nb.flac\t1\tx\ty\n"))
     (bad,) = manifest.bad_rows
     assert (bad.where, bad.reason) == ("line 4", "the line must have 3 cells, but has 4")
+
+
+def test_json_that_is_not_one_object_a_line_says_so(folder: Path) -> None:
+    with pytest.raises(InputError, match="must hold a JSON object in each line; line 1: .* is a list"):
+        read_manifest(write(folder, '[{"path": "a.flac", "text": "x"}]', "m.json"))
 
 
 def test_files_need_not_exist_when_they_are_not_checked(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def bad(manifest: Manifest) -> list[tuple[str, str]]:
 def kaldi(tmp_path: Path) -> Path:
     sound(tmp_path / "call.wav", 4.0)
     write(tmp_path / "wav.scp", f"call {tmp_path / 'call.wav'}", "pipe sph2pipe -f wav x.sph |", "near call.wav")
-    write(tmp_path / "segments", "u1 call 0.5 1.5", "u2 call 2 -1", "u3 pipe 0 1", "u4 call 1", "u5 lost 0 1")
+    write(tmp_path / "segments", "u1 call 0.5 1.5", "u2 call 2 -1.0", "u3 pipe 0 1", "u4 call 1", "u5 lost 0 1")
     write(tmp_path / "text", "u1 good day", "u2\tund nun", "u3 x", "u4 x", "u5 x", "u6 too much", "u1 again")
     write(tmp_path / "utt2spk", "u1 ada", "u2 bea")
     write(tmp_path / "utt2lang", "u1 en", "u2 de")
@@ -101,7 +101,7 @@ def test_librispeech_is_read_at_any_depth_with_its_speakers(tmp_path: Path) -> N
 def test_common_voice_finds_its_clips_and_their_durations(tmp_path: Path) -> None:
     sound(tmp_path / "clips" / "cv_1.mp3")
     sound(tmp_path / "clips" / "cv_2.mp3")
-    write(tmp_path / "clip_durations.tsv", "clip\tduration[ms]", "cv_1.mp3\t1500")
+    write(tmp_path / "clip_durations.tsv", "clip\tduration[ms]", "cv_1.mp3\t1500", "", "cv_2.mp3\tunknown")
     header = "client_id\tpath\tsentence\tup_votes\tlocale\tsegment"
     table = write(tmp_path / "train.tsv", header, "c1\tcv_1.mp3\tBore da.\t2\tcy\t", "c2\tcv_2\tNos da.\t2\tcy\t")
     first, second = read_manifest(table).utterances
@@ -155,8 +155,24 @@ def test_mustc_gives_the_transcript_and_the_translation_of_every_segment(mustc: 
     audio = mustc / "wav" / "ted_1.wav"
     assert first == Utterance("ted_1_0", audio, 1.5, targets, "Good day.", "en", "spk.1", 0.25, 1.75)
     assert (second.id, second.start, second.end) == ("ted_1_1", 2.0, 3.0)
-    problem = "an entry must be `- {duration: …, offset: …, wav: …}` on one line"
+    problem = "an entry must have `duration`, `offset` and `wav`"
     assert bad(manifest) == [("txt/dev.yaml line 3", problem)]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "- {duration: 1.5, offset: 0.25, speaker_id: spk.1,\n  wav: ted_1.wav}",
+        "# made by a script\n-   duration: 1.5\n    offset: 0.25\n    speaker_id: 'spk.1'\n    wav: ted_1.wav\n",
+    ],
+)
+def test_entries_of_mustc_may_take_several_lines(mustc: Path, entry: str) -> None:
+    write(mustc / "txt" / "dev.yaml", entry, entry.replace("0.25", "2.0").removeprefix("# made by a script\n"))
+    write(mustc / "txt" / "dev.en", "Good\rday.", "And now?")
+    write(mustc / "txt" / "dev.de", "Guten Tag.", "Und nun?")
+    first, second = read_manifest(mustc).utterances
+    assert (first.start, first.seconds, first.speaker, first.transcript) == (0.25, 1.5, "spk.1", "Good\rday.")
+    assert (second.start, second.transcript) == (2.0, "And now?")
 
 
 def test_mustc_with_a_text_of_another_length_is_refused(mustc: Path) -> None:
@@ -250,7 +266,23 @@ def test_parquet_files_contain_the_recordings(parquet: Path) -> None:
     assert (second.id, second.seconds) == (f"{file.name}:1", 1.0)
     np.testing.assert_allclose(read_waveform(second, RATE), np.full(RATE, 0.2), atol=1e-4)
     assert [where for where, _ in bad(manifest)] == [f"{file.name} line 3", "train-00001-of-00002.parquet line 3"]
-    assert "must contain the bytes of a recording, but does not" in bad(manifest)[0][1]
+    assert "`" + str(parquet / "2.flac") + "` cannot be read: No such file" in bad(manifest)[0][1]
+    sound(parquet / "2.flac", 1.5)
+    assert [u.seconds for u in read_manifest(parquet / "train").utterances] == [0.5, 1.0, 1.5] * 2
+
+
+def test_parquet_may_name_the_files_of_its_recordings(tmp_path: Path) -> None:
+    arrow, tables = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    sound(tmp_path / "a.wav")
+    tables.write_table(arrow.table({"file": ["a.wav", "b.wav"], "text": ["x", "y"]}), tmp_path / "t.parquet")
+    manifest = read_manifest(tmp_path / "t.parquet")
+    assert [(u.audio, u.seconds, u.transcript) for u in manifest.utterances] == [(tmp_path / "a.wav", 1.0, "x")]
+    assert [(row.where, row.kind) for row in manifest.bad_rows] == [("t.parquet line 2", "missing-audio")]
+    cell = arrow.array([{"bytes": bytes_of(0.5, 0.1)}, {"bytes": None}])
+    tables.write_table(arrow.table({"audio": cell, "text": ["x", "y"]}), tmp_path / "b.parquet")
+    manifest = read_manifest(tmp_path / "b.parquet")
+    assert [u.seconds for u in manifest.utterances] == [0.5]
+    assert "must contain the bytes or the path of a recording" in bad(manifest)[0][1]
 
 
 def test_a_parquet_folder_of_several_splits_must_be_narrowed(parquet: Path) -> None:

@@ -53,4 +53,4 @@ def _durations(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     cells = (line.split("\t") for line in read_lines(path))
-    return {name: str(int(length) / 1000) for name, length, *_ in cells if length.isdigit()}
+    return {row[0]: str(int(row[1]) / 1000) for row in cells if len(row) > 1 and row[1].isdecimal()}

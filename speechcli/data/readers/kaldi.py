@@ -1,5 +1,6 @@
 """Kaldi data directories: wav.scp, text, segments, utt2spk, utt2lang. Commands in them are refused, never run."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -80,7 +81,7 @@ class _Directory:
     def _audio(self, piece: _Piece) -> tuple[str, str | None]:
         """Return the file of a recording, and why it cannot be used."""
         entry = self.recordings.get(piece.recording)
-        if piece.problem is not None or entry is None:
+        if piece.problem is not None or entry is None or not entry.value:
             return "", piece.problem or f"wav.scp must name the recording `{piece.recording}`, but does not"
         if entry.value.endswith("|") or entry.value.startswith("|"):
             return "", f"a recording must be a file, but line {entry.line} of wav.scp is a command, which is never run"
@@ -94,5 +95,5 @@ def _segment(entry: _Entry) -> _Piece:
     if len(parts) != 3:
         return _Piece("segments", entry.line, "", {}, "a segment must be `utterance recording start end`")
     recording, start, end = parts
-    # -1 stands for the end of the recording
-    return _Piece("segments", entry.line, recording, {"start": start} | ({} if end == "-1" else {"end": end}))
+    to_end = re.fullmatch(r"-1(\.0*)?", end) is not None  # of the recording
+    return _Piece("segments", entry.line, recording, {"start": start} | ({} if to_end else {"end": end}))

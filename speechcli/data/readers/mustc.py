@@ -9,7 +9,7 @@ from speechcli.data.columns import WIDE, Row, Table
 from speechcli.data.readers.tables import read_lines
 from speechcli.errors import InputError
 
-ENTRY = re.compile(r"-\s*\{(.*)\}\s*")
+FIRST_LINE = re.compile(r"\s*-\s+(.*)")
 FIELD = re.compile(r"""(\w+):\s*("[^"]*"|'[^']*'|[^,'"]*)(?:,|$)""")
 LANGUAGES = re.compile(r"([a-z]{2,3})-([a-z]{2,3})")
 
@@ -27,7 +27,7 @@ def read_mustc(path: Path) -> Table:
     """
     listed = _list_of(path)
     split = listed.parent.parent
-    entries = [(n, line) for n, line in enumerate(read_lines(listed), start=1) if line.strip()]
+    entries = list(_entries(read_lines(listed)))
     texts = {file.suffix[1:]: read_lines(file) for file in sorted(listed.parent.glob(f"{listed.stem}.*"))}
     texts = {language: lines for language, lines in texts.items() if WIDE.fullmatch(f"text_{language}")}
     for language, lines in texts.items():
@@ -42,13 +42,21 @@ def _list_of(path: Path) -> Path:
     return path if path.suffix == ".yaml" and path.parent.name == "txt" else path / "txt" / f"{path.name}.yaml"
 
 
+def _entries(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """Yield the first line and the fields of each entry: `- {key: value, …}`, perhaps wrapped, or one key a line."""
+    starts = {place: match[1].strip() for place, line in enumerate(lines) if (match := FIRST_LINE.fullmatch(line))}
+    for (start, first), end in zip(starts.items(), [*list(starts)[1:], len(lines)], strict=True):
+        parts = [first, *(line.strip() for line in lines[start + 1 : end] if line.strip())]
+        wrapped = " ".join(parts).removeprefix("{").removesuffix("}")
+        yield start + 1, wrapped if first.startswith("{") else ", ".join(parts)
+
+
 def _rows(entries: list[tuple[int, str]], texts: dict[str, list[str]], spoken: str | None, name: str) -> Iterator[Row]:
     counts: Counter[str] = Counter()
     for place, (number, line) in enumerate(entries):
-        match = ENTRY.fullmatch(line.strip())
-        fields = {key: value.strip().strip("\"'") for key, value in FIELD.findall(match[1].strip())} if match else {}
+        fields = {key: value.strip().strip("\"'") for key, value in FIELD.findall(line)}
         if not {"wav", "offset", "duration"} <= fields.keys():
-            problem = "an entry must be `- {duration: …, offset: …, wav: …}` on one line"
+            problem = "an entry must have `duration`, `offset` and `wav`"
             yield Row(number, {}, problem, f"txt/{name}")
             continue
         wav = fields["wav"]

@@ -1,4 +1,4 @@
-"""Parquet files of Hugging Face `datasets`, with the recordings inside (extra `parquet`)."""
+"""Parquet files of Hugging Face `datasets`, with the recordings inside or their names (extra `parquet`)."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speechcli.audio.inside import audio_column, open_parquet
-from speechcli.data.columns import Row, Table
+from speechcli.data.columns import COLUMNS, Row, Table
 from speechcli.errors import InputError
 
 
@@ -40,14 +40,15 @@ def _files(path: Path) -> list[Path]:
 
 def _rows(file: Path) -> Iterator[Row]:
     table = open_parquet(file)
-    if audio_column(table.schema_arrow) is None:
-        raise InputError(f"`{file}` must have a column of sound (bytes and path), but has none.")
     plain = [field.name for field in table.schema_arrow if _is_plain(field.type)]
+    inside = audio_column(table.schema_arrow) is not None
+    if not inside and not {name.lower() for name in plain} & {*COLUMNS["audio"]}:
+        raise InputError(f"`{file}` must have a column of sound (bytes and path) or of its files, but has none.")
     rows = (values for batch in table.iter_batches(columns=plain) for values in batch.to_pylist())
     for number, values in enumerate(rows):
         cells = {name: str(value).strip() for name, value in values.items() if value is not None}
-        cells = {name: cell for name, cell in cells.items() if cell} | {"audio": f"{file.name}:{number}"}
-        yield Row(number + 1, cells, file=file.name)
+        cells = {name: cell for name, cell in cells.items() if cell}
+        yield Row(number + 1, cells | {"audio": f"{file.name}:{number}"} if inside else cells, file=file.name)
 
 
 def _unique_ids(rows: list[Row]) -> list[Row]:

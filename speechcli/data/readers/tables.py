@@ -6,13 +6,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from speechcli.data.columns import COLUMNS, Row, Table
+from speechcli.data.columns import COLUMNS, WIDE, Row, Table
 from speechcli.errors import InputError
-
-if TYPE_CHECKING:
-    from _csv import Reader
 
 
 def read_table(path: Path) -> Table:
@@ -23,14 +19,13 @@ def read_table(path: Path) -> Table:
     """
     text = read_text(path)
     as_json = path.suffix.lower() in (".jsonl", ".json") or text.lstrip().startswith("{")
-    comma = path.suffix.lower() == ".csv"
-    rows = list(_json_rows(text) if as_json else _table_rows(text, comma=comma))
+    names, rows = _read_json(text) if as_json else _read_cells(text, comma=path.suffix.lower() == ".csv")
     if not rows:
         raise InputError(f"The manifest `{path}` must hold at least one row, but has none.")
-    if as_json:
-        rows = _alike(rows)
-        return Table(rows, list(dict.fromkeys(name for row in rows for name in row.cells)), path.parent)
-    names = _header(text, comma=comma)
+    if as_json and not names:
+        raise InputError(
+            f"The manifest `{path}` must hold a JSON object in each line; {rows[0].where}: {rows[0].problem}."
+        )
     doubled = next((name for name in names if name and names.count(name) > 1), None)
     if doubled is not None:
         raise InputError(f"The manifest `{path}` must have each column once, but has `{doubled}` twice.")
@@ -57,11 +52,13 @@ def read_text(path: Path) -> str:
     """
     try:
         # "utf-8-sig": spreadsheets put a byte order mark in front of the first column's name.
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise InputError(f"The manifest `{path}` cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"The manifest `{path}` must be UTF-8, but: {error}.") from error
+    # A lone carriage return ends a line where nothing else does; elsewhere it is part of a text.
+    return text if "\n" in text else text.replace("\r", "\n")
 
 
 def read_lines(path: Path) -> list[str]:
@@ -70,56 +67,56 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         InputError: if it cannot be read or is no UTF-8.
     """
-    return [line.removesuffix("\r") for line in read_text(path).removesuffix("\n").split("\n")]
+    return read_text(path).removesuffix("\n").split("\n")
 
 
-def _table(text: str, *, comma: bool) -> "Reader":
+def _read_cells(text: str, *, comma: bool) -> tuple[list[str], list[Row]]:
+    """Return the names of the columns, and the rows."""
+    lines = _quoted_lines(text) if comma else ((n, line.split("\t"), "") for n, line in enumerate(text.split("\n"), 1))
+    header = [name.strip() for name in next(lines, (1, [], ""))[1]]
+    rows: list[Row] = []
+    for number, cells, problem in lines:
+        named = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
+        if len(cells) > len(header):
+            problem = f"the line must have {len(header)} cells, but has {len(cells)}"
+        if problem or any(cell.strip() for cell in cells):
+            rows.append(Row(number, named, problem or None))
+    return header, rows
+
+
+def _quoted_lines(text: str) -> Iterator[tuple[int, list[str], str]]:
+    """Yield the number, the cells and the problem of each line; a quote that is not closed spoils all lines in it."""
     # newline="" lets csv count lines inside quoted cells.
-    source = io.StringIO(text, newline="")
-    if comma:
-        return csv.reader(source, strict=True)
-    return csv.reader(source, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
-def _header(text: str, *, comma: bool) -> list[str]:
-    try:
-        return [name.strip() for name in next(_table(text, comma=comma), [])]
-    except csv.Error:
-        return []
-
-
-def _table_rows(text: str, *, comma: bool) -> Iterator[Row]:
-    header = _header(text, comma=comma)
-    table = _table(text, comma=comma)
-    next(table, None)
+    table = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:
-        line = table.line_num + 1
+        first = table.line_num + 1
         try:
-            cells = next(table)
+            yield first, next(table), ""
         except StopIteration:
             return
         except csv.Error as error:
-            yield Row(line, {}, f"the line must be comma separated with closed quotes, but: {error}")
-            continue
-        if not any(cell.strip() for cell in cells):
-            continue
-        named = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
-        extra = len(cells) - len(header)
-        problem = f"the line must have {len(header)} cells, but has {len(cells)}" if extra > 0 else None
-        yield Row(line, named, problem)
+            for number in range(first, table.line_num + 1):
+                yield number, [], f"the line must be comma separated with closed quotes, but: {error}"
 
 
-def _json_rows(text: str) -> Iterator[Row]:
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
-        try:
-            value = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            yield Row(line, {}, f"the line must be a json object, but: {error}")
-            continue
-        if not isinstance(value, dict):
-            yield Row(line, {}, f"the line must be a json object, but is a {type(value).__name__}")
-            continue
-        cells = {name: str(cell).strip() for name, cell in value.items() if cell is not None}
-        yield Row(line, {name: cell for name, cell in cells.items() if cell})
+def _read_json(text: str) -> tuple[list[str], list[Row]]:
+    """Return the names of all cells, and the rows."""
+    rows = _alike([_json_row(n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()])
+    return list(dict.fromkeys(name for row in rows for name in row.cells)), rows
+
+
+def _json_row(line: int, content: str) -> Row:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        return Row(line, {}, f"the line must be a json object, but: {error}")
+    if not isinstance(value, dict):
+        return Row(line, {}, f"the line must be a json object, but is a {type(value).__name__}")
+    cells = {name: str(cell).strip() for name, cell in value.items() if cell is not None}
+    nested = [name for name, cell in value.items() if isinstance(cell, list | dict) and _has_role(name)]
+    problem = f"`{nested[0]}` must be text or a number, but is a {type(value[nested[0]]).__name__}" if nested else None
+    return Row(line, {name: cell for name, cell in cells.items() if cell}, problem)
+
+
+def _has_role(name: str) -> bool:
+    return any(name.lower() in usual for usual in COLUMNS.values()) or WIDE.fullmatch(name) is not None
