@@ -81,7 +81,7 @@ class TableCell:
             raise InputError(f"`{self}` must contain the bytes or the path of a recording, but does not.")
         file = self.path.parent / Path(path)
         try:
-            return file.open("rb")
+            return io.BytesIO(file.read_bytes())
         except OSError as error:
             raise InputError(f"`{file}` cannot be read: {error.strerror or error}.") from error
 
