@@ -42,13 +42,14 @@ def _rows(file: Path) -> Iterator[Row]:
     table = open_parquet(file)
     plain = [field.name for field in table.schema_arrow if _is_plain(field.type)]
     inside = audio_column(table.schema_arrow) is not None
-    if not inside and not {name.lower() for name in plain} & {*COLUMNS["audio"]}:
+    names = next((name for name in plain if name.lower() in COLUMNS["audio"]), None)
+    if not inside and names is None:
         raise InputError(f"`{file}` must have a column of sound (bytes and path) or of its files, but has none.")
     rows = (values for batch in table.iter_batches(columns=plain) for values in batch.to_pylist())
     for number, values in enumerate(rows):
         cells = {name: str(value).strip() for name, value in values.items() if value is not None}
-        cells = {name: cell for name, cell in cells.items() if cell}
-        yield Row(number + 1, cells | {"audio": f"{file.name}:{number}"} if inside else cells, file=file.name)
+        cells["audio"] = f"{file.name}:{number}" if inside else cells.get(str(names), "")
+        yield Row(number + 1, {name: cell for name, cell in cells.items() if cell}, file=file.name)
 
 
 def _unique_ids(rows: list[Row]) -> list[Row]:
