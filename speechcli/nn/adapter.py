@@ -44,10 +44,8 @@ class GatedConv(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(batch, frames, width), (batch,) -> (batch, fewer frames, width), (batch,)."""
-        # The reference computes the lengths for a kernel of three. With smaller kernels it masks the additional frames;
-        # with larger ones there are fewer frames, and it crashes.
-        kernel = max(self.conv.kernel_size[0], 3)
-        return _pool(x, self.conv), shortened(lengths, kernel, self.conv.stride[0], padding=1)
+        # The reference computes the lengths for a kernel of three, whatever the kernel is.
+        return _pool(x, self.conv), shortened(lengths, 3, self.conv.stride[0], padding=1)
 
 
 class PoolingLayer(nn.Module):
@@ -87,9 +85,8 @@ class PoolingLayer(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(batch, frames, width), (batch,) -> (batch, fewer frames, width), (batch,)."""
-        # The reference computes the lengths with a padding of half the kernel, and crashes if they are too large.
-        padding = min(self.kernel // 2, self.stride // 2)
-        lengths = shortened(lengths, self.kernel, self.stride, padding=padding)
+        # The reference computes the lengths with a padding of half the kernel, although it pads by half the stride.
+        lengths = shortened(lengths, self.kernel, self.stride, padding=self.kernel // 2)
         residual = _pool(self.residual_norm(x), self.residual_pool)
         x = _pool(self.self_attn_norm(x), self.self_attn_pool)
         mask = None if lengths is None else padding_mask(lengths, x.size(1))[:, None, None]
@@ -136,7 +133,8 @@ class LengthAdapter(nn.Module):
             if self.training and torch.rand(()).item() < self.layer_dropout:
                 continue
             x, lengths = layer(x, lengths)
-        return x, lengths
+        # Where the layers' lengths are larger than the number of frames, the reference crashes.
+        return x, None if lengths is None else lengths.clamp(max=x.size(1))
 
 
 def shortened(lengths: Tensor | None, kernel: int, stride: int, *, padding: int) -> Tensor | None:

@@ -177,6 +177,23 @@ def test_an_encoder_of_any_configuration_is_theirs(kind: str, seed: int) -> None
     assert same(to_theirs(SPEECH_ENCODERS[kind].keys, ours.state_dict()), theirs.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("kind", "kernel", "stride"),
+    [("wav2vec2", 4, 2), ("wavlm", 5, 3), ("wav2vec2-bert", 5, 3), ("wav2vec2-bert", 7, 5)],
+)
+@torch.no_grad()
+def test_an_adapter_with_a_large_kernel_counts_frames_as_theirs(kind: str, kernel: int, stride: int) -> None:
+    draw = Draw(f"{kind} {kernel}")
+    values = FAMILIES[kind](draw) | {"add_adapter": True, "adapter_kernel_size": kernel, "adapter_stride": stride}
+    theirs, ours = make(kind, values | {"num_adapter_layers": 1})
+    inputs, lengths = batch(draw, theirs.config, frames=(18, 11, 6))
+    mask = (torch.arange(inputs.size(1)) < lengths[:, None]).long()
+    expected = theirs(inputs, attention_mask=mask).last_hidden_state
+    frames, counts = ours(inputs, lengths)
+    torch.testing.assert_close(frames, expected, atol=1e-5, rtol=1e-5)
+    assert counts.tolist() == theirs._get_feature_vector_attention_mask(expected.size(1), mask).sum(1).tolist()
+
+
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_an_encoder_learns_as_theirs_where_nothing_is_dropped(kind: str) -> None:
     draw = Draw(f"{kind} learns")
@@ -224,16 +241,15 @@ def same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> bool
     return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
-def batch(draw: Draw, config: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Three inputs of 17, 9 and 2 frames, and something more that makes no frame."""
-    counts = (17, 9, 2)
+def batch(draw: Draw, config: Any, *, frames: tuple[int, int, int] = (17, 9, 2)) -> tuple[torch.Tensor, torch.Tensor]:
+    """Three inputs of so many frames, and something more that makes no frame."""
     if config.model_type == "wav2vec2-bert":
-        return torch.randn(3, counts[0], config.feature_projection_input_dim), torch.tensor(counts)
+        return torch.randn(3, frames[0], config.feature_projection_input_dim), torch.tensor(frames)
     samples = []
-    for frames in counts:
+    for count in frames:
         for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
-            frames = (frames - 1) * stride + kernel
-        samples.append(frames + draw.randrange(config.conv_stride[0]))
+            count = (count - 1) * stride + kernel
+        samples.append(count + draw.randrange(config.conv_stride[0]))
     return torch.randn(3, max(samples)), torch.tensor(samples)
 
 
