@@ -14,8 +14,7 @@ from speechcli.checkpoints.convert import check_numbers, modern_name, narrowed, 
 from speechcli.checkpoints.features import default_features, read_features, write_features
 from speechcli.checkpoints.language_adapters import apply_adapter, find_adapters, link_adapters
 from speechcli.checkpoints.lora import lora_base, with_lora
-from speechcli.checkpoints.tensors import read_tensors
-from speechcli.checkpoints.weights import ctc_head, fill, untie_if_different
+from speechcli.checkpoints.weights import fill, read_ctc_head, untie_if_different
 from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.errors import ModelError
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build
@@ -190,10 +189,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 def _read_ctc_head(folder: Path, width: int, dtype: torch.dtype, settings: Mapping[str, Any]) -> nn.Linear:
     path = folder / files.CTC_HEAD
-    tensors = read_tensors(path)
-    head = ctc_head(tensors.get("weight"), tensors.get("bias"), width=width, dtype=dtype)
-    if head is None:
-        raise ModelError(f"{path} must hold a weight (vocabulary, {width}) and a bias (vocabulary), but does not.")
+    head = read_ctc_head(path, width=width, dtype=dtype)
     symbols = settings.get("characters", "-" * (head.out_features - 1))
     if not isinstance(symbols, str) or 1 + len(symbols) != head.out_features:
         raise ModelError(

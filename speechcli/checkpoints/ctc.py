@@ -12,8 +12,7 @@ from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.convert import check_numbers, to_ours
 from speechcli.checkpoints.features import default_features, read_features
 from speechcli.checkpoints.language_adapters import apply_adapter, find_adapters
-from speechcli.checkpoints.tensors import read_tensors
-from speechcli.checkpoints.weights import ctc_head, fill
+from speechcli.checkpoints.weights import fill, read_ctc_head
 from speechcli.errors import ModelError
 from speechcli.families import SPEECH_ENCODERS
 from speechcli.families.composite import family_config
@@ -51,12 +50,8 @@ class CtcBundle:
             ModelError: the file of the language has no head, or there is no vocabulary for it.
         """
         tag = apply_adapter(self.model.encoder, self.family, self.adapters, name)
-        path = self.adapters[tag]
-        theirs, old = read_tensors(path), self.model.head
-        weight, bias = theirs.get(f"{HEAD}.weight"), theirs.get(f"{HEAD}.bias")
-        head = ctc_head(weight, bias, width=old.in_features, dtype=old.weight.dtype)
-        if head is None:
-            raise ModelError(f"{path} must hold a CTC head for frames of width {old.in_features}, but does not.")
+        path, old = self.adapters[tag], self.model.head
+        head = read_ctc_head(path, prefix=f"{HEAD}.", width=old.in_features, dtype=old.weight.dtype)
         self.model.head = head.to(old.weight.device)
         self.tokenizer = Tokenizer.load(path.parent, language=tag)
         self.blank_id = _blank(self.tokenizer, self.blank_id, head.out_features)

@@ -1,10 +1,15 @@
 """Assigning the tensors of a file to a model that was built without allocating weights."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from speechcli.checkpoints.convert import check_numbers
+from speechcli.checkpoints.folder import naming
+from speechcli.checkpoints.tensors import read_tensors
+from speechcli.errors import ModelError
 from speechcli.families.composite import SpeechEncoderDecoderConfig
 from speechcli.families.family import tie
 from speechcli.nn.positions import Tables
@@ -39,22 +44,28 @@ def untie_if_different(config: SpeechEncoderDecoderConfig, tensors: Mapping[str,
         config.decoder = config.decoder.with_values({"tie_word_embeddings": False})
 
 
-def ctc_head(weight: Tensor | None, bias: Tensor | None, *, width: int, dtype: torch.dtype) -> nn.Linear | None:
-    """Build a CTC head from the tensors of a file.
+def read_ctc_head(path: Path, *, prefix: str = "", width: int, dtype: torch.dtype) -> nn.Linear:
+    """Read a CTC head from a file.
 
     Args:
-        weight: (vocabulary, width), if the file is valid.
-        bias: (vocabulary,), if the file is valid.
+        path: the file.
+        prefix: prefix of its keys.
         width: width of the frames.
         dtype: data type of the weights in memory.
 
-    Returns:
-        the head; None if the tensors are missing or have other shapes
+    Raises:
+        ModelError: the file is damaged, or does not contain a head for frames of this width.
     """
-    if weight is None or bias is None or weight.shape[1:] != (width,) or bias.shape != weight.shape[:1]:
-        return None
-    head = nn.Linear(width, weight.size(0), device="meta")
-    fill(head, {"weight": weight, "bias": bias}, dtype=dtype)
+    theirs = read_tensors(path)
+    tensors = {name: theirs[prefix + name] for name in ("weight", "bias") if prefix + name in theirs}
+    shapes = [tensor.shape for tensor in tensors.values()]
+    vocabulary = shapes[0][0] if shapes and shapes[0] else 0
+    if shapes != [(vocabulary, width), (vocabulary,)]:
+        raise ModelError(f"{path} must hold a weight (vocabulary, {width}) and a bias (vocabulary), but does not.")
+    head = nn.Linear(width, vocabulary, device="meta")
+    with naming(path):
+        check_numbers(head.state_dict(), tensors)
+    fill(head, tensors, dtype=dtype)
     return head
 
 

@@ -13,6 +13,9 @@ from speechcli.text.vocabulary import TokenizerFiles, parse_json, token_text
 
 SPACES = re.compile(r"\s+")
 
+LISTED = 8
+"""Maximum number of languages that a message lists."""
+
 
 @dataclass(frozen=True)
 class Characters:
@@ -96,8 +99,15 @@ def _of_paths(files: TokenizerFiles) -> tuple[tokenizers.Tokenizer, decoders.Dec
 def _vocabulary(files: TokenizerFiles) -> dict[str, int]:
     path = files.folder / "vocab.json"
     values: Mapping[str, Any] = parse_json(files.contents["vocab.json"], path)
-    language = files.config.get("target_lang")
-    if isinstance(language, str) and isinstance(values.get(language), Mapping):
+    languages = [name for name, each in values.items() if isinstance(each, Mapping)]
+    if languages:
+        language = files.config.get("target_lang")
+        if language not in languages:
+            more = ", …" if len(languages) > LISTED else ""
+            raise ModelError(
+                f"`{path}` must have a vocabulary for the language (`target_lang`) {language!r:.80}, but has those of "
+                f"{', '.join(languages[:LISTED])}{more}."
+            )
         values = values[language]
     if not values or not all(type(id_) is int and 0 <= id_ < 2**32 for id_ in values.values()):
         raise ModelError(f"`{path}` must map tokens to ids, but does not.")

@@ -1,6 +1,7 @@
 """Adapters per language (MMS), against transformers' `load_adapter`."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,33 @@ def test_a_language_file_without_a_head_is_refused(encoder_folder: Path) -> None
     write_ctc_vocabularies(encoder_folder)
     path = encoder_folder / "adapter.fra.safetensors"
     save_file({key: value for key, value in load_file(path).items() if not key.startswith("lm_head")}, path)
-    with pytest.raises(ModelError, match="adapter.fra.safetensors must hold a CTC head"):
+    with pytest.raises(ModelError, match=r"adapter.fra.safetensors must hold a weight \(vocabulary, 16\)"):
         load_ctc(encoder_folder).set_language("fra")
+
+
+@pytest.mark.parametrize(
+    ("weight", "why"),
+    [
+        (torch.full((12, 16), math.nan), "must be numbers, but 1 of 2 tensors contain NaN"),
+        (torch.ones(12, 16, dtype=torch.long), "must be floating-point numbers"),
+        (torch.ones(()), "must hold a weight"),
+    ],
+)
+def test_a_head_of_a_language_without_numbers_is_refused(encoder_folder: Path, weight: torch.Tensor, why: str) -> None:
+    write_ctc_vocabularies(encoder_folder)
+    path = encoder_folder / "adapter.fra.safetensors"
+    save_file(load_file(path) | {"lm_head.weight": weight}, path)
+    with pytest.raises(ModelError, match=f"adapter.fra.safetensors.*{why}"):
+        load_ctc(encoder_folder).set_language("fra")
+
+
+@pytest.mark.parametrize("target", [None, "rus", ["deu"]])
+def test_a_vocabulary_for_each_language_needs_the_language(encoder_folder: Path, target: object) -> None:
+    write_ctc_vocabularies(encoder_folder)
+    path = encoder_folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"target_lang": target}))
+    with pytest.raises(ModelError, match="but has those of fra, deu, eng"):
+        load_ctc(encoder_folder)
 
 
 @pytest.mark.parametrize("options", [TranscribeOptions(language="fr"), TranslateOptions(language="fr")])
