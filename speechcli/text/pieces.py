@@ -199,7 +199,9 @@ def _normalize(backend: tokenizers.Tokenizer, model: SentencePieceModel, *, comp
     # sentencepiece applies the longest matching rule, but Precompiled the shortest. That would lose the second of two
     # combining marks and leave Hangul syllables of three letters decomposed, so texts are composed (NFC) before.
     composed = composed or any(rule.normalize_str("e\u0301") == "é" for rule in rules)
-    steps: list[normalizers.Normalizer] = [*([normalizers.NFC()] if composed else []), *rules]
+    # Half-width kana and their voice marks are composed after the rules.
+    compose = [normalizers.NFC()] if composed else []
+    steps: list[normalizers.Normalizer] = [*compose, *rules, *(compose if rules else [])]
     if model.remove_extra_whitespaces:
         steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
     if model.add_dummy_prefix:

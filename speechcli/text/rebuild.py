@@ -120,14 +120,24 @@ def _continued(files: TokenizerFiles) -> Rebuilt:
     if files.kind == "blenderbotsmall":
         marks = [normalizers.Replace(mark, f" {mark}") for mark in ".,!?()"]
         line = normalizers.Replace(Regex(r"(?<=\S)\n"), " __newln__ ")
-        steps = [line, *marks, normalizers.Replace("'", " ' "), normalizers.Lowercase()]
+        steps = [line, *marks, normalizers.Replace("'", " ' "), *_LOWERCASE]
     else:  # words are separated as by Python's `split`, which has four more separators
         steps = [normalizers.Replace(Regex("[\x1c-\x1f]"), " ")]
-        steps += [normalizers.Lowercase()] if files.config.get("do_lower_case") else []
+        steps += _LOWERCASE if files.config.get("do_lower_case") else []
     backend.normalizer = normalizers.Sequence(steps)
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.decoder = decoders.BPEDecoder(suffix="</w>")
     return Rebuilt(backend, size=max(listed.values(), default=-1) + 1)
+
+
+_CASED, _IGNORABLE = r"[\p{Cased}&&[^\p{Case_Ignorable}]]", r"\p{Case_Ignorable}"
+_BEFORE = "|".join(_CASED + _IGNORABLE * count for count in range(3))
+_LOWERCASE = (
+    # Unicode's rule for the Greek sigma at the end of a word, which `Lowercase` does not have
+    normalizers.Replace(Regex(f"(?<={_BEFORE})Σ(?!{_IGNORABLE}*{_CASED})"), "ς"),
+    normalizers.Lowercase(),
+)
+"""Conversion to lower case as by Python's `lower`."""
 
 
 def _at_word_end(token: str, special: Container[str]) -> str:

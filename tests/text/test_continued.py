@@ -1,6 +1,7 @@
 """Vocabularies whose pieces end in ``@@`` where a word goes on: Speech2Text2 and the small Blenderbot."""
 
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,15 @@ def test_speech2text2_is_byte_pairs_of_words(columns: str, tmp_path: Path) -> No
     assert ours.encode("the", special=True) == ours.encode("the")
     assert (ours.bos_id, ours.pad_id, ours.eos_id, ours.unk_id) == (0, 1, 2, 3)
     assert ours.vocabulary_size == len(tokens)
+
+
+def test_capitals_become_small_as_in_python_with_the_sigma_that_ends_a_word(tmp_path: Path) -> None:
+    config = {"tokenizer_class": "Speech2Text2Tokenizer", "do_lower_case": True}
+    normalizer = Tokenizer.load(write(tmp_path, vocabulary(SPEECH2TEXT2), "", **config)).backend.normalizer
+    draw = random.Random(0)
+    texts = ["".join(draw.choice("ΣΣΣσςΑαΟBz'’.1 \u0301ΐʰ:日İßЖא_,") for _ in range(4)) for _ in range(2000)]
+    for text in ("ΟΔΟΣ ΣΟΦΙΑΣ.", "Σ", "Α'Σ Α'ΣΑ", *texts):
+        assert normalizer.normalize_str(text) == text.lower(), text
 
 
 def test_a_vocabulary_without_merges_still_decodes(tmp_path: Path) -> None:

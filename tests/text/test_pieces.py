@@ -103,6 +103,13 @@ def test_decomposed_letters_are_composed_as_the_package_does(rules, train, tmp_p
         assert ours.encode(decomposed) == theirs.encode(decomposed), ascii(decomposed)
 
 
+def test_half_width_kana_are_composed_as_the_package_does(train, tmp_path) -> None:
+    model = train(**OPTIONS["unigram_bytes"])
+    ours, theirs = load(tmp_path, model, "spiece.model", tokenizer_class="BertGenerationTokenizer"), reference(model)
+    for text in ("ｶﾞｷﾞ ﾊﾟｰﾄ", "ｳﾞ ｱﾞ ﾞｶ", "ガ ギ"):
+        assert ours.encode(text) == theirs.encode(text), ascii(text)
+
+
 def test_a_model_file_is_parsed_as_by_the_package(train) -> None:
     content = train(user_defined_symbols="<sep>")
     ours, theirs = SentencePieceModel.parse(content), reference(content)
