@@ -236,12 +236,11 @@ def _name(error: Exception) -> str:
     return type(error).__name__ if status is None else f"HTTP status {status}"
 
 
-def upload(folder: Path, name: str, *, token: str | None = None, private: bool | None = None) -> str:
-    """Upload a model folder to the Hugging Face Hub, and return its URL.
+def create(name: str, *, token: str | None = None, private: bool | None = None) -> str:
+    """Create a model on the Hugging Face Hub, unless it exists, and return its URL.
 
     Args:
-        folder: the model folder.
-        name: OWNER/NAME; created if it does not exist.
+        name: OWNER/NAME.
         token: access token of the Hub; None: that of huggingface_hub.
         private: whether a new model is private; None: the default of the owner.
 
@@ -250,11 +249,31 @@ def upload(folder: Path, name: str, *, token: str | None = None, private: bool |
     """
     import huggingface_hub
 
-    api = huggingface_hub.HfApi(token=token)
     try:
-        address = api.create_repo(name, private=private, exist_ok=True)
+        return str(huggingface_hub.HfApi(token=token).create_repo(name, private=private, exist_ok=True))
+    except Exception as error:
+        raise _unwritten(name, error) from None
+
+
+def upload(folder: Path, name: str, *, token: str | None = None, private: bool | None = None) -> str:
+    """Upload a model folder to the Hugging Face Hub, and return its URL; for the arguments see `create`.
+
+    Raises:
+        ModelError: the name or the token is not accepted, or the Hub cannot be reached.
+    """
+    import huggingface_hub
+
+    address = create(name, token=token, private=private)
+    try:
+        api = huggingface_hub.HfApi(token=token)
         api.upload_folder(repo_id=name, folder_path=folder, commit_message="Upload model")
     except Exception as error:
-        hint = "Check the name, and give a token with write access (token=…, or HF_TOKEN)."
-        raise ModelError(f"{name} cannot be written on the Hub ({_name(error)}).", hint=hint) from None
-    return str(address)
+        raise _unwritten(name, error) from None
+    return address
+
+
+def _unwritten(name: str, error: Exception) -> ModelError:
+    hint = "Check the name, and give a token with write access (token=…, or HF_TOKEN)."
+    if _is_network(error):
+        hint = "The Hub cannot be reached; try again later."
+    return ModelError(f"{name} cannot be written on the Hub ({_name(error)}).", hint=hint)

@@ -8,10 +8,10 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from speechcli.checkpoints.bundle import Bundle, load
-from speechcli.checkpoints.hub import upload
+from speechcli.checkpoints.hub import create, upload
 from speechcli.data.manifest import Utterance
 from speechcli.decoding.generation_options import GenerationOptions
-from speechcli.errors import UsageError
+from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines.compose_options import refuse_model
 from speechcli.pipelines.files.outputs import Input, make_folder, refuse_replacing
 from speechcli.pipelines.scoring import Scored, ScoringOptions, decode_utterances, make_collate
@@ -109,6 +109,8 @@ def train(
         add_teacher_head(bundle, utterances, seed=options.run.seed)
     accelerator.wait_for_everyone()  # all have seen that the folder held no run
     if accelerator.is_main_process:
+        if push_to is not None:
+            create(push_to, token=hub.token)  # a wrong token is told now, not after the training
         write_options(merged, folder / RUN_OPTIONS)
     trainer = _trainer(bundle, read, options, accelerator, folder, tell)
     step = 0 if state is None else state.progress["step"]
@@ -117,9 +119,17 @@ def train(
     best = folder / "best" if (folder / "best").is_dir() else None
     published = None
     if push_to is not None and accelerator.is_main_process:
-        published = upload(best or folder / "last", push_to, token=hub.token)
+        published = _publish(best or folder / "last", push_to, hub.token)
     accelerator.end_training()
     return TrainResult(result, best, folder / "last", trainer.feed.failures, published)
+
+
+def _publish(model: Path, name: str, token: str | None) -> str:
+    try:
+        return upload(model, name, token=token)
+    except ModelError as error:
+        again = f"speechcli train --resume -o {model.parent} --push-to-hub {name}"
+        raise ModelError(f"{error.message} The trained model is {model}.", hint=f"{error.hint} Then: {again}") from None
 
 
 def _trainer(
@@ -175,7 +185,8 @@ def _run_folder(output: Path, options: TrainOptions, *, resume: bool) -> Path:
 
 def _teller(folder: Path, options: TrainOptions, report: Report, state: TrainState | None) -> Report:
     best = state.progress["best"] if state else []
-    shown = TensorBoard(folder, report) if options.run.tensorboard else report
+    step = state.progress["step"] if state else 0
+    shown = TensorBoard(folder, report, step) if options.run.tensorboard else report
     log = RunLog(folder, options, shown, best_step=int(best[0][1]) if best else -1)
     if state:
         log.catch_up()

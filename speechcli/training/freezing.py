@@ -67,7 +67,8 @@ def freeze(
         parameter.requires_grad_(chosen and parameter not in tables)
         learning += parameter.numel() * parameter.requires_grad
     if learning == 0:
-        raise UsageError(f"`model.freeze` must leave something to train, but names everything: {', '.join(parts)}.")
+        names = [*parts, *(["encoder (at first: model.freeze_encoder_steps)"] if encoder_frozen else [])]
+        raise UsageError(f"`model.freeze` must leave something to train, but names everything: {', '.join(names)}.")
     return learning
 
 

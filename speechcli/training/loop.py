@@ -17,7 +17,7 @@ from speechcli.training.events import Evaluated, Report, Sample, Saved, Stepped,
 from speechcli.training.feed import Feed
 from speechcli.training.learner import Learner
 from speechcli.training.objective import Objective
-from speechcli.training.optimizer import learning_rate, set_learning_rate
+from speechcli.training.optimizer import current_learning_rate, learning_rate, set_learning_rate
 from speechcli.training.progress import Meter, Progress, now, share_done
 from speechcli.training.signals import StopSignals
 from speechcli.training.state import TrainState, checkpoint_folder, prune_checkpoints, save_checkpoint
@@ -159,13 +159,12 @@ class Trainer:
             self._tell(Warned(f"{name} is left out: {reason}"))
         progress = self.progress
         losses, norm, audio_rate = self.meter.means(self.accelerator)
-        group = self.learner.optimizer.param_groups[0]
         self._tell(
             Stepped(
                 progress.step,
                 self.feed.epochs_done(),
                 losses,
-                group["lr"] / group["scale"],
+                current_learning_rate(self.learner.optimizer),
                 norm,
                 audio_rate,
                 progress.seconds,

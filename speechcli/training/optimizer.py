@@ -60,6 +60,11 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
         group["lr"] = value * group["scale"]
 
 
+def current_learning_rate(optimizer: torch.optim.Optimizer) -> float:
+    """Return the learning rate without scales; 0 if all scales are 0."""
+    return next((group["lr"] / group["scale"] for group in optimizer.param_groups if group["scale"] > 0), 0.0)
+
+
 def clip_gradients(model: nn.Module, limit: float) -> float:
     """Clip the gradients to the norm `limit` (0: do not clip), and return the norm before."""
     parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]

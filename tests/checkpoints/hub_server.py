@@ -1,5 +1,6 @@
 """A server on this machine that speaks the Hub's endpoints for one model, with the faults that a test asks for."""
 
+import base64
 import hashlib
 import json
 import re
@@ -27,6 +28,8 @@ class HubServer:
         """By a file's name, or "api": "cut", "short" or a status, each for one request."""
         self.sent: Counter[str] = Counter()
         """Bytes sent of each file."""
+        self.taken: dict[str, bytes] = {}
+        """Files that were uploaded, by path."""
         self.ranges: list[str] = []
         self.address = ""
 
@@ -43,6 +46,30 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._answer(body=True)
+
+    def do_POST(self) -> None:
+        """Take small files, which are part of the request that commits them."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        place = self.path.rpartition("/api/")[2].removeprefix(f"models/{self.hub.name}/").partition("/")[0]
+        if self.hub.token is not None and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
+            return self._error(403, "")
+        fault = self.hub.fault(place)
+        if fault == "cut":
+            self.close_connection = True
+            return None
+        if fault is not None:
+            return self._error(int(fault), "")
+        answer: dict[str, Any] = {"url": f"{self.hub.address}/{self.hub.name}", "errors": [], "warnings": []}
+        if place == "preupload":
+            names = [file["path"] for file in json.loads(body)["files"]]
+            answer["files"] = [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]
+        if place == "commit":
+            values = [json.loads(line)["value"] for line in body.splitlines()[1:]]
+            self.hub.taken |= {value["path"]: base64.b64decode(value["content"]) for value in values}
+            answer |= {"commitUrl": f"{answer['url']}/commit/{COMMIT}", "commitOid": COMMIT}
+        content = json.dumps(answer).encode()
+        self._head(200, {"Content-Type": "application/json", "Content-Length": str(len(content))})
+        self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine: only what is needed, whole or not at all, whatever goes wrong on the way."""
+"""A server on this machine: downloads are whole or not at all, uploads arrive, whatever goes wrong on the way."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from safetensors.torch import save
 
 from speechcli.checkpoints.folder import read_weights
-from speechcli.checkpoints.hub import read_headers, resolve_model
+from speechcli.checkpoints.hub import read_headers, resolve_model, upload
 from speechcli.errors import ModelError
 from speechcli.pipelines.info import info
 from speechcli.pipelines.speech_options import ModelOptions
@@ -226,3 +226,34 @@ def test_pickles_are_not_described_without_being_loaded(hub: HubServer, tmp_path
     del hub.files["model.safetensors"]
     assert info(ModelOptions(NAME, None, None, tmp_path, False)).parameters is None
     assert hub.sent["pytorch_model.bin"] == 0
+
+
+def test_a_folder_arrives_whole(hub: HubServer, tmp_path: Path) -> None:
+    hub.token = "hf_right"
+    files = {"config.json": b"{}", "README.md": b"---\nlicense: mit\n---\n", "lora/adapter_config.json": b"[]"}
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    assert upload(tmp_path, NAME, token="hf_right") == f"{hub.address}/{NAME}"
+    assert hub.taken == files
+
+
+@pytest.mark.parametrize(
+    ("place", "fault", "found", "advice"),
+    [
+        ("repos", "500", "HTTP status 500", "try again"),
+        ("repos", "cut", "RemoteProtocolError", "try again"),
+        ("preupload", "403", "HTTP status 403", "token"),
+        ("preupload", "404", "HTTP status 404", "token"),
+        ("commit", "413", "HTTP status 413", "token"),
+    ],
+)
+def test_a_refused_upload_is_one_sentence(
+    hub: HubServer, tmp_path: Path, place: str, fault: str, found: str, advice: str
+) -> None:
+    (tmp_path / "config.json").write_bytes(b"{}")
+    hub.faults[place] = [fault] * 9
+    with pytest.raises(ModelError, match=f"{NAME} cannot be written on the Hub \\({found}") as caught:
+        upload(tmp_path, NAME, token="hf_secret")
+    assert advice in str(caught.value.hint)
+    assert "hf_secret" not in f"{caught.value} {caught.value.hint}" and not hub.taken

@@ -1,6 +1,6 @@
 import pytest
 
-from speechcli.errors import UsageError
+from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines import train as pipeline
 from speechcli.pipelines.train import train
 from speechcli.pipelines.training_run.history import History
@@ -28,6 +28,7 @@ OPTIONS = merge_options(
         "data.train": "/home/someone/data/train.tsv",
         "data.dev": ("/home/someone/data/dev.tsv",),
         "optimizer.learning_rate": 5e-4,
+        "augment.noise_folder": "/home/someone/noises",
         "run.max_steps": 4000,
     }
 ).options
@@ -40,6 +41,7 @@ def test_the_card_tells_data_training_and_scores_and_no_folder_names():
     assert "| en → en | WER | 12.35 | jiwer|norm:none |" in card.replace("\\|", "|")
     assert "| `optimizer.learning_rate` | 0.0005 |" in card
     assert "English speech to Spanish text (300)" in card
+    assert "| `augment.noise_folder` | noises |" in card
     assert "someone" not in card
 
 
@@ -51,6 +53,21 @@ def test_the_front_matter_is_what_the_hub_reads():
     assert [(result.metric_type, result.metric_value) for result in data.eval_results] == [
         ("wer", 12.35), ("cer", 3.0), ("bleu", 20.0), ("chrf", 45.5),
     ]  # fmt: skip
+
+
+def test_the_card_names_the_class_of_transformers_that_opens_the_model():
+    whole = model_card("mine", HISTORY, OPTIONS, 4000, {"architectures": ["WhisperForConditionalGeneration"]})
+    assert "from transformers import WhisperForConditionalGeneration" in whole
+    assert "from transformers import SpeechEncoderDecoderModel" in model_card("mine", HISTORY, OPTIONS, 4000)
+    half = {"architectures": ["SpeechEncoderDecoderModel"], "encoder": {"model_type": "whisper"}}
+    card = model_card("mine", HISTORY, OPTIONS, 4000, half)
+    assert "from transformers import" not in card and "library_name: speechcli" in card
+
+
+def test_a_model_trained_from_the_embedded_one_keeps_its_licence():
+    card = model_card("mine", HISTORY, merge_options(explicit={"data.train": "train.tsv"}).options, 4000)
+    assert "license: cc-by-sa-4.0" in card and "ATTRIBUTION.md" in card
+    assert "ATTRIBUTION.md" not in model_card("mine", HISTORY, OPTIONS, 4000)
 
 
 def test_a_model_that_was_not_scored_says_so():
@@ -75,15 +92,37 @@ def test_a_run_leaves_cards_and_publishes_its_best_model(places, tmp_path, monke
         "run.device": "cpu",
         "run.max_new_tokens": 2,
     }
-    sent = []
+    sent, asked = [], []
+    monkeypatch.setattr(pipeline, "create", lambda name, *, token: asked.append((name, token, len(sent))))
     monkeypatch.setattr(pipeline, "upload", lambda *given, **named: sent.append((given, named)) or "https://there")
     merged = merge_options(explicit=values)
     result = train(merged, tmp_path / "run", push_to="me/mine", hub=HubAccess(token="t"), report=lambda event: None)
     assert result.published == "https://there"
+    assert asked == [("me/mine", "t", 0)]
     assert sent == [((tmp_path / "run" / "best", "me/mine"), {"token": "t"})]
     card = (tmp_path / "run" / "best" / "README.md").read_text(encoding="utf-8")
     assert card == (tmp_path / "run" / "last" / "README.md").read_text(encoding="utf-8")
     assert "jiwer" in card and "chrF" in card and "nrefs:1" in card
+
+
+def test_a_model_that_the_hub_does_not_take_is_trained_and_can_be_published_later(places, tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise ModelError("me/mine cannot be written on the Hub (HTTP status 403).", hint="Give a token.")
+
+    values = {"model.path": str(places[0]), "data.train": str(places[1]), "batch.workers": 0, "run.max_steps": 1}
+    merged = merge_options(explicit=values | {"run.device": "cpu"})
+    monkeypatch.setattr(pipeline, "create", refused)
+    with pytest.raises(ModelError, match="403"):
+        train(merged, tmp_path / "run", push_to="me/mine", report=lambda event: None)
+    assert not (tmp_path / "run" / "options.toml").exists()  # nothing was trained: the same command may be repeated
+    monkeypatch.setattr(pipeline, "create", lambda name, *, token: "https://there")
+    monkeypatch.setattr(pipeline, "upload", refused)
+    with pytest.raises(ModelError, match=f"The trained model is {tmp_path}/run/last") as caught:
+        train(merged, tmp_path / "run", push_to="me/mine", report=lambda event: None)
+    assert f"train --resume -o {tmp_path}/run --push-to-hub me/mine" in caught.value.hint
+    monkeypatch.setattr(pipeline, "upload", lambda *_, **__: "https://there")
+    result = train(merged, tmp_path / "run", resume=True, push_to="me/mine", report=lambda event: None)
+    assert (result.published, result.report.step) == ("https://there", 1)
 
 
 def test_publishing_offline_is_refused_before_anything_is_done(tmp_path):

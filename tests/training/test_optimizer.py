@@ -8,7 +8,13 @@ from tiny_speech import save_tiny_model
 from speechcli.checkpoints.bundle import load
 from speechcli.errors import UsageError
 from speechcli.training.freezing import freeze, region
-from speechcli.training.optimizer import build_optimizer, clip_gradients, learning_rate, set_learning_rate
+from speechcli.training.optimizer import (
+    build_optimizer,
+    clip_gradients,
+    current_learning_rate,
+    learning_rate,
+    set_learning_rate,
+)
 from speechcli.training.train_options import OptimizerSection
 
 
@@ -46,6 +52,20 @@ def test_norms_and_biases_have_no_weight_decay_and_each_part_its_own_rate():
     assert found["encoder.0.bias"] == found["encoder.1.weight"] == (0.0, 0.5)
     assert found["decoder.weight"] == (0.1, 2.0)
     assert found["ctc_head.bias"] == (0.0, 3.0)
+
+
+@pytest.mark.parametrize(("scales", "expected"), [((0.0, 0.5, 2.0), 1.0), ((0.0, 0.0, 0.0), 0.0)])
+def test_a_part_whose_scale_is_0_keeps_its_weights_and_the_rate_of_the_others_is_told(scales, expected):
+    options = OptimizerSection(encoder_scale=scales[0], bridge_scale=scales[1], decoder_scale=scales[2])
+    model = TinyModel()
+    optimizer = build_optimizer(model, options)
+    set_learning_rate(optimizer, 1.0)
+    assert current_learning_rate(optimizer) == expected
+    before = model.encoder[0].weight.detach().clone()
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    assert torch.equal(model.encoder[0].weight, before)
 
 
 def test_gradients_are_clipped_to_the_given_norm():

@@ -10,7 +10,7 @@ from forks import kill_at_change, needs_fork, start, wait
 
 from speechcli.errors import UsageError
 from speechcli.pipelines.training_run.log import RunLog
-from speechcli.training.events import Evaluated, Saved, Started, Stepped
+from speechcli.training.events import Evaluated, Saved, Started, Stepped, Warned
 from speechcli.training.merge import RUN_OPTIONS, merge_options, write_options
 from speechcli.training.resume import changed_options
 from speechcli.training.state import (
@@ -125,6 +125,17 @@ def test_a_continued_log_has_the_best_step(tmp_path):
     log(Saved(2, checkpoint_folder(tmp_path, 2)))
     events = [json.loads(line)["event"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert events == ["started", "evaluated", "saved"]
+
+
+def test_an_event_after_half_a_line_of_the_log_has_a_line_of_its_own(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"event": "stepped", "step": 9, "lo')
+    log = RunLog(tmp_path, options(), lambda event: None)
+    log(Warned("näher"))
+    log(Warned("two"))
+    assert (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()[1:] == [
+        '{"event": "warned", "message": "näher"}',
+        '{"event": "warned", "message": "two"}',
+    ]
 
 
 def test_a_run_whose_log_was_deleted_is_still_published(tmp_path):

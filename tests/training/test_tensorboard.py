@@ -26,6 +26,20 @@ def test_curves_and_examples_are_read_back_by_tensorboard(tmp_path):
     assert "a es/text_summary" in found.Tags()["tensors"]
 
 
+def test_steps_that_are_made_again_after_an_interruption_are_shown_once(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for start, loss in ((0, 2.0), (2, 1.0)):
+        log = TensorBoard(tmp_path, lambda event: None, start)
+        for step in range(start + 1, 5):
+            log(Stepped(step, 0.5, {"cross_entropy": loss}, 1e-3, 0.7, 30.0, 1.0, 0.1, 0))
+    found = EventAccumulator(str(tmp_path / "tensorboard"))
+    found.Reload()
+    shown = [(event.step, event.value) for event in found.Scalars("training/cross_entropy")]
+    assert shown == [(1, 2.0), (2, 2.0), (3, 1.0), (4, 1.0)]
+
+
 def test_without_tensorboard_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UsageError) as caught:

@@ -1,8 +1,12 @@
 """The log of a training run, and its model folders `best` and `last`."""
 
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from speechcli.checkpoints.folder import CONFIG, read_optional_json
 from speechcli.errors import InputError, OutputError
 from speechcli.pipelines.training_run.history import read_history
 from speechcli.pipelines.training_run.model_card import CARD, model_card
@@ -43,8 +47,7 @@ class RunLog:
             OutputError: if the folder cannot be written.
         """
         try:
-            with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event_to_dict(event), ensure_ascii=False) + "\n")
+            _append(self._folder / "log.jsonl", json.dumps(event_to_dict(event), ensure_ascii=False) + "\n")
         except OSError as error:
             raise OutputError(f"{self._folder}/log.jsonl cannot be written: {error.strerror or error}.") from error
         if isinstance(event, Evaluated) and event.best:
@@ -55,14 +58,23 @@ class RunLog:
 
     def _publish(self, checkpoint: Path) -> None:
         step = checkpoint_step(checkpoint)
-        card = self._card(step)
+        card = self._card(step, read_optional_json(checkpoint / CONFIG) or {})
         publish(checkpoint, self._folder / "last", card)
         if step == self._best_step:
             publish(checkpoint, self._folder / "best", card)
 
-    def _card(self, step: int) -> dict[str, str]:
+    def _card(self, step: int, config: Mapping[str, Any]) -> dict[str, str]:
         try:
             history = read_history(self._folder)
         except InputError:  # somebody deleted the log of a run that goes on; its model is worth more than its card
             return {}
-        return {CARD: model_card(self._folder.resolve().name, history, self._options, step)}
+        return {CARD: model_card(self._folder.resolve().name, history, self._options, step, config)}
+
+
+def _append(path: Path, line: str) -> None:
+    with path.open("ab+") as file:
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":  # the process was killed, or the disk was full, in the middle of a line
+                file.write(b"\n")
+        file.write(line.encode("utf-8", "replace"))

@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,10 +19,16 @@ LICENCE = """## Licence and limits
 
 To be written by whoever publishes this model: the licence (it follows from the data and the pretrained parts), what
 the model is for, and whose voices it has not heard."""
+EMBEDDED_LICENCE = """
+
+The embedded model of speechcli, from which it was trained, has the licence CC BY-SA 4.0, which models made from it
+keep; its ATTRIBUTION.md lists whom to name."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def model_card(name: str, history: History, options: TrainOptions, step: int) -> str:
+def model_card(
+    name: str, history: History, options: TrainOptions, step: int, config: Mapping[str, Any] | None = None
+) -> str:
     """Write a model card in Markdown, with the front matter that the Hugging Face Hub reads.
 
     Args:
@@ -28,32 +36,49 @@ def model_card(name: str, history: History, options: TrainOptions, step: int) ->
         history: the log of the run so far.
         options: of the run; only names of files and models are told, never their folders.
         step: which the model was saved at; its scores are those of that step, where it was evaluated.
+        config: content of its `config.json`.
     """
     evaluated = next((event for event in reversed(history.evaluations) if event["step"] == step), None)
+    opener = _opener(config or {})
     parts = [
-        _front_matter(name, history, options, evaluated),
+        _front_matter(name, history, options, evaluated, opener),
         f"# {name}",
         _introduction(history, options),
-        _use(),
+        _use(opener),
         _training(history, options, step),
         _results(options, evaluated),
-        LICENCE,
+        LICENCE + (EMBEDDED_LICENCE if _from_embedded(options) else ""),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(name: str, history: History, options: TrainOptions, evaluated: Event | None) -> str:
+def _opener(config: Mapping[str, Any]) -> str | None:
+    """Return the class of transformers that opens a model; None: it has none for Whisper's encoder in a new model."""
+    if config.get("encoder", {}).get("model_type") == "whisper":
+        return None
+    return str((config.get("architectures") or ["SpeechEncoderDecoderModel"])[0])
+
+
+def _from_embedded(options: TrainOptions) -> bool:
+    return options.model.path is None and options.model.encoder is None
+
+
+def _front_matter(
+    name: str, history: History, options: TrainOptions, evaluated: Event | None, opener: str | None
+) -> str:
     languages = sorted({code for pair in history.starts[-1]["languages"] for code in pair.split("->")} - {"und"})
     bases = [base for base in (options.model.path, options.model.encoder, options.model.decoder) if _on_hub(base)]
-    lines = ["library_name: transformers", "pipeline_tag: automatic-speech-recognition"]
+    lines = [f"library_name: {'transformers' if opener else 'speechcli'}", "pipeline_tag: automatic-speech-recognition"]
     lines += ["tags: [speechcli, speech-encoder-decoder]", f"language: {json.dumps(languages)}"]
-    lines += ["license: other", "license_name: not-yet-chosen"]
+    chosen = ["license: cc-by-sa-4.0"] if _from_embedded(options) else None
+    lines += chosen or ["license: other", "license_name: not-yet-chosen"]
     lines += [f"base_model: {json.dumps(bases)}"] if bases else []
     if evaluated is not None and evaluated["scores"]:
         lines += ["model-index:", f"- name: {json.dumps(name)}", "  results:"]
         for pair, values in evaluated["scores"].items():
             lines += ["  - task: {type: automatic-speech-recognition}"]
-            lines += [f"    dataset: {{name: {json.dumps(f'{_names(options.data.dev)}, {pair}')}, type: dev}}"]
+            name_of_set = ", ".join([*(Path(manifest).name for manifest in options.data.dev), pair])
+            lines += [f"    dataset: {{name: {json.dumps(name_of_set)}, type: dev}}"]
             lines += ["    metrics:"]
             lines += [f"    - {{type: {metric}, value: {value:.2f}}}" for metric, value in values.items()]
     return "\n".join(["---", *lines, "---"])
@@ -76,12 +101,14 @@ def _introduction(history: History, options: TrainOptions) -> str:
     )
 
 
-def _use() -> str:
+def _use(opener: str | None) -> str:
+    ours = "## Use\n\n```bash\nspeechcli transcribe recording.wav --model FOLDER_OR_ID\n```\n\n"
+    if opener is None:
+        return f"{ours}transformers has no class for Whisper's encoder with another decoder."
     return (
-        "## Use\n\n```bash\nspeechcli transcribe recording.wav --model FOLDER_OR_ID\n```\n\n"
-        "The folder is one of Hugging Face's `SpeechEncoderDecoderModel`:\n\n"
-        "```python\nfrom transformers import SpeechEncoderDecoderModel\n\n"
-        'model = SpeechEncoderDecoderModel.from_pretrained("FOLDER_OR_ID")\n```'
+        f"{ours}The folder is one of Hugging Face's `{opener}`:\n\n"
+        f"```python\nfrom transformers import {opener}\n\n"
+        f'model = {opener}.from_pretrained("FOLDER_OR_ID")\n```'
     )
 
 
@@ -117,6 +144,8 @@ def _results(options: TrainOptions, evaluated: Event | None) -> str:
 
 
 def _option(key: str, value: object) -> str:
+    if key.endswith("_folder"):
+        return Path(str(value)).name
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

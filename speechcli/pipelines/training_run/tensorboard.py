@@ -14,13 +14,14 @@ class TensorBoard:
     Args:
         folder: the run's.
         report: receives every event afterwards.
+        step: where the run starts or resumes; later steps of an interrupted run are no longer shown.
 
     Raises:
         UsageError: if TensorBoard is not installed.
     """
 
-    def __init__(self, folder: Path, report: Report) -> None:
-        self._writer = _library().SummaryWriter(str(folder / "tensorboard"))
+    def __init__(self, folder: Path, report: Report, step: int = 0) -> None:
+        self._writer = _library().SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
         self._report = report
 
     def __call__(self, event: Event) -> None:
