@@ -138,9 +138,11 @@ def check_manifests(
         for manifest in manifests
         for row in manifest.bad_rows
     ]
-    found = [
-        *_sound(pairs, heard),
-        *_duplicates(pairs, heard),
+    found = list(_sound(pairs, heard))
+    unusable = {(finding.manifest, finding.id) for finding in found}
+    usable = [(path, utterance) for path, utterance in pairs if (path, utterance.id) not in unusable]
+    found += [
+        *_duplicates(usable, heard),
         *_text_lengths(pairs),
         *find_leaks(pairs, others, heard),
     ]
@@ -182,11 +184,7 @@ def _identity(utterance: Utterance, heard: Mapping[Place, Heard]) -> Hashable:
 def _duplicates(pairs: Pairs, heard: Mapping[Place, Heard]) -> Iterator[Finding]:
     first: dict[Hashable, tuple[Path, Utterance]] = {}
     for path, utterance in pairs:
-        sound = heard.get(place_of(utterance))
-        identity = _identity(utterance, heard)
-        if identity is None or (sound is not None and sound.silent):
-            continue
-        other_path, other = first.setdefault(identity, (path, utterance))
+        other_path, other = first.setdefault(_identity(utterance, heard), (path, utterance))
         said = {target.language for target in other.targets} | {target.text for target in other.targets}
         if other is not utterance and any(
             target.language in said or target.text in said for target in utterance.targets

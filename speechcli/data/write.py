@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,7 +25,9 @@ def manifest_bytes(utterances: Sequence[Utterance], path: Path) -> bytes:
         path: the file to be written: ``.jsonl``, ``.csv``, or anything else for tab-separated. Paths of recordings
             below its folder are relative to it, others absolute.
     """
-    rows = [row for utterance in utterances for row in _rows(utterance, path.parent)]
+    # Rows of several manifests may have one id; without any, a row is named after its recording.
+    counts = Counter(utterance.id for utterance in utterances)
+    rows = [row for each in utterances for row in _rows(each, path.parent, named=counts[each.id] == 1)]
     if path.suffix.lower() in (".jsonl", ".json"):
         return encode("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     columns = [*(name for name in _ORDER if any(name in row for row in rows))]
@@ -37,10 +40,10 @@ def manifest_bytes(utterances: Sequence[Utterance], path: Path) -> bytes:
     return encode("".join("\t".join(map(one_line, row)) + "\n" for row in [columns, *cells]))
 
 
-def _rows(utterance: Utterance, folder: Path) -> Iterator[dict[str, str | float]]:
+def _rows(utterance: Utterance, folder: Path, *, named: bool) -> Iterator[dict[str, str | float]]:
     """Yield the row of an utterance, and more rows for texts that do not fit into columns."""
     facts = {
-        "id": utterance.id,
+        "id": utterance.id if named else None,
         "audio": _from(folder, str(utterance.audio)),
         "start": utterance.start,
         "end": utterance.end,

@@ -161,6 +161,14 @@ def test_without_listening_only_files_are_compared(tmp_path: Path, splits: tuple
     assert report.counts() == {"duplicate-audio": 1}
 
 
+def test_a_copy_of_a_row_with_an_error_is_kept(tmp_path: Path, splits: tuple[list[Row], list[Row]]) -> None:
+    train, test = splits
+    again = {**train[0], "id": "again"}
+    report = checked(tmp_path, [{**train[0], "seconds": 1.5}, *train[1:], again], test)
+    assert report.counts() == {"duration-mismatch": 1}
+    assert "again" in [utterance.id for utterance in report.kept]
+
+
 @pytest.fixture
 def spoilt(tmp_path: Path, splits: tuple[list[Row], list[Row]]) -> Path:
     train, test = splits

@@ -67,3 +67,17 @@ def test_recordings_below_the_folder_are_named_relative_to_it_and_others_absolut
     inside, outside = (Utterance(str(p), p, 1.0, (Target("x", "en"),)) for p in (tmp_path / "a/b.wav", Path("/c.wav")))
     lines = manifest_bytes([inside, outside], tmp_path / "m.tsv").decode().splitlines()
     assert [line.split("\t")[1] for line in lines] == ["audio", "a/b.wav", "/c.wav"]
+
+
+@pytest.mark.parametrize("kind", ["m.tsv", "m.jsonl"])
+def test_rows_of_several_manifests_with_the_same_ids_stay_apart(tmp_path: Path, kind: str) -> None:
+    texts = {"a.wav": "one", "b.wav": "two", "c.wav": "three"}
+    ids = ("1", "1", "2")
+    made = [
+        Utterance(name, tmp_path / audio, 1.0, (Target(text, None),), text)
+        for name, (audio, text) in zip(ids, texts.items(), strict=True)
+    ]
+    (tmp_path / kind).write_bytes(manifest_bytes(made, tmp_path / kind))
+    read = read_manifest(tmp_path / kind, options=ManifestOptions(check_audio=False))
+    assert not read.bad_rows
+    assert [(u.id, u.transcript) for u in read.utterances] == [("a.wav", "one"), ("b.wav", "two"), ("2", "three")]
