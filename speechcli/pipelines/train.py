@@ -107,15 +107,18 @@ def train(
     prepare_model(bundle, options, accelerator.device, utterances)
     if options.objective.teacher_weight > 0:
         add_teacher_head(bundle, utterances, seed=options.run.seed)
+    if push_to is not None and accelerator.is_main_process:
+        create(push_to, token=hub.token)  # a wrong token is told now, not after the training
     accelerator.wait_for_everyone()  # all have seen that the folder held no run
-    if accelerator.is_main_process:
-        if push_to is not None:
-            create(push_to, token=hub.token)  # a wrong token is told now, not after the training
-        write_options(merged, folder / RUN_OPTIONS)
     trainer = _trainer(bundle, read, options, accelerator, folder, tell)
     step = 0 if state is None else state.progress["step"]
-    tell(started(bundle, utterances, options, accelerator, step=step))
-    result = trainer.run(state)
+
+    def begin() -> None:
+        if accelerator.is_main_process:
+            write_options(merged, folder / RUN_OPTIONS)
+        tell(started(bundle, utterances, options, accelerator, step=step))
+
+    result = trainer.run(state, begin=begin)
     best = folder / "best" if (folder / "best").is_dir() else None
     published = None
     if push_to is not None and accelerator.is_main_process:

@@ -1,9 +1,10 @@
 """A model in training: in one process, replicated in several (DDP), or sharded over several (FSDP)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -13,6 +14,9 @@ from speechcli.training.freezing import freeze
 from speechcli.training.optimizer import build_optimizer
 from speechcli.training.sharding import exchange_gradients, shard, shared_alike, whole
 from speechcli.training.train_options import TrainOptions
+
+MEAN = "mean."
+"""Prefix of averages among the stored weights: with low-rank additions, the model folder holds only merged ones."""
 
 
 class Learner:
@@ -97,8 +101,12 @@ class Learner:
         }
         state = self.weights.state_dict()
         # a folder holds the mean where there is one, additions as part of their maps, and no teacher's head
-        apart = self._mean is not None or any("teacher_head." in name or ".lora_" in name for name in state)
+        apart = self._mean is not None or _has_additions(state) or any("teacher_head." in name for name in state)
         weights = {name: whole(tensor).clone() for name, tensor in state.items()} if apart else None
+        if weights is not None and self._mean and _has_additions(state):
+            means = {name: whole(tensor) for name, tensor in self._mean.weights.items()}
+            changed = {name: tensor for name, tensor in means.items() if not torch.equal(tensor, weights[name])}
+            weights |= {MEAN + name: tensor.clone() for name, tensor in changed.items()}
         return optimizer | {"state": moments}, weights
 
     def load_state(self, optimizer: Mapping[str, Any], weights: Mapping[str, Tensor] | None) -> None:
@@ -113,7 +121,17 @@ class Learner:
             self._mean.start_from(self.weights)
         if weights is not None:
             ours = self.weights.state_dict()
-            self.weights.load_state_dict({name: shared_alike(each, ours[name]) for name, each in weights.items()})
+            shared = {name: shared_alike(each, ours[name.removeprefix(MEAN)]) for name, each in weights.items()}
+            means = {name.removeprefix(MEAN): each for name, each in shared.items() if name.startswith(MEAN)}
+            self.weights.load_state_dict({name: each for name, each in shared.items() if not name.startswith(MEAN)})
+            if self._mean and _has_additions(ours):
+                self._mean.start_from(self.weights)
+                self._mean.weights |= means
+
+
+def _has_additions(names: Iterable[str]) -> bool:
+    """Whether there are low-rank additions, which a model folder holds as part of their maps."""
+    return any(".lora_" in name for name in names)
 
 
 def _check_sharing(options: TrainOptions) -> None:

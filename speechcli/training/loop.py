@@ -80,11 +80,12 @@ class Trainer:
     progress: Progress = field(default_factory=Progress)
     meter: Meter = field(default_factory=Meter)
 
-    def run(self, resume: TrainState | None = None) -> TrainReport:
+    def run(self, resume: TrainState | None = None, *, begin: Callable[[], None] = lambda: None) -> TrainReport:
         """Train until the run ends or a signal arrives.
 
         Args:
             resume: the state to resume from; the model already has its weights.
+            begin: called before the first step, when the options and the state are known to fit.
 
         Raises:
             Stopped: at SIGINT or SIGTERM, after saving.
@@ -98,6 +99,7 @@ class Trainer:
             self._go_on_from(resume)
         self.stepper = Stepper(self.learner, self.objective, self.options, self.accelerator, self.progress)
         every = self.options.run
+        begin()
         with StopSignals(echoed=self.accelerator.num_processes > 1) as signals, closing(iter(self.feed)) as batches:
             ended = self._done() or self._out_of_patience()
             while not ended:

@@ -174,19 +174,21 @@ def test_parts_that_are_trained_anyway_and_a_tied_head_get_no_additions(places, 
         torch.testing.assert_close(other[name], tensor, rtol=0, atol=1e-6)
 
 
-def test_a_stopped_run_with_lora_resumes_to_the_same_weights(run, places, tmp_path):
+@pytest.mark.parametrize("more", [{}, {"run__ema_decay": 0.5, "model__freeze_encoder_steps": 3}])
+def test_a_stopped_run_with_lora_resumes_to_the_same_weights(places, tmp_path, more):
     def stop(event):
         if isinstance(event, Saved) and event.step == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Stopped):
-        train(options(places), tmp_path / "parts", report=stop)
+        train(options(places, **more), tmp_path / "parts", report=stop)
     merged = merge_options(run=tmp_path / "parts")
     train(merged, tmp_path / "parts", resume=True, report=lambda event: None)
-    one = load_file(run[0] / "last" / "lora" / "adapter_model.safetensors")
-    other = load_file(tmp_path / "parts" / "last" / "lora" / "adapter_model.safetensors")
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    train(options(places, **more), tmp_path / "straight", report=lambda event: None)
+    for file in ("model.safetensors", "lora/adapter_model.safetensors"):
+        one, other = (load_file(tmp_path / each / "last" / file) for each in ("straight", "parts"))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_model_with_additions_is_saved_as_one_that_transformers_reads(places, tmp_path):

@@ -1,8 +1,9 @@
+import errno
 import sys
 
 import pytest
 
-from speechcli.errors import UsageError
+from speechcli.errors import OutputError, UsageError
 from speechcli.pipelines.training_run.tensorboard import TensorBoard
 from speechcli.training.events import Evaluated, Sample, Stepped
 
@@ -38,6 +39,18 @@ def test_steps_that_are_made_again_after_an_interruption_are_shown_once(tmp_path
     found.Reload()
     shown = [(event.step, event.value) for event in found.Scalars("training/cross_entropy")]
     assert shown == [(1, 2.0), (2, 2.0), (3, 1.0), (4, 1.0)]
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    log = TensorBoard(tmp_path, lambda event: None)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(log._writer, "add_scalar", full)
+    with pytest.raises(OutputError, match="cannot be written: No space left"):
+        log(Stepped(1, 0.5, {"cross_entropy": 2.5}, 1e-3, 0.7, 30.0, 1.0, 0.1, 0))
 
 
 def test_without_tensorboard_the_extra_is_named(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import signal
 
 import pytest
 import torch
@@ -145,6 +147,26 @@ def test_a_refused_change_leaves_the_run_as_it_was(places, tmp_path):
     with pytest.raises(UsageError, match="began with"):
         train(other, tmp_path / "run", resume=True, report=lambda event: None)
     assert (tmp_path / "run" / "last" / "README.md").read_text() == before
+
+
+def test_a_resume_with_other_data_in_mid_epoch_is_refused_and_leaves_the_run_as_it_was(places, tmp_path):
+    def stop(event):
+        if isinstance(event, Saved):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    run = {"run__save_every": 1, "run__max_steps": 3, "batch__max_items": 2}
+    with pytest.raises(Stopped):
+        train(options(places, **run), tmp_path / "run", report=stop)
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in ("options.toml", "log.jsonl")}
+    with pytest.raises(UsageError, match="must be continued with the batches"):
+        train(
+            options(places, **run | {"batch__max_items": 3}), tmp_path / "run", resume=True, report=lambda event: None
+        )
+    warned = (tmp_path / "run" / "log.jsonl").read_bytes().removeprefix(before["log.jsonl"])
+    assert (tmp_path / "run" / "options.toml").read_bytes() == before["options.toml"]
+    assert b'"started"' not in warned and b"batch.max_items" in warned
+    report = train(merge_options(run=tmp_path / "run"), tmp_path / "run", resume=True, report=lambda event: None).report
+    assert report.step == 3
 
 
 def test_a_file_in_place_of_the_run_folder_is_reported_before_any_work(places, tmp_path):

@@ -1,5 +1,6 @@
 """Make training batches from manifests."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -90,9 +91,10 @@ def _check(manifest: Manifest, max_bad: float, report: Report) -> None:
     checked = check_manifests([manifest])
     if checked.errors > max_bad * (checked.rows + manifest.left_out):
         first = next(finding for finding in checked.findings if finding.kind in ERRORS)
+        enough = math.ceil(100 * checked.errors / (checked.rows + manifest.left_out)) / 100
         raise InputError(
             f"{checked.errors} rows of {manifest.path} have errors, the first {first.where}: {first.message}",
-            hint=f"speechcli data check {manifest.path} -o filtered.tsv; or allow more with --set data.max_bad=0.1",
+            hint=f"speechcli data check {manifest.path} -o filtered.tsv; or allow more: --set data.max_bad={enough:g}",
         )
     _tell(checked.findings, report)
 

@@ -4,7 +4,7 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
-from speechcli.errors import UsageError
+from speechcli.errors import OutputError, UsageError
 from speechcli.training.events import Evaluated, Event, Report, Stepped
 
 
@@ -25,7 +25,18 @@ class TensorBoard:
         self._report = report
 
     def __call__(self, event: Event) -> None:
-        """Take one event."""
+        """Take one event.
+
+        Raises:
+            OutputError: if the folder cannot be written.
+        """
+        try:
+            self._write(event)
+        except OSError as error:
+            raise OutputError(f"The curves for TensorBoard cannot be written: {error.strerror or error}.") from error
+        self._report(event)
+
+    def _write(self, event: Event) -> None:
         if isinstance(event, Stepped):
             self._scalars("training", event.losses, event.step)
             rates = {"learning_rate": event.learning_rate, "gradient_norm": event.gradient_norm}
@@ -39,7 +50,6 @@ class TensorBoard:
                 self._writer.add_text(f"{sample.id} {sample.language}", text, event.step)
         if isinstance(event, Stepped | Evaluated):
             self._writer.flush()
-        self._report(event)
 
     def _scalars(self, group: str, values: dict[str, float], step: int) -> None:
         for name, value in values.items():
