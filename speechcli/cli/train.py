@@ -31,6 +31,17 @@ Set = Annotated[
     list[str] | None,
     flags.flag(TRAINING, "--set", help="Set any option of a recipe; may be repeated.", metavar="SECTION.KEY=VALUE"),
 ]
+MaxBad = Annotated[
+    float | None,
+    flags.flag(
+        TRAINING,
+        "--max-bad",
+        help="Refuse a manifest with a larger share of bad rows; default 0.01.",
+        metavar="SHARE",
+        min=0.0,
+        max=1.0,
+    ),
+]
 ResumeRun = Annotated[bool, flags.flag(TRAINING, "--resume/--no-resume", help="Continue the run in the output folder.")]
 DebugOverfit = Annotated[
     int | None,
@@ -85,6 +96,7 @@ def train(
     dev: Dev = None,
     recipe: Recipe = None,
     assignments: Set = None,
+    max_bad: MaxBad = None,
     resume: ResumeRun = False,
     push_to_hub: PushToHub = None,
     debug_overfit: DebugOverfit = None,

@@ -23,6 +23,7 @@ def merge(given: Mapping[str, Any]) -> Merged:
     keys = {"path": "model", "encoder": "encoder", "decoder": "decoder", "revision": "revision"}
     explicit = {f"model.{key}": given[name] for key, name in keys.items()}
     explicit |= {f"data.{name}": _texts(given[name]) for name in ("train", "dev")}
+    explicit |= {"data.max_bad": given["max_bad"]}
     explicit |= {f"run.{name}": given[name] for name in ("device", "dtype", "threads", "seed")}
     run = given["output_dir"] if given["resume"] else None
     merged = merge_options(given["recipe"], given["assignments"] or (), explicit, run=run)

@@ -211,10 +211,11 @@ def test_training_hands_over_every_option(monkeypatch, capsys, tmp_path):
     run_folder = str(tmp_path / "run")
     flags = (
         f"--model m --revision r --train a.tsv --train b.tsv --dev d.tsv -o {run_folder} --set run.max_steps=7 "
-        "--device cpu --dtype float32 --threads 2 --seed 9 --token t --cache-dir c --offline --resume"
+        "--device cpu --dtype float32 --threads 2 --seed 9 --token t --cache-dir c --offline --resume --max-bad 0.25"
     )
     assert main(["train", *flags.split()]) == 0
     options = given["merged"].options
+    assert options.data.max_bad == 0.25
     assert (options.model.path, options.model.revision) == ("m", "r")
     assert (options.data.train, options.data.dev) == (("a.tsv", "b.tsv"), ("d.tsv",))
     assert (options.run.max_steps, options.run.device, options.run.dtype) == (7, "cpu", "float32")

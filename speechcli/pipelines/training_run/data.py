@@ -94,7 +94,7 @@ def _check(manifest: Manifest, max_bad: float, report: Report) -> None:
         enough = math.ceil(100 * checked.errors / (checked.rows + manifest.left_out)) / 100
         raise InputError(
             f"{checked.errors} rows of {manifest.path} have errors, the first {first.where}: {first.message}",
-            hint=f"speechcli data check {manifest.path} -o filtered.tsv; or allow more: --set data.max_bad={enough:g}",
+            hint=f"speechcli data check {manifest.path} -o filtered.tsv; or allow more: --max-bad {enough:g}",
         )
     _tell(checked.findings, report)
 
