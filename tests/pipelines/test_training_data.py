@@ -88,7 +88,7 @@ def test_errors_in_a_manifest_are_reported_and_too_many_end_the_run(people):
     with pytest.raises(InputError, match="2 rows of .* have errors, the first line 5: the row must say") as caught:
         read_manifests(paths, options(data__train=paths, data__max_bad=0.3), told.append, learn=True)
     assert caught.value.hint.startswith("speechcli data check ")
-    assert caught.value.hint.endswith("--max-bad 0.5")
+    assert caught.value.hint.endswith("--max-bad 0.4")
 
 
 def test_leaks_between_training_and_dev_are_reported(pseudo, people):
