@@ -93,7 +93,7 @@ def _models(source: Path, best: int | None) -> list[Path]:
     folders = checkpoints(source)
     if not folders or best is None:
         return folders or [source]
-    scores = {event["step"]: float(event["score"]) for event in read_history(source).evaluations}
+    scores = {event.step: event.score for event in read_history(source).evaluations}
     scored = [folder for folder in folders if checkpoint_step(folder) in scores]
     if not scored:
         raise InputError(f"The best checkpoints are those with the best scores, but {source} has none that was scored.")

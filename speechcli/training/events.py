@@ -1,9 +1,9 @@
 """The events of a run, which are shown on the command line and written to its log."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ class Warned:
 
 
 Event = Started | Stepped | Evaluated | Saved | Warned
+EVENTS: dict[str, type[Event]] = {each.__name__.lower(): each for each in get_args(Event)}
+"""Event classes by their name in the log."""
 Report = Callable[[Event], None]
 
 
@@ -92,3 +94,38 @@ def event_to_dict(event: Event) -> dict[str, Any]:
     if isinstance(event, Saved):
         values["folder"] = str(event.folder)
     return {"event": type(event).__name__.lower(), **values}
+
+
+def event_from_dict(values: Mapping[str, Any]) -> Event:
+    """Return the event that `event_to_dict` made a JSON object of; keys that it does not know are ignored.
+
+    Raises:
+        ValueError: if the object is no event, or one of its values is missing or of another type.
+    """
+    kind = EVENTS.get(values.get("event", ""))
+    if kind is None:
+        raise ValueError(f"`event` must be one of {', '.join(EVENTS)}, but is {values.get('event')!r:.80}")
+    event: Event = _read(kind, values)
+    return event
+
+
+def _read(kind: Any, value: Any) -> Any:
+    """Return a JSON value as the type of a field."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if origin is dict and isinstance(value, dict):
+        return {key: _read(arguments[1], each) for key, each in value.items()}
+    if origin is tuple and isinstance(value, list):
+        return tuple(_read(arguments[0], each) for each in value)
+    if kind in (Sample, *EVENTS.values()) and isinstance(value, dict):
+        types, given = get_type_hints(kind), [each for each in fields(kind) if each.name in value]
+        needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
+        if missing := needed - value.keys():
+            raise ValueError(f"it lacks {', '.join(f'`{name}`' for name in sorted(missing))}")
+        return kind(**{each.name: _read(types[each.name], value[each.name]) for each in given})
+    if type(value) is not kind:
+        raise ValueError(f"{value!r:.80} is no {(origin or kind).__name__}")
+    return value

@@ -11,6 +11,7 @@ from speechcli.pipelines.average import average
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.evaluate import EvaluateOptions, evaluate
 from speechcli.pipelines.speech_options import ModelOptions
+from speechcli.training.events import Evaluated, Started, event_to_dict
 from speechcli.training.state import checkpoint_folder
 
 
@@ -95,8 +96,12 @@ def test_the_best_checkpoints_of_a_run_are_averaged(places, tmp_path):
         folder = checkpoint_folder(tmp_path / "run", step)
         shutil.copytree(places[0], folder)
         (folder / "COMPLETE").write_text("{}")
-    log = [{"event": "started", "step": 0}, *({"event": "evaluated", "step": s, "score": x} for s, x in scores.items())]
-    (tmp_path / "run" / "log.jsonl").write_text("\n".join(map(json.dumps, log)))
+    log = [
+        Started(step=0, utterances=8, hours=1.0, languages={}, parameters=9, learning=9, device="cpu", dtype="float32"),
+        *(Evaluated(step=step, losses={}, scores={}, score=score, best=False) for step, score in scores.items()),
+    ]
+    lines = [json.dumps(event_to_dict(event)) for event in log]
+    (tmp_path / "run" / "log.jsonl").write_text("\n".join(lines))
     report = average([tmp_path / "run"], tmp_path / "mean", best=2)
     assert [folder.name for folder in report.folders] == ["step-00000002", "step-00000003"]
     with pytest.raises(UsageError, match="both were given"):

@@ -6,22 +6,30 @@ from speechcli.pipelines.train import train
 from speechcli.pipelines.training_run.history import History
 from speechcli.pipelines.training_run.model import HubAccess
 from speechcli.pipelines.training_run.model_card import model_card
+from speechcli.training.events import Evaluated, Started, Stepped
 from speechcli.training.merge import merge_options
 
 HISTORY = History(
     starts=[
-        {"step": 0, "utterances": 1200, "hours": 3.456, "languages": {"en->en": 900, "en->es": 300}, "device": "cpu"}
-        | {"parameters": 6_300_000, "learning": 300_000, "dtype": "float32"}
+        Started(
+            step=0, utterances=1200, hours=3.456, languages={"en->en": 900, "en->es": 300},
+            parameters=6_300_000, learning=300_000, device="cpu", dtype="float32",
+        )
     ],
-    steps=[{"step": 4000, "seconds": 600.0}],
+    steps=[
+        Stepped(
+            step=4000, epoch=1.0, losses={}, learning_rate=0.0, gradient_norm=1.0, audio_rate=1.0, seconds=600.0,
+            done=1.0, skipped=0,
+        )
+    ],
     evaluations=[
-        {
-            "step": 4000,
-            "scores": {"en->en": {"wer": 12.345, "cer": 3.0}, "en->es": {"bleu": 20.0, "chrf": 45.5}},
-            "signatures": {"en->en": "jiwer|norm:none", "en->es": "bleu nrefs:1|case:mixed"},
-        }
+        Evaluated(
+            step=4000, losses={}, score=0.0, best=True,
+            scores={"en->en": {"wer": 12.345, "cer": 3.0}, "en->es": {"bleu": 20.0, "chrf": 45.5}},
+            signatures={"en->en": "jiwer|norm:none", "en->es": "bleu nrefs:1|case:mixed"},
+        )
     ],
-)
+)  # fmt: skip
 OPTIONS = merge_options(
     explicit={
         "model.path": "/home/someone/models/start",

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,16 @@ from speechcli.pipelines.report.differences import marked
 from speechcli.pipelines.report.write import write_report
 from speechcli.pipelines.train import train
 from speechcli.pipelines.training_run.history import read_history
+from speechcli.training.events import (
+    Evaluated,
+    Sample,
+    Saved,
+    Started,
+    Stepped,
+    Warned,
+    event_from_dict,
+    event_to_dict,
+)
 from speechcli.training.merge import merge_options
 
 VOID = {"meta", "br", "link", "img"}
@@ -122,17 +133,63 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
         write_report(tmp_path)
 
 
-def test_steps_that_were_made_again_after_an_interruption_count_once(tmp_path):
-    def stepped(step, loss):
-        return {"event": "stepped", "step": step, "losses": {"cross_entropy": loss}}
+def started(step):
+    return Started(
+        step=step, utterances=8, hours=1.0, languages={"en->en": 8}, parameters=9, learning=9, device="cpu", dtype="f"
+    )
 
+
+def stepped(step, loss):
+    return Stepped(
+        step=step, epoch=1.0, losses={"cross_entropy": loss}, learning_rate=0.0, gradient_norm=1.0, audio_rate=1.0,
+        seconds=1.0, done=0.5, skipped=0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        started(3),
+        stepped(3, float("inf")),
+        Evaluated(3, {"a": 1.0}, {"en->en": {"wer": 2.0}}, 1.0, True, (Sample("1", "en", "a", "b"),), {"en->en": "x"}),
+        Saved(3, Path("run/checkpoints/step-00000003")),
+        Warned("a sentence"),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_every_event_is_read_back_from_the_log_as_it_was_written(event):
+    assert event_from_dict(json.loads(json.dumps(event_to_dict(event)))) == event
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"losses": None}, r"Line 2 of .*log\.jsonl is not an event of a run: None is no dict"),
+        ({"losses": {"cross_entropy": "low"}}, "'low' is no float"),
+        ({"step": True}, "True is no int"),
+        ("losses", "it lacks `losses`"),
+    ],
+)
+def test_a_log_with_an_event_that_somebody_changed_is_refused_in_one_sentence(tmp_path, change, complaint):
+    values = event_to_dict(stepped(1, 0.5))
+    if isinstance(change, str):
+        del values[change]
+    else:
+        values |= change
+    lines = [json.dumps(each) for each in (event_to_dict(started(0)), values)]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=complaint):
+        write_report(tmp_path)
+
+
+def test_steps_that_were_made_again_after_an_interruption_count_once(tmp_path):
     events = [
-        {"event": "started", "step": 0},
+        started(0),
         *(stepped(step, 1.0) for step in (1, 2, 3)),
-        {"event": "started", "step": 2},
+        started(2),
         *(stepped(step, 0.5) for step in (3, 4)),
     ]
-    lines = [json.dumps(event) for event in events]
+    lines = [json.dumps(event_to_dict(event)) for event in events]
     (tmp_path / "log.jsonl").write_text("\n".join([*lines[:4], '{"event": "stepp', *lines[4:]]) + "\n")
     history = read_history(tmp_path)
     assert history.losses(history.steps, "cross_entropy") == [(1, 1.0), (2, 1.0), (3, 0.5), (4, 0.5)]

@@ -7,7 +7,8 @@ from string import Template
 from speechcli.pipelines.report.attention import Looked
 from speechcli.pipelines.report.charts import Series, heat_map, line_chart, number
 from speechcli.pipelines.report.differences import marked
-from speechcli.pipelines.training_run.history import Event, History
+from speechcli.pipelines.training_run.history import History
+from speechcli.training.events import Evaluated, Sample
 
 BETTER = {
     "wer": "lower is better",
@@ -47,21 +48,21 @@ def _section(title: str, content: str) -> str:
 def _summary(history: History) -> str:
     start, best = history.starts[-1], history.best
     last = history.steps[-1] if history.steps else None
-    tiles = [("steps", f"{history.step:,}", f"{last['done']:.0%} of the run" if last else "")]
+    tiles = [("steps", f"{history.step:,}", f"{last.done:.0%} of the run" if last else "")]
     if best is not None:
         tiles += [
-            (f"best {metric.upper()}, {_arrow(pair)}", number(round(value, 1)), f"at step {best['step']:,}")
-            for pair, values in best["scores"].items()
+            (f"best {metric.upper()}, {_arrow(pair)}", number(round(value, 1)), f"at step {best.step:,}")
+            for pair, values in best.scores.items()
             for metric, value in list(values.items())[:1]
         ]
-    tiles.append(("audio", f"{start['hours']:.2f} h", f"{start['utterances']:,} recordings"))
-    share = start["learning"] / max(start["parameters"], 1)
-    tiles.append(("weights", _count(start["parameters"]), f"{share:.0%} of them learn"))
+    tiles.append(("audio", f"{start.hours:.2f} h", f"{start.utterances:,} recordings"))
+    share = start.learning / max(start.parameters, 1)
+    tiles.append(("weights", _count(start.parameters), f"{share:.0%} of them learn"))
     if last is not None:
-        tiles.append(("time", _duration(last["seconds"]), f"{start['device']}, {start['dtype']}"))
+        tiles.append(("time", _duration(last.seconds), f"{start.device}, {start.dtype}"))
         tiles.append(("speed", f"{_mean_rate(history):,.0f} ×", "real time"))
-        if last["skipped"]:
-            tiles.append(("skipped steps", f"{last['skipped']:,}", "not finite"))
+        if last.skipped:
+            tiles.append(("skipped steps", f"{last.skipped:,}", "not finite"))
     cells = "".join(
         f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd><small>{escape(note)}</small></div>"
         for label, value, note in tiles
@@ -70,7 +71,7 @@ def _summary(history: History) -> str:
 
 
 def _scores(history: History) -> str:
-    pairs = sorted({pair for event in history.evaluations for pair in event["scores"]})
+    pairs = sorted({pair for event in history.evaluations for pair in event.scores})
     charts = []
     for metric, note in BETTER.items():
         series = [Series(_arrow(pair), history.scores(pair, metric)) for pair in pairs]
@@ -80,7 +81,7 @@ def _scores(history: History) -> str:
 
 
 def _training(history: History) -> str:
-    names = dict.fromkeys(name for event in history.steps for name in event["losses"] if name != "accuracy")
+    names = dict.fromkeys(name for event in history.steps for name in event.losses if name != "accuracy")
     charts = [
         line_chart(
             f"Loss: {name.replace('_', ' ')}",
@@ -101,35 +102,35 @@ def _training(history: History) -> str:
         ("gradient_norm", "Gradient", "norm before clipping"),
         ("audio_rate", "Throughput", "seconds of audio a second"),
     ):
-        points = [(event["step"], event[key]) for event in history.steps]
+        points = [(event.step, getattr(event, key)) for event in history.steps]
         charts.append(line_chart(title, [Series(title, points, smooth=key == "gradient_norm")], note=note))
     return _grid(charts)
 
 
 def _examples(history: History) -> str:
-    if not history.evaluations or not history.evaluations[-1]["samples"]:
+    if not history.evaluations or not history.evaluations[-1].samples:
         return ""
-    rows = [_example(sample, history.evaluations) for sample in history.evaluations[-1]["samples"]]
+    rows = [_example(sample, history.evaluations) for sample in history.evaluations[-1].samples]
     key = '<p class="legend"><del>left out</del> <ins>put in</ins> of the last evaluation</p>'
     return key + "".join(rows)
 
 
-def _example(sample: Event, evaluations: Sequence[Event]) -> str:
-    same = (sample["id"], sample["language"])
+def _example(sample: Sample, evaluations: Sequence[Evaluated]) -> str:
+    same = (sample.id, sample.language)
     earlier = [
-        (event["step"], found["hypothesis"])
+        (event.step, found.hypothesis)
         for event in evaluations[:-1]
-        for found in event["samples"]
-        if (found["id"], found["language"]) == same
+        for found in event.samples
+        if (found.id, found.language) == same
     ]
     steps = "".join(
-        f"<tr><td>{step:,}</td><td dir='auto'>{marked(sample['reference'], text)}</td></tr>" for step, text in earlier
+        f"<tr><td>{step:,}</td><td dir='auto'>{marked(sample.reference, text)}</td></tr>" for step, text in earlier
     )
     before = f"<details><summary>earlier</summary><table>{steps}</table></details>" if steps else ""
     return (
-        f'<article class="example"><header>{escape(sample["id"])} <small>{escape(sample["language"])}</small></header>'
-        f'<p dir="auto" class="reference">{escape(sample["reference"])}</p>'
-        f'<p dir="auto" class="hypothesis">{marked(sample["reference"], sample["hypothesis"])}</p>{before}</article>'
+        f'<article class="example"><header>{escape(sample.id)} <small>{escape(sample.language)}</small></header>'
+        f'<p dir="auto" class="reference">{escape(sample.reference)}</p>'
+        f'<p dir="auto" class="hypothesis">{marked(sample.reference, sample.hypothesis)}</p>{before}</article>'
     )
 
 
@@ -163,7 +164,7 @@ def _grid(charts: Sequence[str]) -> str:
 
 
 def _mean_rate(history: History) -> float:
-    return sum(float(event["audio_rate"]) for event in history.steps) / len(history.steps)
+    return sum(event.audio_rate for event in history.steps) / len(history.steps)
 
 
 def _arrow(pair: str) -> str:

@@ -61,5 +61,5 @@ def _example(run: Path, history: History) -> Utterance:
     if not options.data.dev:
         raise InputError("The run had no dev manifest, so there is no recording to look at.")
     utterances = [utterance for _, utterance in read_manifests(options.data.dev, options, lambda _: None, learn=False)]
-    shown = {sample["id"] for event in history.evaluations[-1:] for sample in event["samples"]}
+    shown = {sample.id for event in history.evaluations[-1:] for sample in event.samples}
     return max(utterances, key=lambda one: (one.id in shown, one.transcript is not None, bool(one.targets)))

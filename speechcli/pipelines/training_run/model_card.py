@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from speechcli import __version__
-from speechcli.pipelines.training_run.history import Event, History
+from speechcli.pipelines.training_run.history import History
 from speechcli.text.languages import language_name
+from speechcli.training.events import Evaluated
 from speechcli.training.train_options import TrainOptions
 
 CARD = "README.md"
@@ -38,7 +39,7 @@ def model_card(
         step: which the model was saved at; its scores are those of that step, where it was evaluated.
         config: content of its `config.json`.
     """
-    evaluated = next((event for event in reversed(history.evaluations) if event["step"] == step), None)
+    evaluated = next((event for event in reversed(history.evaluations) if event.step == step), None)
     opener = _opener(config or {})
     parts = [
         _front_matter(name, history, options, evaluated, opener),
@@ -64,18 +65,18 @@ def _from_embedded(options: TrainOptions) -> bool:
 
 
 def _front_matter(
-    name: str, history: History, options: TrainOptions, evaluated: Event | None, opener: str | None
+    name: str, history: History, options: TrainOptions, evaluated: Evaluated | None, opener: str | None
 ) -> str:
-    languages = sorted({code for pair in history.starts[-1]["languages"] for code in pair.split("->")} - {"und"})
+    languages = sorted({code for pair in history.starts[-1].languages for code in pair.split("->")} - {"und"})
     bases = [base for base in (options.model.path, options.model.encoder, options.model.decoder) if _on_hub(base)]
     lines = [f"library_name: {'transformers' if opener else 'speechcli'}", "pipeline_tag: automatic-speech-recognition"]
     lines += ["tags: [speechcli, speech-encoder-decoder]", f"language: {json.dumps(languages)}"]
     chosen = ["license: cc-by-sa-4.0"] if _from_embedded(options) else None
     lines += chosen or ["license: other", "license_name: not-yet-chosen"]
     lines += [f"base_model: {json.dumps(bases)}"] if bases else []
-    if evaluated is not None and evaluated["scores"]:
+    if evaluated is not None and evaluated.scores:
         lines += ["model-index:", f"- name: {json.dumps(name)}", "  results:"]
-        for pair, values in evaluated["scores"].items():
+        for pair, values in evaluated.scores.items():
             lines += ["  - task: {type: automatic-speech-recognition}"]
             name_of_set = ", ".join([*(Path(manifest).name for manifest in options.data.dev), pair])
             lines += [f"    dataset: {{name: {json.dumps(name_of_set)}, type: dev}}"]
@@ -91,11 +92,11 @@ def _introduction(history: History, options: TrainOptions) -> str:
     )
     heard = ", ".join(
         f"{_language(spoken)} speech to {_language(written)} text ({count:,})"
-        for pair, count in start["languages"].items()
+        for pair, count in start.languages.items()
         for spoken, _, written in [pair.partition("->")]
     )
     return (
-        f"A speech encoder-decoder of {start['parameters']:,} weights, trained with speechcli from "
+        f"A speech encoder-decoder of {start.parameters:,} weights, trained with speechcli from "
         f"{base or 'its embedded model'}. It learned: "
         f"{heard}."
     )
@@ -114,7 +115,7 @@ def _use(opener: str | None) -> str:
 
 def _training(history: History, options: TrainOptions, step: int) -> str:
     start, last = history.starts[-1], history.steps[-1] if history.steps else None
-    seconds = f", {last['seconds'] / 60:,.1f} minutes on {start['device']} in {start['dtype']}" if last else ""
+    seconds = f", {last.seconds / 60:,.1f} minutes on {start.device} in {start.dtype}" if last else ""
     default = TrainOptions().to_dict()
     rows = [
         f"| `{section}.{key}` | {_option(key, value)} |"
@@ -124,23 +125,23 @@ def _training(history: History, options: TrainOptions, step: int) -> str:
     ]
     table = "\n".join(["| option | value |", "|---|---|", *rows]) if rows else "All options had their defaults."
     return (
-        f"## Training\n\nData: {_names(options.data.train)}, {start['utterances']:,} recordings, "
-        f"{start['hours']:.2f} hours. {step:,} steps{seconds}; {start['learning']:,} of {start['parameters']:,} "
+        f"## Training\n\nData: {_names(options.data.train)}, {start.utterances:,} recordings, "
+        f"{start.hours:.2f} hours. {step:,} steps{seconds}; {start.learning:,} of {start.parameters:,} "
         f"weights learned. speechcli {__version__}, torch {torch.__version__}.\n\n{table}"
     )
 
 
-def _results(options: TrainOptions, evaluated: Event | None) -> str:
-    if evaluated is None or not evaluated["scores"]:
+def _results(options: TrainOptions, evaluated: Evaluated | None) -> str:
+    if evaluated is None or not evaluated.scores:
         return "## Results\n\nThis step was not scored."
-    counted = {pair: text.replace("|", "\\|") for pair, text in evaluated.get("signatures", {}).items()}
+    counted = {pair: text.replace("|", "\\|") for pair, text in evaluated.signatures.items()}
     rows = [
         f"| {pair.replace('->', ' → ')} | {TITLES.get(metric, metric)} | {value:.2f} | {counted.get(pair, '')} |"
-        for pair, values in evaluated["scores"].items()
+        for pair, values in evaluated.scores.items()
         for metric, value in values.items()
     ]
     head = ["| languages | metric | value | counted by |", "|---|---|---|---|"]
-    return f"## Results\n\nOn {_names(options.data.dev)}, step {evaluated['step']:,}:\n\n" + "\n".join([*head, *rows])
+    return f"## Results\n\nOn {_names(options.data.dev)}, step {evaluated.step:,}:\n\n" + "\n".join([*head, *rows])
 
 
 def _option(key: str, value: object) -> str:
