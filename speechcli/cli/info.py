@@ -33,7 +33,10 @@ def info(
     from speechcli.pipelines.info import info as describe
     from speechcli.pipelines.speech_options import ModelOptions
 
-    found = describe(ModelOptions(model if name is None else name, revision, token, cache_dir, offline))
+    options = ModelOptions(
+        model=model if name is None else name, revision=revision, token=token, cache_dir=cache_dir, offline=offline
+    )
+    found = describe(options)
     write_data((_json(found) if as_json else _text(found)).encode("utf-8", "backslashreplace"))
 
 

@@ -108,15 +108,15 @@ def train(
     given = locals()
     from speechcli.cli.processes import is_first, one_voice
     from speechcli.cli.training import TrainingConsole, merge
+    from speechcli.pipelines.speech_options import HubAccess
 
     with one_voice():
         merged = merge(given)
         from speechcli.pipelines import train as pipeline  # torch comes with it
         from speechcli.pipelines.overfit import overfit
-        from speechcli.pipelines.training_run.model import HubAccess
 
         console = TrainingConsole(progress, quiet=quiet or not is_first(), verbose=verbose)
-        hub = HubAccess(token, cache_dir, offline)
+        hub = flags.pick(HubAccess, given)
         if debug_overfit is not None:
             return console.finish_overfit(overfit(merged, debug_overfit, hub=hub, report=console.report))
         result = pipeline.train(merged, output_dir, resume=resume, push_to=push_to_hub, hub=hub, report=console.report)

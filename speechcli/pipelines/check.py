@@ -89,7 +89,7 @@ def _spelling(model: ModelOptions | None) -> tuple[Callable[[str], bool], Callab
     from speechcli.pipelines.load import find_model
     from speechcli.text.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.load(find_model(model))
+    tokenizer = Tokenizer.load(find_model(model.model, model, revision=model.revision, weights=False))
 
     def unknown_language(language: str) -> bool:
         try:

@@ -2,16 +2,17 @@
 
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from speechcli.errors import UsageError
 from speechcli.pipelines.files.outputs import refuse_file, refuse_replacing
+from speechcli.pipelines.speech_options import HubAccess
 
 
 @dataclass(frozen=True)
-class ComposeOptions:
+class ComposeOptions(HubAccess):
     """Which encoder and decoder to join, and how."""
 
     encoder: str
@@ -34,12 +35,6 @@ class ComposeOptions:
     """Padding token; None: as in the vocabulary."""
     eos_token_id: int | None = None
     """End-of-text token; None: as in the vocabulary."""
-    token: str | None = field(default=None, repr=False)
-    """Access token for the Hub."""
-    cache_dir: Path | None = None
-    """Folder for downloads."""
-    offline: bool = False
-    """Do not use the network."""
     seed: int = 0
     """Seed of random weights."""
     overwrite: bool = False

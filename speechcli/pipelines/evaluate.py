@@ -22,7 +22,7 @@ from speechcli.pipelines.speech_options import (
     SpeechOptions,
     TranscribeOptions,
     TranslateOptions,
-    named_files,
+    local_inputs,
 )
 from speechcli.training.metrics import GroupScore, Pair, score_pairs
 from speechcli.training.objective import Objective
@@ -113,7 +113,7 @@ def evaluate(
         AllInputsFailed: if no recording could be read.
         OutputError: if the hypotheses cannot be written.
     """
-    _check_place(options.hypotheses, [*options.manifests, *named_files(options.model, options.decoding)])
+    _check_place(options.hypotheses, [*options.manifests, *local_inputs(options.model, options.decoding)])
     bundle = load_bundle(options.model, options.language)
     utterances, bad_rows = _read(options, "transcribe" if isinstance(bundle, CtcBundle) else options.task)
     _check_place(options.hypotheses, [utterance.audio for utterance in utterances])

@@ -72,7 +72,7 @@ def info(options: ModelOptions) -> ModelInfo:
     Raises:
         ModelError: there is no such model, or a file is corrupt.
     """
-    folder = find_model(options, weights=False)
+    folder = find_model(options.model, options, revision=options.revision, weights=False)
     config = files.read_config(folder)
     headed = is_ctc(config)
     missing: list[str] = []

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from speechcli.checkpoints import compose
 from speechcli.checkpoints.bundle import Bundle, save
-from speechcli.checkpoints.hub import resolve_model
 from speechcli.checkpoints.special_ids import SpecialIds
 from speechcli.pipelines.compose_options import ComposeOptions, ComposeReport, parse_changes, refuse_model
+from speechcli.pipelines.load import find_model
 
 
 def init(options: ComposeOptions) -> ComposeReport:
@@ -15,7 +15,7 @@ def init(options: ComposeOptions) -> ComposeReport:
     Raises:
         ModelError: a configuration is missing, not supported, or does not fit.
         OutputError: the folder cannot be written.
-        UsageError: a changed key does not exist, or the folder holds a model.
+        UsageError: a changed key does not exist, or the folder contains a model.
     """
     refuse_model(options.output_dir, (options.encoder, options.decoder), overwrite=options.overwrite)
     bundle = compose.init(
@@ -33,7 +33,7 @@ def init(options: ComposeOptions) -> ComposeReport:
 
 
 def report(bundle: Bundle, options: ComposeOptions, remarks: tuple[str, ...]) -> ComposeReport:
-    """Say what was made, and what it lacks."""
+    """Describe the new model, and what it lacks."""
     parameters = sum(parameter.numel() for parameter in bundle.model.parameters())
     if bundle.tokenizer is None:
         remarks += ("It has no vocabulary; give one with --tokenizer, or it cannot be trained.",)
@@ -47,23 +47,11 @@ def special_ids(options: ComposeOptions) -> SpecialIds:
 
 def tokenizer_folder(options: ComposeOptions) -> Path | None:
     """Return the folder of the tokenizer if it is not the decoder's."""
-    return None if options.tokenizer is None else find(options.tokenizer, options, weights=False)
-
-
-def find(name: str, options: ComposeOptions, *, spoken: str | None = None, weights: bool = True) -> Path:
-    """Return the folder of a model; with the adapters of a spoken language, where it has them."""
-    return resolve_model(
-        name,
-        token=options.token,
-        cache_dir=options.cache_dir,
-        offline=options.offline,
-        language=spoken,
-        weights=weights,
-    )
+    return None if options.tokenizer is None else find_model(options.tokenizer, options, weights=False)
 
 
 def _source(name: str, options: ComposeOptions) -> str | Path:
     path = Path(name).expanduser()
     if path.exists():
         return path
-    return find(name, options, weights=False) if "/" in name else name  # a family's name has no slash
+    return find_model(name, options, weights=False) if "/" in name else name  # a family's name has no slash

@@ -19,7 +19,7 @@ from speechcli.pipelines.files.outputs import (
 )
 from speechcli.pipelines.files.stream import Sink, Stream
 from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Report, Warned, in_order, silent
-from speechcli.pipelines.speech_options import ModelOptions, OutputOptions, SpeechOptions, check_shown, named_files
+from speechcli.pipelines.speech_options import ModelOptions, OutputOptions, SpeechOptions, check_shown, local_inputs
 from speechcli.training.signals import StopSignals
 from speechcli.writers import make_writers
 
@@ -139,7 +139,7 @@ class _FolderJob:
         refuse_replacing(
             (output.path for output in foreign),
             [
-                *named_files(self._options.model, self._options.decoding),
+                *local_inputs(self._options.model, self._options.decoding),
                 *(self._options.inputs.manifest, *lists),
                 *(source.path for source in inputs.sources),
             ],

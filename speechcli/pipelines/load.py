@@ -12,7 +12,7 @@ from speechcli.errors import UsageError
 from speechcli.models.pack import pack_decoder
 from speechcli.models.quantize import quantize_decoder
 from speechcli.pipelines.decoding_options import check
-from speechcli.pipelines.speech_options import ModelOptions
+from speechcli.pipelines.speech_options import HubAccess, ModelOptions
 from speechcli.training.limits import MOST_THREADS
 from speechcli.training.precision import DTYPES, native_bfloat16
 
@@ -24,7 +24,7 @@ def choose_device(name: str) -> torch.device:
     """Return the device for a name; `auto` means a CUDA GPU if there is one, else Apple's GPU, else the CPU.
 
     Raises:
-        UsageError: it is no device, or not there.
+        UsageError: it is not a device, or not available.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -50,7 +50,7 @@ def choose_dtype(name: str, device: torch.device, folder: Path) -> torch.dtype:
     Args:
         name: `auto`, `float32`, `bfloat16` or `float16`.
         device: the device of the model.
-        folder: of the model.
+        folder: the folder of the model.
     """
     if name != "auto":
         return DTYPES[name]
@@ -68,7 +68,7 @@ def prepare(options: ModelOptions, folder: Path) -> tuple[torch.device, torch.dt
     """Choose device and dtype for the model in a folder, and set torch's number of threads.
 
     Raises:
-        UsageError: the device is not there, or the threads are not from 1 to 1024.
+        UsageError: the device is not available, or the threads are not from 1 to 1024.
     """
     if options.threads is not None:
         check(1 <= options.threads <= MOST_THREADS, "--threads", f"from 1 to {MOST_THREADS}", options.threads)
@@ -77,11 +77,20 @@ def prepare(options: ModelOptions, folder: Path) -> tuple[torch.device, torch.dt
     return device, choose_dtype(options.dtype, device, folder)
 
 
-def find_model(options: ModelOptions, *, language: str | None = None, weights: bool = True) -> Path:
-    """Return the folder of the model that the options name; download it if it is on the Hub.
+def find_model(
+    name: str | None,
+    hub: HubAccess,
+    *,
+    revision: str | None = None,
+    language: str | None = None,
+    weights: bool = True,
+) -> Path:
+    """Return the folder of a model; download it if it is on the Hub.
 
     Args:
-        options: which model.
+        name: a folder, or a name on the Hub; None: the embedded model.
+        hub: how to access the Hub.
+        revision: branch, tag or commit on the Hub.
         language: the spoken language, whose adapters are downloaded.
         weights: whether to download weights.
 
@@ -89,11 +98,11 @@ def find_model(options: ModelOptions, *, language: str | None = None, weights: b
         ModelError: there is no such model.
     """
     return resolve_model(
-        options.model,
-        revision=options.revision,
-        token=options.token,
-        cache_dir=options.cache_dir,
-        offline=options.offline,
+        name,
+        revision=revision,
+        token=hub.token,
+        cache_dir=hub.cache_dir,
+        offline=hub.offline,
         language=language,
         weights=weights,
     )
@@ -108,16 +117,16 @@ def load_bundle(options: ModelOptions, language: str | None = None) -> Bundle | 
 
     Raises:
         ModelError: it cannot be loaded.
-        UsageError: the device is not there, or the weights cannot be rounded as asked.
+        UsageError: the device is not available, or the weights cannot be quantized as requested.
     """
-    folder = find_model(options, language=language)
+    folder = find_model(options.model, options, revision=options.revision, language=language)
     device, dtype = prepare(options, folder)
-    ctc_alone = is_ctc(read_config(folder))
-    if options.quantize == "int8" and ctc_alone:
+    is_ctc_model = is_ctc(read_config(folder))
+    if options.quantize == "int8" and is_ctc_model:
         raise UsageError(f"`--quantize int8` makes a decoder faster, but {options.shown} has none.")
     if options.quantize == "int8" and device.type != "cpu":
         raise UsageError(f"`--quantize int8` is for CPUs, but the device is {device}.")
-    if ctc_alone:
+    if is_ctc_model:
         return load_ctc(folder, dtype=dtype, device=device, name=options.shown)
     bundle = load(folder, dtype=dtype, device=device, name=options.shown)
     if options.quantize == "int8":

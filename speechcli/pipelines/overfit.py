@@ -9,8 +9,9 @@ from speechcli.data.collate import Batch, Collate
 from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError, TrainingDiverged, UsageError
 from speechcli.pipelines.scoring import make_collate
+from speechcli.pipelines.speech_options import ANONYMOUS, HubAccess
 from speechcli.pipelines.training_run.data import read_manifests, spread
-from speechcli.pipelines.training_run.model import NO_ACCESS, HubAccess, load_or_compose, prepare_model, started
+from speechcli.pipelines.training_run.model import load_or_compose, prepare_model, started
 from speechcli.pipelines.training_run.objective import make_objective
 from speechcli.pipelines.training_run.processes import meet
 from speechcli.training.events import Report, Stepped
@@ -36,7 +37,7 @@ class OverfitResult(NamedTuple):
     seconds: float
 
 
-def overfit(merged: Merged, count: int, *, hub: HubAccess = NO_ACCESS, report: Report) -> OverfitResult:
+def overfit(merged: Merged, count: int, *, hub: HubAccess = ANONYMOUS, report: Report) -> OverfitResult:
     """Overfit a few recordings: without dropout, masks and augmentation, every next token must become right.
 
     Nothing is written. The encoder is trained from the first step, unless it is always frozen.

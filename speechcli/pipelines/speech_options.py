@@ -17,20 +17,29 @@ Item = TypeVar("Item")
 FORMATS = ("txt", "json", "jsonl", "srt", "vtt", "tsv", "manifest")
 
 
+@dataclass(frozen=True, kw_only=True)
+class HubAccess:
+    """How to access the Hugging Face Hub."""
+
+    token: str | None = field(default=None, repr=False)
+    """Access token."""
+    cache_dir: Path | None = None
+    """Folder for downloads; None: the default of huggingface_hub."""
+    offline: bool = False
+    """Do not use the network."""
+
+
+ANONYMOUS = HubAccess()
+
+
 @dataclass(frozen=True)
-class ModelOptions:
+class ModelOptions(HubAccess):
     """Which model to load, and how to run it."""
 
     model: str | None = None
     """A folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub; None: the embedded model."""
     revision: str | None = None
     """Branch, tag or commit on the Hub."""
-    token: str | None = field(default=None, repr=False)
-    """Access token for the Hub."""
-    cache_dir: Path | None = None
-    """Folder for downloads; None: the default of huggingface_hub."""
-    offline: bool = False
-    """Do not use the network."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -191,8 +200,8 @@ def _formats(formats: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class TranscribeOptions:
-    """Speech to text in the spoken language."""
+class SpeechOptions:
+    """What `transcribe` and `translate` have in common."""
 
     model: ModelOptions = ModelOptions()
     """The model."""
@@ -203,30 +212,43 @@ class TranscribeOptions:
     language: str | None = None
     """The spoken language; None: detected by the model, if it can."""
 
-    task: ClassVar[Literal["transcribe"]] = "transcribe"
-    targets: ClassVar[tuple[str, ...]] = ()
+    task: ClassVar[Literal["transcribe", "translate"]]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Target languages; empty: the spoken one."""
+        return ()
 
     def chosen(self) -> dict[str, Any]:
         """Return the options that affect the text, apart from the model and the recordings."""
-        return _chosen(self)
+        reading = {
+            item.name: getattr(self.inputs, item.name)
+            for item in fields(InputOptions)
+            if item.name not in ("inputs", "manifest") and getattr(self.inputs, item.name) != item.default
+        }
+        values = {"task": self.task, "from": self.language, "to": list(self.targets) or None, **reading}
+        values |= self.decoding.chosen()
+        values |= {"dtype": self.model.dtype} if self.model.dtype != "auto" else {}
+        values |= {"quantize": self.model.quantize} if self.model.quantize != "none" else {}
+        values |= {"seed": self.model.seed} if self.decoding.draws else {}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
-class TranslateOptions:
+class TranscribeOptions(SpeechOptions):
+    """Speech to text in the spoken language."""
+
+    task = "transcribe"
+
+
+@dataclass(frozen=True)
+class TranslateOptions(SpeechOptions):
     """Speech to text in other languages."""
 
-    model: ModelOptions = ModelOptions()
-    """The model."""
-    inputs: InputOptions = InputOptions()
-    """The recordings."""
-    decoding: DecodingOptions = DecodingOptions()
-    """How to decode."""
-    language: str | None = None
-    """The spoken language; None: detected by the model, if it can."""
     targets: tuple[str, ...] = ()
     """Target languages; empty: the one that the model was trained for."""
 
-    task: ClassVar[Literal["translate"]] = "translate"
+    task = "translate"
 
     def __post_init__(self) -> None:
         once: dict[str, str] = {}
@@ -234,13 +256,9 @@ class TranslateOptions:
             once.setdefault(language_key(target), target)
         object.__setattr__(self, "targets", tuple(once.values()))
 
-    def chosen(self) -> dict[str, Any]:
-        """Return the options that affect the text, apart from the model and the recordings."""
-        return _chosen(self)
 
-
-def named_files(model: ModelOptions, decoding: DecodingOptions) -> tuple[str | None, ...]:
-    """Return everything but recordings and manifests that options name to be read, if it is on this machine."""
+def local_inputs(model: ModelOptions, decoding: DecodingOptions) -> tuple[str | None, ...]:
+    """Return what options name as inputs besides recordings and manifests: paths, names on the Hub, or None."""
     return model.model, decoding.lm, decoding.hotwords
 
 
@@ -249,20 +267,3 @@ def target_labels(targets: Sequence[str]) -> list[str]:
     codes = [language_code(target) for target in targets]
     labels = codes if len(set(codes)) == len(codes) else list(targets)
     return ["".join(char if char.isalnum() or char in "-_" else "_" for char in label) for label in labels]
-
-
-SpeechOptions = TranscribeOptions | TranslateOptions
-
-
-def _chosen(options: SpeechOptions) -> dict[str, Any]:
-    reading = {
-        item.name: getattr(options.inputs, item.name)
-        for item in fields(InputOptions)
-        if item.name not in ("inputs", "manifest") and getattr(options.inputs, item.name) != item.default
-    }
-    values = {"task": options.task, "from": options.language, "to": list(options.targets) or None, **reading}
-    values |= options.decoding.chosen()
-    values |= {"dtype": options.model.dtype} if options.model.dtype != "auto" else {}
-    values |= {"quantize": options.model.quantize} if options.model.quantize != "none" else {}
-    values |= {"seed": options.model.seed} if options.decoding.draws else {}
-    return {name: value for name, value in values.items() if value is not None}

@@ -16,11 +16,10 @@ from speechcli.pipelines.compose_options import refuse_model
 from speechcli.pipelines.files.outputs import Input, make_folder, refuse_replacing
 from speechcli.pipelines.scoring import Scored, ScoringOptions, decode_utterances, make_collate
 from speechcli.pipelines.search.write import TextWriter
+from speechcli.pipelines.speech_options import ANONYMOUS, HubAccess
 from speechcli.pipelines.training_run.data import Share, make_feed, read_manifests, spread, tell_leaks
 from speechcli.pipelines.training_run.log import RunLog
 from speechcli.pipelines.training_run.model import (
-    NO_ACCESS,
-    HubAccess,
     add_teacher_head,
     load_or_compose,
     prepare_model,
@@ -39,9 +38,6 @@ from speechcli.training.objective import Objective
 from speechcli.training.resume import changed_options
 from speechcli.training.state import TrainState, checkpoints, latest_checkpoint, load_checkpoint
 from speechcli.training.train_options import TrainOptions
-
-__all__ = ["HubAccess", "TrainResult", "evaluation_options", "train"]
-
 
 WRITTEN = (RUN_OPTIONS, "log.jsonl", "checkpoints", "best", "last", "tensorboard")
 """What a run writes into its folder."""
@@ -67,7 +63,7 @@ def train(
     *,
     resume: bool = False,
     push_to: str | None = None,
-    hub: HubAccess = NO_ACCESS,
+    hub: HubAccess = ANONYMOUS,
     report: Report,
 ) -> TrainResult:
     """Train a model in a run folder.

@@ -3,7 +3,8 @@
 from speechcli.checkpoints import compose
 from speechcli.checkpoints.bundle import save
 from speechcli.pipelines.compose_options import ComposeOptions, ComposeReport, parse_changes, refuse_model
-from speechcli.pipelines.init import find, report, special_ids, tokenizer_folder
+from speechcli.pipelines.init import report, special_ids, tokenizer_folder
+from speechcli.pipelines.load import find_model
 
 
 def warm_start(options: ComposeOptions) -> ComposeReport:
@@ -12,13 +13,13 @@ def warm_start(options: ComposeOptions) -> ComposeReport:
     Raises:
         ModelError: a checkpoint is missing, corrupt or not supported, or a special id is not found.
         OutputError: the folder cannot be written.
-        UsageError: a changed key does not exist, the folder holds a model, or the encoder has no adapters for the
+        UsageError: a changed key does not exist, the folder contains a model, or the encoder has no adapters for the
             spoken language.
     """
     refuse_model(options.output_dir, (options.encoder, options.decoder), overwrite=options.overwrite)
     bundle, fresh = compose.warm_start(
-        find(options.encoder, options, spoken=options.spoken),
-        find(options.decoder, options),
+        find_model(options.encoder, options, language=options.spoken),
+        find_model(options.decoder, options),
         encoder_changes=parse_changes(options.encoder_set),
         decoder_changes=parse_changes(options.decoder_set),
         tokenizer=tokenizer_folder(options),

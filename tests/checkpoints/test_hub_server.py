@@ -203,7 +203,7 @@ def test_of_several_weight_formats_the_best_is_downloaded(present, wanted, hub: 
 
 
 def test_a_model_is_described_without_its_weights(hub: HubServer, tmp_path: Path) -> None:
-    found = info(ModelOptions(NAME, None, None, tmp_path, False))
+    found = info(ModelOptions(NAME, cache_dir=tmp_path))
     assert found.parameters == {"encoder": 30_000, "decoder": 6, "total": 30_006}
     assert found.dtypes == ("F16", "F32")
     assert hub.sent["model.safetensors"] <= 100_001 < len(FILES["model.safetensors"])
@@ -224,7 +224,7 @@ def test_shards_are_described_from_their_beginnings(hub: HubServer, tmp_path: Pa
 
 def test_pickles_are_not_described_without_being_loaded(hub: HubServer, tmp_path: Path) -> None:
     del hub.files["model.safetensors"]
-    assert info(ModelOptions(NAME, None, None, tmp_path, False)).parameters is None
+    assert info(ModelOptions(NAME, cache_dir=tmp_path)).parameters is None
     assert hub.sent["pytorch_model.bin"] == 0
 
 

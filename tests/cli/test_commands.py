@@ -24,7 +24,9 @@ MODEL_FLAGS = (
     "--model m --revision r --token t --cache-dir c --offline --device cuda:1 --dtype bfloat16 --threads 3 --seed 4 "
     "--quantize int8"
 )
-MODEL = ModelOptions("m", "r", "t", Path("c"), True, "cuda:1", "bfloat16", 3, 4, "int8")
+MODEL = ModelOptions(
+    "m", "r", "cuda:1", "bfloat16", threads=3, seed=4, quantize="int8", token="t", cache_dir=Path("c"), offline=True
+)
 INPUT_FLAGS = (
     "--manifest f.tsv --raw s16le --rate 8000 --channels 2 --audio-backend soundfile --channel 1 --start 1 --end 2 "
     "--normalize none"
@@ -180,7 +182,22 @@ def test_composing_hands_over_every_option(command, monkeypatch, capsys):
     assert main([command, *flags.split(), *(["--from", "fr"] if spoken else [])]) == 0
     assert given == [
         ComposeOptions(
-            "e", "d", Path("new"), ("a=1", "b=2"), ("c=3",), "t", "de", 2, 1, 3, "x", Path("c"), True, 7, True, spoken
+            "e",
+            "d",
+            Path("new"),
+            encoder_set=("a=1", "b=2"),
+            decoder_set=("c=3",),
+            tokenizer="t",
+            language="de",
+            decoder_start_token_id=2,
+            pad_token_id=1,
+            eos_token_id=3,
+            seed=7,
+            overwrite=True,
+            spoken=spoken,
+            token="x",
+            cache_dir=Path("c"),
+            offline=True,
         )
     ]
     captured = capsys.readouterr()
@@ -189,7 +206,7 @@ def test_composing_hands_over_every_option(command, monkeypatch, capsys):
 
 def test_training_hands_over_every_option(monkeypatch, capsys, tmp_path):
     from speechcli.pipelines import train
-    from speechcli.pipelines.training_run.model import HubAccess
+    from speechcli.pipelines.speech_options import HubAccess
     from speechcli.training.events import Evaluated, Sample, Saved, Started, Stepped, Warned
     from speechcli.training.loop import TrainReport
 
@@ -221,7 +238,7 @@ def test_training_hands_over_every_option(monkeypatch, capsys, tmp_path):
     assert (options.run.max_steps, options.run.device, options.run.dtype) == (7, "cpu", "float32")
     assert (options.run.threads, options.run.seed) == (2, 9)
     assert given["output"] == Path(run_folder) and given["resume"] is True
-    assert given["hub"] == HubAccess("t", Path("c"), True)
+    assert given["hub"] == HubAccess(token="t", cache_dir=Path("c"), offline=True)
     captured = capsys.readouterr()
     assert captured.out == ""
     for words in ("5 utterances", "25%", "bleu 12.50 (best so far)", "wie [b]", "careful", "1 training utterances"):

@@ -99,7 +99,7 @@ def test_an_output_folder_with_an_input_in_it_is_never_replaced(tmp_path):
     for name in ("last/train.tsv", "train.tsv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
-    with pytest.raises(UsageError, match=r"must not replace an input, but .*last holds .*train\.tsv"):
+    with pytest.raises(UsageError, match=r"must not replace an input, but .*last contains .*train\.tsv"):
         refuse_replacing([tmp_path / "last"], [FileSlice(tmp_path / "last" / "train.tsv", 0, 1)])
     refuse_replacing([tmp_path / "last", tmp_path / "best"], [tmp_path / "train.tsv"])
 

@@ -2,9 +2,9 @@ import pytest
 
 from speechcli.errors import ModelError, UsageError
 from speechcli.pipelines import train as pipeline
+from speechcli.pipelines.speech_options import HubAccess
 from speechcli.pipelines.train import train
 from speechcli.pipelines.training_run.history import History
-from speechcli.pipelines.training_run.model import HubAccess
 from speechcli.pipelines.training_run.model_card import model_card
 from speechcli.training.events import Evaluated, Started, Stepped
 from speechcli.training.merge import merge_options

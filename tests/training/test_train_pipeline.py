@@ -201,8 +201,8 @@ def test_a_run_never_replaces_what_it_reads(places, tmp_path):
     for chosen, told in (
         (options((earlier, manifest)), "last is one"),
         (options((model, log)), "log.jsonl is one"),
-        (options((model, inside)), "best holds .*tones.tsv"),
-        (options(places, data__dev=str(inside)), "best holds .*tones.tsv"),
+        (options((model, inside)), "best contains .*tones.tsv"),
+        (options(places, data__dev=str(inside)), "best contains .*tones.tsv"),
     ):
         with pytest.raises(UsageError, match=f"An output must not replace an input, but .*{told}"):
             train(chosen, run, report=lambda event: None)

@@ -17,7 +17,7 @@ from speechcli.errors import OutputError, UsageError
 from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.speech_options import target_labels
 
-# What a job keeps beside its outputs; parts of a job have their own.
+# Stems of the files that a job keeps beside its outputs; each part of a job has its own.
 _OURS = re.compile(r"(speechcli|failures)(\.\d+-of-\d+)?")
 LONGEST_NAME = 255
 
@@ -63,7 +63,7 @@ def plan_outputs(
             if other is not source:
                 raise UsageError(
                     f"{other.name} and {source.name} would both be written to {output.path}.",
-                    hint="Name the folder that holds them instead: its tree is kept.",
+                    hint="Name the folder that contains them instead: its tree is kept.",
                 )
     return plan
 
@@ -74,11 +74,11 @@ def refuse_overwriting(outputs: Iterable[Output]) -> None:
     Raises:
         UsageError: a file is there.
     """
-    there = [output.path for output in outputs if os.path.lexists(output.path)]
-    if there:
-        more = f" and {len(there) - 1} more outputs already exist" if len(there) > 1 else " already exists"
+    existing = [output.path for output in outputs if os.path.lexists(output.path)]
+    if existing:
+        more = f" and {len(existing) - 1} more outputs already exist" if len(existing) > 1 else " already exists"
         raise UsageError(
-            f"{there[0]}{more}, and nothing is overwritten unasked.",
+            f"{existing[0]}{more}, and nothing is overwritten without --overwrite.",
             hint="Give --overwrite, or another folder with -o.",
         )
 
@@ -91,37 +91,37 @@ def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Input]) -> None:
         inputs: everything that is read; URLs, names on the Hub and None are ignored.
 
     Raises:
-        UsageError: an output is an input, holds one or lies in one, or is named like a recording.
+        UsageError: an output is an input, contains one or lies in one, or is named like a recording.
     """
-    there = {}
+    existing = []
     for path in outputs:
         if path.suffix.lower() in AUDIO_EXTENSIONS:
             raise UsageError(
                 f"An output must not be named like a recording, but {path} is.", hint="Choose another name."
             )
         if path.exists():
-            there[_inode(path)] = path
-    folders = {path.resolve(): path for path in there.values() if path.is_dir()}
-    files = (_on_disk(each) for each in inputs if each is not None and there)
-    for read in filter(os.path.exists, files):
-        place = read.resolve()
-        inside = there.values() if read.is_dir() else ()
-        replaced = there.get(_inode(read)) or next(
-            (path for path in inside if path.parent.resolve().is_relative_to(place)), None
-        )
-        if replaced:
-            raise UsageError(
-                f"An output must not replace an input, but {replaced} is one.", hint="Choose another output."
-            )
-        if holder := next((folders[parent] for parent in place.parents if parent in folders), None):
-            raise UsageError(
-                f"An output must not replace an input, but {holder} holds {read}.", hint="Choose another output."
-            )
+            existing.append(path)
+    if not existing:
+        return
+    files = {_inode(path): path for path in existing}
+    folders = {path.resolve(): path for path in existing if path.is_dir()}
+    for path in filter(os.path.exists, (_on_disk(each) for each in inputs if each is not None)):
+        real = path.resolve()
+        replaced = files.get(_inode(path))
+        if replaced is None and path.is_dir():
+            replaced = next((output for output in existing if output.parent.resolve().is_relative_to(real)), None)
+        if replaced is not None:
+            problem = f"{replaced} is one"
+        elif parent := next((parent for parent in real.parents if parent in folders), None):
+            problem = f"{folders[parent]} contains {path}"
+        else:
+            continue
+        raise UsageError(f"An output must not replace an input, but {problem}.", hint="Choose another output.")
 
 
-def _on_disk(read: Input) -> Path:
+def _on_disk(source: AudioFile | Url | str) -> Path:
     """Return the path that a name stands for, whether or not it exists."""
-    return outer_file(read) if isinstance(read, AudioFile) else Path(str(read)).expanduser()
+    return outer_file(source) if isinstance(source, AudioFile) else Path(str(source)).expanduser()
 
 
 def _inode(path: Path) -> tuple[int, int]:
@@ -157,7 +157,7 @@ def make_folder(folder: Path) -> None:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file atomically, so that a crash never leaves half of it.
 
-    Devices, pipes and the target of standard output are written into instead, after their present content.
+    A device, a pipe or the target of standard output is not replaced: the data is appended to it.
 
     Raises:
         OutputError: the disk is full, or the file cannot be written. Nothing is left behind.

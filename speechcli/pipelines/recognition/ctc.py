@@ -16,7 +16,7 @@ from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.recognition.words import WordAligner, mean
 from speechcli.pipelines.search.effective_options import DEFAULT_BEAMS, check_times
 from speechcli.pipelines.search.scorers import language_model, make_hotwords
-from speechcli.pipelines.speech_options import ModelOptions, SpeechOptions
+from speechcli.pipelines.speech_options import HubAccess, SpeechOptions
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.transcript import Alternative
 
@@ -100,12 +100,12 @@ class CtcRecognizer(Recognizer):
         return self._tokenizer.decode(tokens if between is None else as_path(tokens, between), skip_special=False)
 
 
-def _bonuses(bundle: CtcBundle, decoding: DecodingOptions, access: ModelOptions) -> list[Bonus]:
+def _bonuses(bundle: CtcBundle, decoding: DecodingOptions, hub: HubAccess) -> list[Bonus]:
     """Return the language model and hotword bonuses that the user asks for."""
     hotwords = make_hotwords(bundle.tokenizer, decoding)
     bonuses: list[Bonus] = [] if hotwords is None else [hotwords.bonus]
     if decoding.lm is not None:
-        lm, begin = language_model(bundle, bundle.model.head.out_features, decoding.lm, access)
+        lm, begin = language_model(bundle, bundle.model.head.out_features, decoding.lm, hub)
         nothing = next(lm.parameters()).new_zeros(1, 0, lm.width)
         begins, end = (begin, bundle.tokenizer.bos_id, bundle.blank_id), bundle.tokenizer.eos_id
         bonuses.append(

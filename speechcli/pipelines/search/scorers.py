@@ -4,7 +4,6 @@ from pathlib import Path
 
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.ctc import CtcBundle
-from speechcli.checkpoints.hub import resolve_model
 from speechcli.checkpoints.language_model import load_language_model
 from speechcli.decoding.ctc_prefix import CtcPrefixScorer
 from speechcli.decoding.generation_options import GenerationOptions
@@ -13,7 +12,8 @@ from speechcli.errors import UsageError
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.speech_options import ModelOptions
+from speechcli.pipelines.load import find_model
+from speechcli.pipelines.speech_options import HubAccess
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
 
@@ -24,14 +24,14 @@ class Scorers:
     Args:
         bundle: the model that decodes.
         decoding: the user's decoding options.
-        access: how to access the Hub.
+        hub: how to access the Hub.
 
     Raises:
         ModelError: the language model cannot be loaded.
         UsageError: a scorer is not possible with this model.
     """
 
-    def __init__(self, bundle: Bundle, decoding: DecodingOptions, access: ModelOptions) -> None:
+    def __init__(self, bundle: Bundle, decoding: DecodingOptions, hub: HubAccess) -> None:
         self._bundle, self._decoding = bundle, decoding
         trained = bundle.settings.get("ctc", {})
         self._blank = trained.get("blank_id", 0)
@@ -41,7 +41,7 @@ class Scorers:
         self._lm: TextDecoder | None = None
         self._begin: int | None = None
         if decoding.lm is not None:
-            self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, decoding.lm, access)
+            self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, decoding.lm, hub)
         self._hotwords = make_hotwords(bundle.tokenizer, decoding)
 
     @property
@@ -55,7 +55,7 @@ class Scorers:
 
         Args:
             encoded: the recordings, one row per text.
-            options: of the search.
+            options: the options of the search.
             spoken: whether the texts are transcripts; a CTC head can score only those.
         """
         scorers: list[Scorer] = []
@@ -106,7 +106,7 @@ def read_hotwords(tokenizer: Tokenizer | None, path: Path) -> tuple[tuple[int, .
         raise UsageError(f"`--hotwords {path}` must be UTF-8, but: {error}.") from error
     words = [line.strip() for line in lines if line.strip()]
     if not words:
-        raise UsageError(f"`--hotwords {path}` must hold a word or phrase a line, but is empty.")
+        raise UsageError(f"`--hotwords {path}` must contain a word or phrase per line, but is empty.")
     assert tokenizer is not None
     spelled = [_spelled(tokenizer, word) for word in words]
     found = [tuple(tokenizer.encode(text)) for word in spelled for text in (word, " " + word)]
@@ -125,7 +125,7 @@ def _check_head(bundle: Bundle) -> None:
         raise UsageError(f"`--ctc-weight` needs a model with a CTC head, but {bundle.name} has none.")
     if bundle.characters is not None:
         raise UsageError(
-            f"`--ctc-weight` needs a CTC head over the decoder's {needed} tokens, but that of {bundle.name} says "
+            f"`--ctc-weight` needs a CTC head over the decoder's {needed} tokens, but that of {bundle.name} predicts "
             f"{len(bundle.characters.symbols)} characters."
         )
     if head.out_features < needed:
@@ -135,7 +135,7 @@ def _check_head(bundle: Bundle) -> None:
 
 
 def language_model(
-    bundle: Bundle | CtcBundle, needed: int, name: str, access: ModelOptions
+    bundle: Bundle | CtcBundle, needed: int, name: str, hub: HubAccess
 ) -> tuple[TextDecoder, int | None]:
     """Load a language model for shallow fusion with another model.
 
@@ -143,7 +143,7 @@ def language_model(
         bundle: the other model.
         needed: its vocabulary size, which the language model must share.
         name: a folder, or a name on the Hub.
-        access: how to access the Hub.
+        hub: how to access the Hub.
 
     Returns:
         The language model, and its start token if the configuration has one.
@@ -152,7 +152,7 @@ def language_model(
         ModelError: it cannot be loaded.
         UsageError: it has another vocabulary.
     """
-    folder = resolve_model(name, token=access.token, cache_dir=access.cache_dir, offline=access.offline)
+    folder = find_model(name, hub)
     weight = next(bundle.model.parameters())
     lm, begin = load_language_model(folder, dtype=weight.dtype, device=weight.device)
     if lm.vocabulary != needed:

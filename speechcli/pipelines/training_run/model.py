@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,12 +12,14 @@ from torch import nn
 
 from speechcli.checkpoints.bundle import Bundle, add_ctc_head, load, save
 from speechcli.checkpoints.compose import warm_start
-from speechcli.checkpoints.hub import EMBEDDED, resolve_model
+from speechcli.checkpoints.hub import EMBEDDED
 from speechcli.checkpoints.lora import save_lora, their_map
 from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError, ModelError, UsageError
 from speechcli.nn.lora import add_lora
 from speechcli.nn.masks import Spans
+from speechcli.pipelines.load import find_model
+from speechcli.pipelines.speech_options import HubAccess
 from speechcli.pipelines.training_run.data import count_languages
 from speechcli.text.characters import Characters
 from speechcli.text.languages import language_code
@@ -26,17 +27,6 @@ from speechcli.training.events import Report, Started, Warned
 from speechcli.training.freezing import region
 from speechcli.training.precision import chosen_dtype
 from speechcli.training.train_options import AugmentSection, TrainOptions
-
-
-class HubAccess(NamedTuple):
-    """How to access models on the Hub."""
-
-    token: str | None = None
-    cache_dir: Path | None = None
-    offline: bool = False
-
-
-NO_ACCESS = HubAccess()
 
 
 def load_or_compose(options: TrainOptions, hub: HubAccess, report: Report) -> Bundle:
@@ -48,20 +38,17 @@ def load_or_compose(options: TrainOptions, hub: HubAccess, report: Report) -> Bu
     """
     model = options.model
     if model.encoder is None and model.decoder is None:
-        return load(_resolve(model.path, hub, model.revision))
+        return load(find_model(model.path, hub, revision=model.revision))
     if model.path is not None or model.encoder is None or model.decoder is None:
         raise UsageError(
             "A run starts from one model, or from one encoder and one decoder, but the options do not say which.",
             hint="--model DIR, or --encoder NAME --decoder NAME",
         )
-    bundle, fresh = warm_start(_resolve(model.encoder, hub), _resolve(model.decoder, hub), seed=options.run.seed)
+    encoder, decoder = find_model(model.encoder, hub), find_model(model.decoder, hub)
+    bundle, fresh = warm_start(encoder, decoder, seed=options.run.seed)
     for sentence in fresh.sentences():
         report(Warned(sentence))
     return bundle
-
-
-def _resolve(name: str | None, hub: HubAccess, revision: str | None = None) -> Path:
-    return resolve_model(name, revision=revision, token=hub.token, cache_dir=hub.cache_dir, offline=hub.offline)
 
 
 def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device, utterances: Sequence[Utterance]) -> None:
