@@ -189,7 +189,7 @@ class Recordings(Dataset[dict[str, Any]]):
 
 @dataclass
 class PlainCollator:
-    """Normalise, tokenise and pad, as the example script of transformers does; count the padded samples."""
+    """Normalize, tokenize and pad, as the example script of transformers does; count the padded samples."""
 
     extractor: Any
     tokenizer: Any

@@ -17,7 +17,7 @@ from speechcli.errors import InputError, UsageError
 from .checkpoints.tiny_models import (
     decoder_config,
     encoder_config,
-    randomised,
+    randomized,
     seq2seq,
     write_features,
     write_model,
@@ -73,7 +73,7 @@ def run(snippet: str, **names: Any) -> dict[str, Any]:
 def encoder_id(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("encoder")
     torch.manual_seed(0)
-    randomised(transformers.HubertForCTC(encoder_config("hubert"))).save_pretrained(folder)
+    randomized(transformers.HubertForCTC(encoder_config("hubert"))).save_pretrained(folder)
     write_features(folder)
     write_tokenizer(folder, "gpt2")  # that of the CTC head, which must not be taken
     return str(folder)
@@ -83,7 +83,7 @@ def encoder_id(tmp_path_factory: pytest.TempPathFactory) -> str:
 def decoder_id(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("decoder")
     torch.manual_seed(0)
-    randomised(transformers.BertForMaskedLM(decoder_config("bert"))).save_pretrained(folder)
+    randomized(transformers.BertForMaskedLM(decoder_config("bert"))).save_pretrained(folder)
     write_tokenizer(folder, "bert")
     return str(folder)
 

@@ -43,7 +43,7 @@ class Extractor(ABC):
     processor: ClassVar[str]
     """Name of the processor with this extractor and a tokenizer in Hugging Face."""
     normalizes: ClassVar[str]
-    """Name of the field that enables normalisation of each utterance."""
+    """Name of the field that enables normalization of each utterance."""
     mels_first: ClassVar[bool] = False
     """Whether Hugging Face's extractor returns (batch, mels, frames); this one returns (batch, frames, mels)."""
 
@@ -86,13 +86,13 @@ class Extractor(ABC):
         return {"feature_extractor_type": self.kind, "padding_side": "right", **self.other, **ours}
 
     def with_normalization(self, mode: str) -> Self:
-        """Return a copy that normalises each ``utterance``, or does not (``none``); ``auto`` keeps the setting.
+        """Return a copy that normalizes each ``utterance``, or does not (``none``); ``auto`` keeps the setting.
 
         Raises:
             UsageError: the mode is another.
         """
         if mode not in NORMALIZATIONS:
-            raise UsageError(f"The normalisation must be one of {', '.join(NORMALIZATIONS)}, but is `{mode}`.")
+            raise UsageError(f"The normalization must be one of {', '.join(NORMALIZATIONS)}, but is `{mode}`.")
         changes: dict[str, Any] = {self.normalizes: mode == "utterance"}
         return self if mode == "auto" else replace(self, **changes)
 
@@ -107,7 +107,7 @@ class Extractor(ABC):
         return None
 
 
-def standardised(values: Tensor, *, correction: int) -> Tensor:
+def standardized(values: Tensor, *, correction: int) -> Tensor:
     """Return values (samples or frames, …) with mean 0 and variance 1 over the first dimension.
 
     Args:

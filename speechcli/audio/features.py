@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechcli.audio.extractor import Extractor, FeatureBatch, standardised
+from speechcli.audio.extractor import Extractor, FeatureBatch, standardized
 from speechcli.audio.log_mel import LogMelFeatures
 from speechcli.errors import ModelError
 
@@ -33,9 +33,9 @@ INT16_SCALE = 2.0**15  # Kaldi's samples are 16-bit integers
 
 @dataclass(frozen=True, kw_only=True)
 class WaveformFeatures(Extractor):
-    """The samples themselves, optionally normalised (Hugging Face's ``Wav2Vec2FeatureExtractor``).
+    """The samples themselves, optionally normalized (Hugging Face's ``Wav2Vec2FeatureExtractor``).
 
-    One deliberate difference: each utterance is normalised *before* padding with ``padding_value``. If
+    One deliberate difference: each utterance is normalized *before* padding with ``padding_value``. If
     ``return_attention_mask`` is false, Hugging Face's extractor computes mean and variance over the padded vector, so
     that results depend on the batch; here they equal those of the utterance alone.
 
@@ -56,7 +56,7 @@ class WaveformFeatures(Extractor):
         """Return values (batch, samples), and lengths (batch,) if the model was trained with a mask."""
         rows = [_at_least_one_frame(waveform) for waveform in waveforms]
         if self.do_normalize:
-            rows = [standardised(row, correction=0) for row in rows]
+            rows = [standardized(row, correction=0) for row in rows]
         values, lengths = _padded(rows, self.padding_value)
         return FeatureBatch(values, lengths if self.return_attention_mask else None)
 
@@ -74,7 +74,7 @@ class WaveformFeatures(Extractor):
 class FilterbankFeatures(Extractor):
     """Stacked log-mel filterbanks (Hugging Face's ``SeamlessM4TFeatureExtractor``).
 
-    Kaldi's filterbanks, normalised for each utterance and mel bin; ``stride`` frames are concatenated. Odd numbers of
+    Kaldi's filterbanks, normalized for each utterance and mel bin; ``stride`` frames are concatenated. Odd numbers of
     frames are padded to even ones; then incomplete stacks are dropped. A stack is padding if its second frame is (with
     ``stride`` 1: if its frame is).
 
@@ -99,7 +99,7 @@ class FilterbankFeatures(Extractor):
         for waveform in waveforms:
             frames = _log_mel(_at_least_one_frame(waveform), filters)
             if self.do_normalize_per_mel_bins:
-                frames = standardised(frames, correction=1)
+                frames = standardized(frames, correction=1)
             stack, length = self._stacked(frames.float())
             stacks.append(stack)
             lengths.append(length)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechcli.audio.extractor import Extractor, FeatureBatch, standardised
+from speechcli.audio.extractor import Extractor, FeatureBatch, standardized
 
 HIGHEST_HERTZ = 8_000.0
 POWER_FLOOR = 1e-10
@@ -59,7 +59,7 @@ class LogMelFeatures(Extractor):
         for window, waveform in zip(windows, waveforms, strict=True):
             samples = torch.from_numpy(np.asarray(waveform[: self.longest], dtype=np.float32))
             if self.do_normalize and len(samples):
-                samples = standardised(samples, correction=0)
+                samples = standardized(samples, correction=0)
             window[: len(samples)] = samples
             lengths.append(max(1, -(-len(samples) // self.hop_length)))
         values = self._log_mel(windows).transpose(1, 2).contiguous()

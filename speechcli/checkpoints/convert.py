@@ -99,7 +99,7 @@ def check_numbers(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor])
         kind = str(tensors[wrong[0]].dtype).removeprefix("torch.")
         raise ModelError(
             f"The weights must be floating-point numbers, but {len(wrong)} tensors are {kind}.",
-            hint="Quantised checkpoints are not supported; use the original one.",
+            hint="Quantized checkpoints are not supported; use the original one.",
         )
     empty = [key for key, tensor in tensors.items() if tensor.is_floating_point() and _has_nan(tensor)]
     if empty:

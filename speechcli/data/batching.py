@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechcli.data.manifest import Utterance
-from speechcli.data.neighbours import join
+from speechcli.data.neighbors import join
 from speechcli.errors import InputError, UsageError
 
 
@@ -186,7 +186,7 @@ class DurationBatches:
         key = np.searchsorted(self._edges, self._seconds[drawn]) if self._shuffle else self._seconds[drawn]
         batches = self._cut(drawn[np.argsort(key, kind="stable")])
         batches = _to_multiple(batches, self._world_size)
-        # Neighbours in length go to the ranks of one step, so that no rank waits long for another.
+        # Neighbors in length go to the ranks of one step, so that no rank waits long for another.
         steps = [batches[i : i + self._world_size] for i in range(0, len(batches), self._world_size)]
         if self._shuffle:
             steps = [steps[i] for i in generator.permutation(len(steps))]

@@ -147,8 +147,8 @@ def check_manifests(
         *find_leaks(pairs, others, heard),
     ]
     found += [*_languages(pairs, unknown_language), *_spelling(pairs, unknown_characters)]
-    spoilt = {(finding.manifest, finding.id) for finding in found if finding.kind in ERRORS}
-    kept = tuple(utterance for path, utterance in pairs if (path, utterance.id) not in spoilt)
+    faulty = {(finding.manifest, finding.id) for finding in found if finding.kind in ERRORS}
+    kept = tuple(utterance for path, utterance in pairs if (path, utterance.id) not in faulty)
     return CheckReport(tuple(_summary(manifest) for manifest in manifests), tuple(findings + found), kept)
 
 

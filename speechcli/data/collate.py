@@ -104,7 +104,7 @@ class Batch:
 
 @dataclass
 class Collate:
-    """Read, augment, extract features, tokenise and pad; can be sent to the workers of a loader."""
+    """Read, augment, extract features, tokenize and pad; can be sent to the workers of a loader."""
 
     features: Features
     tokenizer: Tokenizer

@@ -54,7 +54,7 @@ def load_epoch(
         pin_memory: whether to use pinned memory, for faster copies to a GPU.
 
     Raises:
-        UsageError: the system allows fewer open files than the workers need: they would wait for ever.
+        UsageError: the system allows fewer open files than the workers need: they would wait forever.
     """
     _check_handles(workers)
     collate.epoch = batches.epoch

@@ -47,7 +47,7 @@ class GenerationOptions:
     num_return_sequences: int = 1
     """Hypotheses returned for each utterance; at most `num_beams` unless sampling."""
     length_penalty: float = 1.0
-    """Beam scores are divided by length ** length_penalty; above 0 favours longer texts."""
+    """Beam scores are divided by length ** length_penalty; above 0 favors longer texts."""
     early_stopping: bool | Literal["never"] = False
     """Stop with `num_beams` finished (True), when improvement is unlikely (False), or impossible ("never")."""
 

@@ -16,30 +16,28 @@ def cross_attention_weights(
     """Return the cross-attention weights of each layer for each token.
 
     Args:
-        decoder: that reads.
+        decoder: the decoder.
         ids: (batch, tokens).
         memory: (batch, frames, memory width).
-        memory_mask: bool, true where the memory is real, (batch, frames).
+        memory_mask: bool, false for padding, (batch, frames).
 
     Returns:
-        by the number of the layer, for those that read the memory: (batch, heads, tokens, frames), float32, with a sum
-        of one over the frames
+        for each layer with cross-attention, by its number: (batch, heads, tokens, frames), float32, with a sum of one
+        over the frames
     """
-    readers = {number: layer.cross_attn for number, layer in enumerate(decoder.layers)}
+    layers = {number: layer.cross_attn for number, layer in enumerate(decoder.layers)}
+    attentions = {number: module for number, module in layers.items() if isinstance(module, CrossAttention)}
     queries: dict[int, Tensor] = {}
     cache = decoder.start(memory, memory_mask)
     with ExitStack() as hooks:
-        for number, reader in readers.items():
-            if isinstance(reader, CrossAttention):
+        for number, attention in attentions.items():
 
-                def keep(_: object, __: object, query: Tensor, number: int = number) -> None:
-                    queries[number] = query
+            def keep(_: object, __: object, query: Tensor, number: int = number) -> None:
+                queries[number] = query
 
-                hooks.callback(reader.query.register_forward_hook(keep).remove)
+            hooks.callback(attention.query.register_forward_hook(keep).remove)
         decoder.step(ids, cache)
-    found = {}
-    for number, query in queries.items():
-        reader = readers[number]
-        assert isinstance(reader, CrossAttention)
-        found[number] = reader.weights(query, cache.layers[number].memory, mask=memory_mask)
-    return found
+    return {
+        number: attention.weights(queries[number], cache.layers[number].memory, mask=memory_mask)
+        for number, attention in attentions.items()
+    }

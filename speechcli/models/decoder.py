@@ -12,27 +12,27 @@ from speechcli.nn.positions import InterleavedRotaryPositions, Positions
 
 
 def token_embeddings(vocabulary: int, width: int, padding_id: int | None) -> nn.Embedding:
-    """Embeddings of tokens, of which the padding's begins as zeros and learns nothing from being read.
+    """Make token embeddings; that of the padding token is zero at first and gets no gradients as an input.
 
-    That matters where a text begins with it, as in Marian and Pegasus.
+    This matters for decoders that start with the padding token, such as Marian and Pegasus.
 
     Args:
         vocabulary: number of tokens.
-        width: of a vector.
-        padding_id: None, or one that is no token: all learn.
+        width: width of an embedding.
+        padding_id: id of padding; None, or an id outside the vocabulary: all embeddings are trained.
     """
     known = padding_id is not None and 0 <= padding_id < vocabulary
     return nn.Embedding(vocabulary, width, padding_idx=padding_id if known else None)
 
 
 class TransformHead(nn.Module):
-    """BERT's and RoBERTa's head: a linear map, an activation and a norm before the vocabulary scores.
+    """The head of BERT and RoBERTa: a linear layer, an activation and a norm before the vocabulary scores.
 
     Args:
-        dense: of the decoder's width.
-        activation: after it.
-        norm: after the activation.
-        scores: to the vocabulary.
+        dense: the linear layer.
+        activation: activation after it.
+        norm: norm after the activation.
+        scores: linear layer to the vocabulary.
     """
 
     def __init__(self, dense: nn.Linear, activation: nn.Module, norm: nn.Module, scores: nn.Linear) -> None:
@@ -48,21 +48,21 @@ class TextDecoder(nn.Module):
     """A stack of causal layers with cross-attention to a memory.
 
         ids -> tokens * scale (-> map) + positions + types -> norm -> widen
-            -> layers (reading the memory) -> norm -> head
+            -> layers (with cross-attention to the memory) -> norm -> head
 
     Args:
-        tokens: embeddings of the vocabulary.
-        positions: added to the embeddings, or read by the attention of all layers.
-        layers: with cross-attention.
-        head: a linear map or a `TransformHead`, to the vocabulary.
-        types: tables of types of tokens; the first type of each is added everywhere.
-        token_map: of the token embeddings alone, a norm for example.
-        embedding_norm: after the sum of the embeddings.
-        widen: from the width of the embeddings to that of the layers, where they differ.
-        norm: after the layers.
-        scale: of the token embeddings.
-        dropout: on the input of the layers, in training.
-        layer_dropout: probability of skipping a layer, in training.
+        tokens: token embeddings.
+        positions: position embeddings, or rotary positions for the attention of all layers.
+        layers: the layers.
+        head: a linear layer or a `TransformHead`, to the vocabulary.
+        types: token type embeddings; the first type of each table is added to all tokens.
+        token_map: applied to the token embeddings alone, for example a norm.
+        embedding_norm: norm of the sum of the embeddings.
+        widen: linear layer from the width of the embeddings to that of the layers, if they differ.
+        norm: norm after the layers.
+        scale: factor for the token embeddings.
+        dropout: dropout on the input of the layers.
+        layer_dropout: probability of skipping a layer in training.
     """
 
     def __init__(
@@ -100,8 +100,8 @@ class TextDecoder(nn.Module):
         Args:
             ids: (batch, tokens).
             memory: (batch, frames, memory width).
-            memory_mask: bool, true where the memory is real, (batch, frames).
-            mask: bool, true where a token is real, (batch, tokens); padding on the right needs none.
+            memory_mask: bool, false for padding, (batch, frames).
+            mask: bool, false for padding, (batch, tokens); not needed for padding on the right.
 
         Returns:
             logits (batch, tokens, vocabulary)
@@ -110,7 +110,7 @@ class TextDecoder(nn.Module):
         return logits
 
     def start(self, memory: Tensor, memory_mask: Tensor | None = None) -> DecoderCache:
-        """Make the cache for a memory (batch, frames, memory width), which is projected once for every layer."""
+        """Make the cache for a memory (batch, frames, memory width), which each layer projects once."""
         memory = memory.to(self.tokens.weight.dtype)
         return DecoderCache([layer.project(memory) for layer in self._layers()], memory_mask)
 
@@ -118,8 +118,8 @@ class TextDecoder(nn.Module):
         """Return the logits after the newest tokens.
 
         Args:
-            ids: (rows, new tokens), what `cache` has not seen yet.
-            cache: receives them.
+            ids: (rows, new tokens), the tokens that are not in the cache yet.
+            cache: the cache; the new tokens are appended.
 
         Returns:
             logits (rows, vocabulary) of the last position
@@ -142,18 +142,18 @@ class TextDecoder(nn.Module):
         x = self.dropout(x)
         if self.widen is not None:
             x = self.widen(x)
-        for layer, kept in zip(self._layers(), cache.layers, strict=True):
+        for layer, layer_cache in zip(self._layers(), cache.layers, strict=True):
             if self.training and torch.rand(()).item() < self.layer_dropout:
                 continue
-            x = layer.decode(x, kept, mask=mask, memory_mask=cache.memory_mask, positions=rotary)
+            x = layer.decode(x, layer_cache, mask=mask, memory_mask=cache.memory_mask, positions=rotary)
         y: Tensor = x if self.norm is None else self.norm(x)
         return y
 
     @property
     def memory_width(self) -> int:
-        """Width of the memory that the layers read."""
-        readers = [layer.cross_attn for layer in self._layers() if layer.cross_attn is not None]
-        return readers[0].key.in_features if readers else self.width
+        """Width of the memory."""
+        attentions = [layer.cross_attn for layer in self._layers() if layer.cross_attn is not None]
+        return attentions[0].key.in_features if attentions else self.width
 
     def _layers(self) -> list[TransformerLayer]:
         return cast(list[TransformerLayer], list(self.layers))

@@ -33,20 +33,20 @@ class SpeechEncoder(nn.Module):
         frontend: waveform or features to frames.
         projection: frontend width to encoder width.
         layers: transformer or conformer layers.
-        width: of the frames in the layers.
-        spec_augment: hides spans in training.
-        squeeze: shortens the frames for the layers, and makes them as many as before after them.
-        positions: added to the frames.
-        norm: before the layers, or after them where `norm_first`.
-        norm_first: whether the layers have their norms first.
-        attention_positions: made once a pass for the attention of all layers.
+        width: width of the frames in the layers.
+        spec_augment: masks spans in training.
+        squeeze: downsamples the frames for the layers, and upsamples the result.
+        positions: position embeddings, which are added to the frames.
+        norm: norm before the layers, or after them if `norm_first`.
+        norm_first: whether the layers have their norms before the sub-layers.
+        attention_positions: positions for the attention of all layers, computed once per pass.
         adapter: shortens the output.
-        dropout: on the input of the layers, in training.
-        layer_dropout: probability of skipping a layer, in training.
+        dropout: dropout on the input of the layers.
+        layer_dropout: probability of skipping a layer in training.
 
     Attributes:
-        recompute: whether layers are computed again in the backward pass instead of keeping what they made (Chen et al.
-            2016); False at first.
+        recompute: whether the activations of layers are recomputed in the backward pass instead of stored (Chen et al.
+            2016); False by default.
     """
 
     def __init__(
@@ -89,10 +89,10 @@ class SpeechEncoder(nn.Module):
 
     @property
     def ignores_padding(self) -> bool:
-        """Whether padding has no effect: a clip in a batch is encoded as if it were alone.
+        """Whether padding has no effect: the frames of a clip do not depend on the other clips in its batch.
 
-        A norm over time takes padding in; a norm or a second convolution makes something of the zeros behind a clip,
-        and the clip's last frames look at it.
+        A norm over time includes the padding. A norm or a second convolution turns the zeros after a clip into other
+        values, which affect its last frames.
         """
         positions = self.positions is None or isinstance(self.positions, ConvPositions | FramePositions)
         layers = self.squeeze is None and all(layer.ignores_padding for layer in self.layers)
@@ -103,15 +103,15 @@ class SpeechEncoder(nn.Module):
 
         Args:
             inputs: (batch, samples) or (batch, frames, mels), padded on the right.
-            lengths: (batch,) real samples or frames; None for models trained without a padding mask.
+            lengths: (batch,) samples or frames without padding; None for models trained without a padding mask.
 
         Returns:
-            memory (batch, frames, width) and its real lengths (batch,), None where no lengths came
+            memory (batch, frames, width) and its lengths without padding (batch,), None if `lengths` is None
         """
         return self.adapt(*self.frames(inputs, lengths))
 
     def frames(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Encode without the adapter; as `forward`, but the frames have the layers' width."""
+        """Encode without the adapter: like `forward`, but the frames have the width of the layers."""
         x = self.projection(self.frontend(inputs))
         mask = None
         if lengths is not None:
@@ -136,8 +136,8 @@ class SpeechEncoder(nn.Module):
         for layer in self.layers:
             if self.training and torch.rand(()).item() < self.layer_dropout:
                 continue
-            again = self.recompute and torch.is_grad_enabled()
-            run = partial(checkpoint, layer, use_reentrant=False) if again else layer
+            recompute = self.recompute and torch.is_grad_enabled()
+            run = partial(checkpoint, layer, use_reentrant=False) if recompute else layer
             x = run(x, mask=mask, positions=positions)
         return self.norm(x) if self.norm is not None and self.norm_first else x
 
@@ -146,7 +146,7 @@ class SpeechEncoder(nn.Module):
         return (x, lengths) if self.adapter is None else self.adapter(x, lengths)
 
     def freeze_frontend(self) -> None:
-        """Freeze the frontend; in Hugging Face, only some encoders have this."""
+        """Freeze the frontend; in Hugging Face, only some encoders support this."""
         self.frontend.requires_grad_(False)
 
 
@@ -155,7 +155,7 @@ class WindowEncoder(SpeechEncoder):
 
         input -> SpecAugment -> frontend -> + positions -> layers -> norm -> memory
 
-    Lengths do not change the frames. They only say which of them a decoder should read.
+    Lengths do not change the frames; they only determine which of them a decoder attends to.
     """
 
     def frames(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

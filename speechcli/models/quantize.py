@@ -1,4 +1,4 @@
-"""Weights as 8-bit integers, for decoding on a processor, which is bound by how fast it reads them."""
+"""Dynamic quantization of the decoder to 8 bits; on CPUs, decoding is limited by the speed of reading the weights."""
 
 import warnings
 
@@ -9,16 +9,16 @@ from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
 
 
 def quantize_decoder(model: SpeechEncoderDecoder) -> None:
-    """Round the weights of the decoder's linear maps to 8 bits, one scale a map, in place; for inference only.
+    """Quantize the decoder's linear layers to 8 bits, with one scale per layer, in place; for inference only.
 
-    What a map reads is rounded too, as it comes; everything else in the decoder computes in float32. The encoder keeps
-    its numbers: it is bound by its products, and rounding costs it accuracy.
+    The inputs of these layers are quantized on the fly; everything else in the decoder computes in float32. The encoder
+    is unchanged: it is limited by its matrix products, and quantization would cost accuracy.
 
     Args:
-        model: on a processor.
+        model: a model on the CPU.
     """
     with warnings.catch_warnings():
         # torch announces that this moves to torchao, which would be one more package for one call
         warnings.simplefilter("ignore")
-        round_maps = torch.ao.quantization.quantize_dynamic
-        round_maps(model.decoder.float(), {nn.Linear}, dtype=torch.qint8, inplace=True)  # type: ignore[no-untyped-call]
+        quantize = torch.ao.quantization.quantize_dynamic
+        quantize(model.decoder.float(), {nn.Linear}, dtype=torch.qint8, inplace=True)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A speech encoder with a CTC head and no decoder: frames to characters."""
+"""A speech encoder with a CTC head and no decoder."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ class SpeechCtc(nn.Module):
 
     Args:
         encoder: speech to frames.
-        vocabulary: tokens that the head tells apart, the blank included.
+        vocabulary: number of tokens of the head, including the blank.
     """
 
     def __init__(self, encoder: SpeechEncoder, vocabulary: int) -> None:
@@ -24,10 +24,10 @@ class SpeechCtc(nn.Module):
 
         Args:
             inputs: (batch, samples) or (batch, frames, mels), padded on the right.
-            lengths: (batch,) real samples or frames; None for models trained without a padding mask.
+            lengths: (batch,) samples or frames without padding; None for models trained without a padding mask.
 
         Returns:
-            logits (batch, frames, vocabulary) and real frames (batch,)
+            logits (batch, frames, vocabulary) and numbers of frames without padding (batch,)
         """
         frames, frame_lengths = self.encoder(inputs, lengths)
         if frame_lengths is None:

@@ -19,16 +19,16 @@ class Encoded(NamedTuple):
     """The output of the encoder for a batch of recordings."""
 
     memory: Tensor
-    """(batch, frames, decoder width), what the decoder reads."""
+    """(batch, frames, decoder width), for the decoder."""
     mask: Tensor | None
-    """(batch, frames), true where the memory is real; None when the model takes no lengths."""
+    """(batch, frames), false for padding; None: no mask."""
     frames: Tensor
-    """(batch, frames before the adapter, encoder width), what the CTC head reads."""
+    """(batch, frames before the adapter, encoder width), for the CTC head."""
     frame_lengths: Tensor
-    """(batch,) real frames."""
+    """(batch,) numbers of these frames without padding."""
 
     def take(self, rows: Sequence[int]) -> "Encoded":
-        """Return the recordings with these indices, in this order; an index may come more than once."""
+        """Return the recordings with these indices, in this order; an index may occur more than once."""
         if list(rows) == list(range(self.memory.size(0))):
             return self
         index = torch.tensor(rows, device=self.memory.device)
@@ -38,7 +38,7 @@ class Encoded(NamedTuple):
 
     @classmethod
     def join(cls, parts: Sequence["Encoded"]) -> "Encoded":
-        """Return the recordings of several batches as one, the shorter ones padded and masked."""
+        """Join several batches; shorter ones are padded and masked."""
         if len(parts) == 1:
             return parts[0]
         masks = [
@@ -60,9 +60,9 @@ class ModelOutput(NamedTuple):
     ctc_logits: Tensor | None
     """(batch, frames, CTC vocabulary)"""
     frame_lengths: Tensor
-    """(batch,) real frames of `ctc_logits`."""
+    """(batch,) frames of `ctc_logits` without padding."""
     teacher_logits: Tensor | None = None
-    """(batch, frames, teacher classes), of the teacher head."""
+    """(batch, frames, teacher classes)"""
 
 
 class SpeechEncoderDecoder(nn.Module):
@@ -71,11 +71,11 @@ class SpeechEncoderDecoder(nn.Module):
     Args:
         encoder: speech to memory.
         decoder: token ids and memory to vocabulary scores.
-        projection: encoder width to decoder width, where they differ.
-        ctc_head: frames to a vocabulary, for connectionist temporal classification (Graves et al. 2006) beside the
-            decoder; Hugging Face's model has none.
-        teacher_head: frames to the classes that a larger encoder sees in them (Hsu et al. 2021); only while training.
-        reads_padding: whether the decoder was trained on the frames behind a recording too.
+        projection: encoder width to decoder width, if they differ.
+        ctc_head: frames to a vocabulary, for connectionist temporal classification (Graves et al. 2006) in addition to
+            the decoder; Hugging Face's model has none.
+        teacher_head: frames to the classes that a larger encoder assigns to them (Hsu et al. 2021); only in training.
+        reads_padding: whether the decoder was trained to attend to the padding, too.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class SpeechEncoderDecoder(nn.Module):
 
         Args:
             inputs: (batch, samples) or (batch, frames, mels), padded on the right.
-            lengths: (batch,) real samples or frames; None for models trained without a padding mask.
+            lengths: (batch,) samples or frames without padding; None for models trained without a padding mask.
             decoder_input_ids: (targets, tokens).
-            rows: (targets,), the recording of each target; None when there is one target each, in order. Several
-                targets share one pass through the encoder.
+            rows: (targets,), the recording of each target; several targets share one encoder pass. None: one target per
+                recording, in order.
         """
         encoded = self.encode(inputs, lengths)
         memory, mask = encoded.memory, encoded.mask
@@ -131,16 +131,16 @@ class SpeechEncoderDecoder(nn.Module):
         return None if lengths is None or self.reads_padding else padding_mask(lengths, memory.size(1))
 
     def start(self, encoded: Encoded) -> DecoderCache:
-        """Prepare decoding: the memory is projected once for all steps, one row a recording."""
+        """Make the cache for decoding, with one row per recording; the memory is projected once for all steps."""
         return self.decoder.start(encoded.memory, encoded.mask)
 
     def step(self, ids: Tensor, cache: DecoderCache) -> Tensor:
-        """Score what comes next: ids (rows, new tokens) -> logits (rows, vocabulary)."""
+        """Score the next token: ids (rows, new tokens) -> logits (rows, vocabulary)."""
         return self.decoder.step(ids, cache)
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:
-    """Concatenate (batch, frames, …) tensors along the batch, padded with zeros."""
+    """Concatenate (batch, frames, …) tensors along the batch, padding frames with zeros."""
     longest = max(part.size(1) for part in parts)
     return torch.cat([F.pad(part, (0, 0) * (part.dim() - 2) + (0, longest - part.size(1))) for part in parts])
 
@@ -149,7 +149,7 @@ def shift_right(labels: Tensor, *, start_id: int, pad_id: int) -> Tensor:
     """Shift labels right to get the decoder inputs: the start token first, padding instead of -100.
 
     Args:
-        labels: (batch, tokens), -100 where nothing is to be learned.
+        labels: (batch, tokens), -100 where there is no loss.
         start_id: `decoder_start_token_id`.
         pad_id: `pad_token_id`.
 
@@ -162,7 +162,7 @@ def shift_right(labels: Tensor, *, start_id: int, pad_id: int) -> Tensor:
 
 
 def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy over all labels but -100, in float32.
+    """Return the mean cross-entropy over all labels except -100, in float32.
 
     Args:
         logits: (batch, tokens, vocabulary).

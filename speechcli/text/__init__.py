@@ -1,1 +1,1 @@
-"""Tokenizers, language names and text normalisation; without torch."""
+"""Tokenizers, language names and text normalization; without torch."""

@@ -1,4 +1,4 @@
-"""Text normalisation for scoring: differences that cannot be heard, such as punctuation, are removed."""
+"""Text normalization for scoring: differences that cannot be heard, such as punctuation, are removed."""
 
 import re
 import unicodedata
@@ -10,9 +10,9 @@ from speechcli.text.languages import language_code
 
 
 def normalize(text: str, language: str) -> str:
-    """Normalise a text for scoring.
+    """Normalize a text for scoring.
 
-    With the package whisper-normalizer (``pip install speechcli[eval]``): Whisper's English normaliser for English, its
+    With the package whisper-normalizer (``pip install speechcli[eval]``): Whisper's English normalizer for English, its
     basic one for other languages. Without it: `basic`.
 
     Args:
@@ -23,14 +23,14 @@ def normalize(text: str, language: str) -> str:
 
 
 def normalizer_name(language: str) -> str:
-    """Return the normaliser of a language, to report with scores: "whisper-normalizer 0.1.12 (english)"."""
+    """Return the normalizer of a language, to report with scores: "whisper-normalizer 0.1.12 (english)"."""
     kind = "english" if language_code(language) == "en" else "basic"
     version = _package_version()
     return f"speechcli ({basic.__name__})" if version is None else f"whisper-normalizer {version} ({kind})"
 
 
 def basic(text: str) -> str:
-    """Normalise without a package: NFKC, lower case, punctuation and symbols replaced by single spaces.
+    """Normalize without a package: NFKC, lower case, punctuation and symbols replaced by single spaces.
 
     Apostrophes inside words and combining marks (Arabic, Devanagari, Thai) are kept.
     """

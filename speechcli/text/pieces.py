@@ -41,7 +41,7 @@ class Layout:
     around: str = "$A"
     """Template of the special tokens around a text."""
     composed: bool = False
-    """Whether texts are normalised to Unicode's composed form (NFC)."""
+    """Whether texts are normalized to Unicode's composed form (NFC)."""
 
 
 _FAIRSEQ = Layout(head=("<s>", "<pad>", "</s>", "<unk>"), skip=3)

@@ -30,7 +30,7 @@ class SentencePieceModel:
     byte_fallback: bool = False
     """Whether unknown characters are encoded as bytes."""
     charsmap: bytes = b""
-    """Normalisation rules in the format of `tokenizers.normalizers.Precompiled`."""
+    """Normalization rules in the format of `tokenizers.normalizers.Precompiled`."""
     add_dummy_prefix: bool = True
     """Whether a space is added at the beginning of a text."""
     remove_extra_whitespaces: bool = True

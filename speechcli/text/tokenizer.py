@@ -24,7 +24,7 @@ TRANSCRIPT_TAG = re.compile(r"<\|([a-z]{2,3})\|>")
 ENGLISH_ONLY_START = 50_257
 """Id of that token in English-only Whisper vocabularies, whose language tags and tasks are unused."""
 
-# Detokenisation as in the first BERT releases, in the same order.
+# Detokenization as in the first BERT releases, in the same order.
 CLEAN_UPS = (
     (" .", "."),
     (" ?", "?"),
@@ -157,7 +157,7 @@ class Tokenizer:
         """Convert text to token ids.
 
         Args:
-            text: the text; special tokens in it are recognised.
+            text: the text; special tokens in it are recognized.
             special: whether to add the special tokens around a text.
 
         Raises:

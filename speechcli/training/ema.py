@@ -25,7 +25,7 @@ class RunningMean:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Move the average towards the model's weights."""
+        """Move the average toward the model's weights."""
         decay = min(self.decay, (1 + step) / (10 + step))
         parameters = dict(model.named_parameters())
         names = [name for name, parameter in parameters.items() if parameter.requires_grad]

@@ -35,7 +35,7 @@ class GroupScore:
     utterances: int
     values: dict[str, float]
     """`wer` and `cer` in percent, lower is better; or `bleu` and `chrf`, 0 to 100, higher is better; and `exact_match`,
-    percent of the texts without an error, normalised as for `wer`."""
+    percent of the texts without an error, normalized as for `wer`."""
     signature: str
     """Signature of the metrics: tools and settings."""
 
@@ -144,6 +144,6 @@ def _normalized(language: str, group: list[Pair]) -> tuple[list[str], list[str]]
 
 
 def _exact_match(references: Sequence[str], hypotheses: Sequence[str]) -> float:
-    # Normalisers leave a space where a full stop was.
+    # Normalizers leave a space where a full stop was.
     right = [a.split() == b.split() for a, b in zip(references, hypotheses, strict=True)]
     return 100.0 * sum(right) / len(right)

@@ -60,9 +60,9 @@ class DataSection:
     weights: tuple[float, ...] = ()
     """Sampling weight of each manifest in `train`, in the same order; empty: 1 for each."""
     pseudo_weight: float = 1.0
-    """Sampling weight of pseudo-labelled utterances, which have a confidence."""
+    """Sampling weight of pseudo-labeled utterances, which have a confidence."""
     min_confidence: float = 0.0
-    """Pseudo-labelled training utterances with a lower confidence (0 to 1) are left out."""
+    """Pseudo-labeled training utterances with a lower confidence (0 to 1) are left out."""
     min_seconds: float = 0.1
     """Shorter training utterances are left out, in seconds."""
     max_seconds: float = 30.0

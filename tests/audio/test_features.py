@@ -37,7 +37,7 @@ FILTERBANK_FILE = {
 
 
 def speechlike(samples: int, seed: int = 0) -> np.ndarray:
-    """Noise whose level and colour change over time, with a constant offset."""
+    """Noise whose level and color change over time, with a constant offset."""
     generator = np.random.default_rng(seed)
     white = generator.standard_normal(samples + 1)
     slow = 0.55 + 0.45 * np.sin(np.arange(samples) / 1_500)
@@ -69,7 +69,7 @@ def test_unmasked_waveforms_equal_the_reference_for_each_clip_alone() -> None:
         assert not row[len(clip) :].any()
 
 
-def test_normalised_waveforms_have_exact_values() -> None:
+def test_normalized_waveforms_have_exact_values() -> None:
     clip = np.tile(np.array([3.0, -1.0], dtype=np.float32), 200)
     values = WaveformFeatures()([clip]).values
     torch.testing.assert_close(values[0], torch.tensor([1.0, -1.0]).repeat(200), atol=1e-6, rtol=0)
@@ -108,7 +108,7 @@ def test_other_mel_counts_and_rates_equal_the_reference(mels: int, rate: int) ->
     torch.testing.assert_close(ours, wanted, atol=1e-4, rtol=0)
 
 
-def test_filterbanks_without_normalisation_equal_the_reference() -> None:
+def test_filterbanks_without_normalization_equal_the_reference() -> None:
     tone = np.sin(0.3 * np.arange(8_000)).astype(np.float32)
     reference = SeamlessM4TFeatureExtractor()
     for clip in (CLIPS[0], tone):
@@ -206,7 +206,7 @@ def test_files_that_make_no_sense_are_refused(change: dict[str, Any], message: s
         features_from_dict(WAVEFORM_FILE | change)
 
 
-def test_normalisation_can_be_forced() -> None:
+def test_normalization_can_be_forced() -> None:
     for file in (WAVEFORM_FILE, FILTERBANK_FILE):
         features = features_from_dict(file)
         assert features.with_normalization("auto") is features

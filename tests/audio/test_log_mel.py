@@ -47,7 +47,7 @@ def test_real_frames_are_counted_as_the_reference_counts_them() -> None:
     assert lengths.tolist() == mask.sum(1).tolist() == [100, 61, 3, 1, 200]
 
 
-def test_normalised_utterances_equal_the_reference() -> None:
+def test_normalized_utterances_equal_the_reference() -> None:
     reference = WhisperFeatureExtractor(chunk_length=2)
     wanted = reference(CLIPS, sampling_rate=RATE, do_normalize=True, return_tensors="pt")["input_features"]
     values, _ = LogMelFeatures(chunk_length=2).with_normalization("utterance")(CLIPS)

@@ -182,7 +182,7 @@ def test_all_problems_are_in_one_error(model_folder: Write) -> None:
     assert "enc_to_dec_proj.bias is 13 where 12 is needed" in message
 
 
-def test_quantised_weights_are_refused(model_folder: Write) -> None:
+def test_quantized_weights_are_refused(model_folder: Write) -> None:
     folder = model_folder("wav2vec2", "bert")
     tensors = weights(folder)
     tensors["enc_to_dec_proj.weight"] = tensors["enc_to_dec_proj.weight"].to(torch.int8)
@@ -226,10 +226,10 @@ def test_weights_on_the_cpu_are_not_copied(model_folder: Write) -> None:
 def test_a_ctc_head_travels_in_its_own_file(model_folder: Write, tmp_path: Path) -> None:
     bundle = load(model_folder("wav2vec2", "bert"))
     add_ctc_head(bundle, vocabulary_size=40, blank_id=6)
-    bundle.settings["licence"] = "CC0"
+    bundle.settings["license"] = "CC0"
     save(bundle, tmp_path / "ours")
     again = load(tmp_path / "ours")
-    assert again.settings == {"ctc": {"vocabulary_size": 40, "blank_id": 6}, "licence": "CC0"}
+    assert again.settings == {"ctc": {"vocabulary_size": 40, "blank_id": 6}, "license": "CC0"}
     assert again.model.ctc_head is not None and bundle.model.ctc_head is not None
     assert torch.equal(again.model.ctc_head.weight, bundle.model.ctc_head.weight)
     their_logits(tmp_path / "ours")

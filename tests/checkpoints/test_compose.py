@@ -20,7 +20,7 @@ from .tiny_models import (
     ENCODERS,
     decoder_config,
     encoder_config,
-    randomised,
+    randomized,
     seq2seq,
     write_features,
     write_tokenizer,
@@ -57,7 +57,7 @@ EVERY_DECODER = [(kind, name) for kind in DECODERS for name in DECODER_CLASSES[k
 def write_encoder(folder: Path, kind: str = "wav2vec2", name: str | None = None, **changes: Any) -> Path:
     torch.manual_seed(0)
     model = getattr(transformers, name or ENCODER_CLASSES[kind][0])(encoder_config(kind, **changes))
-    randomised(model, seed=1).save_pretrained(folder)
+    randomized(model, seed=1).save_pretrained(folder)
     return folder
 
 
@@ -65,7 +65,7 @@ def write_decoder(folder: Path, kind: str = "bert", name: str | None = None, *, 
     torch.manual_seed(0)
     name = name or DECODER_CLASSES[kind][0]
     flags = {"is_decoder": True} if "CausalLM" in name or "LMHead" in name else {}
-    randomised(getattr(transformers, name)(decoder_config(kind, **flags)), seed=2).save_pretrained(folder)
+    randomized(getattr(transformers, name)(decoder_config(kind, **flags)), seed=2).save_pretrained(folder)
     if tokenizer:
         write_tokenizer(folder, kind)
     return folder

@@ -147,7 +147,7 @@ def test_a_truncated_safetensors_file_is_one_sentence(tmp_path: Path, keep: int)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
-def test_a_git_lfs_pointer_is_recognised(tmp_path: Path, name: str) -> None:
+def test_a_git_lfs_pointer_is_recognized(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     with pytest.raises(ModelError) as caught:
         read_weights(tmp_path)

@@ -22,7 +22,7 @@ from speechcli.pipelines.speech_options import TranscribeOptions, TranslateOptio
 from speechcli.pipelines.warm_start import warm_start
 from speechcli.text.languages import language_code
 
-from .tiny_models import decoder_config, encoder_config, randomised, seq2seq, write_tokenizer
+from .tiny_models import decoder_config, encoder_config, randomized, seq2seq, write_tokenizer
 
 ADAPTED: dict[str, Any] = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "adapter_attn_dim": 3}
 WAVEFORM = torch.randn(2, 400, generator=torch.Generator().manual_seed(3))
@@ -33,7 +33,7 @@ def encoder_folder(tmp_path: Path) -> Path:
     """A CTC model as MMS is published, with adapters in both kinds of files."""
     folder = tmp_path / "mms"
     torch.manual_seed(0)
-    model = randomised(transformers.Wav2Vec2ForCTC(encoder_config("wav2vec2", **ADAPTED)))
+    model = randomized(transformers.Wav2Vec2ForCTC(encoder_config("wav2vec2", **ADAPTED)))
     model.save_pretrained(folder)
     for language, heads in (("fra", 12), ("azj-script_latin", 12), ("deu", 7)):
         adapter = {key: torch.randn_like(value) for key, value in model._get_adapters().items()}
@@ -48,7 +48,7 @@ def encoder_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def decoder_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "decoder"
-    randomised(transformers.BertLMHeadModel(decoder_config("bert", is_decoder=True))).save_pretrained(folder)
+    randomized(transformers.BertLMHeadModel(decoder_config("bert", is_decoder=True))).save_pretrained(folder)
     write_tokenizer(folder, "bert")
     return folder
 

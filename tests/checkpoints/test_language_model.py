@@ -5,7 +5,7 @@ import transformers
 from speechcli.checkpoints.language_model import load_language_model
 from speechcli.errors import ModelError
 
-from .tiny_models import decoder_config, randomised
+from .tiny_models import decoder_config, randomized
 
 KINDS = {
     "gpt2": transformers.GPT2LMHeadModel,
@@ -19,7 +19,7 @@ KINDS = {
 def test_a_language_model_scores_as_in_transformers(kind, tied, tmp_path):
     torch.manual_seed(0)
     flags = {} if kind == "gpt2" else {"is_decoder": True}
-    theirs = randomised(KINDS[kind](decoder_config(kind, bos_token_id=3, tie_word_embeddings=tied, **flags)))
+    theirs = randomized(KINDS[kind](decoder_config(kind, bos_token_id=3, tie_word_embeddings=tied, **flags)))
     theirs.save_pretrained(tmp_path)
     ours, begin = load_language_model(tmp_path)
     ids = torch.randint(3, 40, (2, 6), generator=torch.Generator().manual_seed(1))

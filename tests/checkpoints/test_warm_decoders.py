@@ -12,7 +12,7 @@ from speechcli.checkpoints.compose import init, warm_start
 from speechcli.checkpoints.special_ids import SpecialIds
 from tests.parity.reference import DECODERS, OTHER_DECODERS, quiet
 
-from .tiny_models import encoder_config, randomised
+from .tiny_models import encoder_config, randomized
 
 MASKED = ("Model", "ForMaskedLM")
 SEQ2SEQ = ("Model", "ForConditionalGeneration")
@@ -49,7 +49,7 @@ HEADS = ("lm_head", "cls.predictions", "generator_")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     quiet()
     folder = tmp_path_factory.mktemp("encoder")
-    randomised(transformers.Wav2Vec2Model(encoder_config("wav2vec2")), seed=1).save_pretrained(folder)
+    randomized(transformers.Wav2Vec2Model(encoder_config("wav2vec2")), seed=1).save_pretrained(folder)
     return folder
 
 
@@ -59,7 +59,7 @@ def test_the_decoder_is_found_in_any_checkpoint(kind: str, name: str, encoder: P
     seq2seq = any("encoder_layers" in key for key in values) and kind != "trocr"
     flags = {"is_decoder": True} if name.endswith(("CausalLM", "Decoder")) and not seq2seq else {}
     model = getattr(transformers, name)(getattr(transformers, config_class)(**values, **flags, pad_token_id=1))
-    randomised(model, seed=2).save_pretrained(tmp_path / "text")
+    randomized(model, seed=2).save_pretrained(tmp_path / "text")
     bundle, report = warm_start(encoder, tmp_path / "text", ids=SpecialIds(0, 1, 2))
     save(bundle, tmp_path / "ours")
     ours = load_file(tmp_path / "ours" / "model.safetensors")

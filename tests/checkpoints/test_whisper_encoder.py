@@ -18,7 +18,7 @@ from tests.parity.reference import quiet
 from tests.parity.whisper import START, make_whisper
 from tests.text.vocabularies import write_whisper
 
-from .tiny_models import decoder_config, randomised, write_tokenizer
+from .tiny_models import decoder_config, randomized, write_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     make_whisper(folder / "whisper")
     torch.manual_seed(0)
     text = transformers.BertForMaskedLM(decoder_config("bert"))
-    randomised(text, seed=2).save_pretrained(folder / "bert")
+    randomized(text, seed=2).save_pretrained(folder / "bert")
     write_tokenizer(folder / "bert", "bert")
     return folder / "whisper", folder / "bert"
 

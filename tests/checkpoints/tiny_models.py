@@ -70,7 +70,7 @@ def decoder_config(kind: str, **changes: Any) -> Any:
     return transformers.AutoConfig.for_model(kind, **{**_DECODER[kind], **changes})
 
 
-def randomised(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+def randomized(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     """Give every tensor its own numbers: biases and norms too, which are alike in a fresh model."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -86,7 +86,7 @@ def seq2seq(encoder: str, decoder: str, *, tie_word_embeddings: bool = True, **e
     text = decoder_config(decoder, **flags)
     config = SpeechEncoderDecoderConfig.from_encoder_decoder_configs(encoder_config(encoder, **encoder_changes), text)
     config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = 0, 1, 2
-    return randomised(SpeechEncoderDecoderModel(config=config))
+    return randomized(SpeechEncoderDecoderModel(config=config))
 
 
 def write_tokenizer(folder: Path, kind: str) -> None:

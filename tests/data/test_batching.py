@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from speechcli.data.batching import DurationBatches, balanced_weights
 from speechcli.data.manifest import Utterance
-from speechcli.data.neighbours import find_joinable
+from speechcli.data.neighbors import find_joinable
 from speechcli.errors import InputError, UsageError
 from speechcli.training.train_options import BatchSection
 

@@ -170,7 +170,7 @@ def test_a_copy_of_a_row_with_an_error_is_kept(tmp_path: Path, splits: tuple[lis
 
 
 @pytest.fixture
-def spoilt(tmp_path: Path, splits: tuple[list[Row], list[Row]]) -> Path:
+def faulty(tmp_path: Path, splits: tuple[list[Row], list[Row]]) -> Path:
     train, test = splits
     train[2]["seconds"] = 3
     train[3]["src_text"] = "VIER AUS TRAIN"
@@ -179,11 +179,11 @@ def spoilt(tmp_path: Path, splits: tuple[list[Row], list[Row]]) -> Path:
 
 
 def test_the_command_prints_a_table_and_leaves_a_filtered_manifest(
-    spoilt: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    faulty: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     filtered = tmp_path / "out" / "filtered.tsv"
     against = ["--against", str(tmp_path / "test.tsv")]
-    assert main(["data", "check", str(spoilt), *against, "-o", str(filtered), "--progress", "none"]) == 5
+    assert main(["data", "check", str(faulty), *against, "-o", str(filtered), "--progress", "none"]) == 5
     out, err = capfd.readouterr()
     assert err == "error: 1 of 12 rows have errors.\n"
     lines = [line.split() for line in out.splitlines()]
@@ -198,8 +198,8 @@ def test_the_command_prints_a_table_and_leaves_a_filtered_manifest(
     assert main(["data", "check", str(filtered), *against, "-q"]) == 0
 
 
-def test_the_command_prints_all_findings_as_json(spoilt: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "check", str(spoilt), "--format", "json", "--no-listen", "-q"]) == 0
+def test_the_command_prints_all_findings_as_json(faulty: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", str(faulty), "--format", "json", "--no-listen", "-q"]) == 0
     report = json.loads(capfd.readouterr().out)
     assert (report["rows"], report["errors"], report["counts"]) == (12, 0, {"all-caps": 1})
     assert report["manifests"][0]["languages"] == {"de->de": 12, "de->en": 12}
@@ -207,21 +207,21 @@ def test_the_command_prints_all_findings_as_json(spoilt: Path, capfd: pytest.Cap
     assert (finding["kind"], finding["where"], finding["id"]) == ("all-caps", "line 5", "train3")
 
 
-def test_an_output_that_is_there_is_kept_and_an_input_always(spoilt: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    before = spoilt.read_bytes()
-    there = spoilt.with_name("there.tsv")
+def test_an_output_that_is_there_is_kept_and_an_input_always(faulty: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = faulty.read_bytes()
+    there = faulty.with_name("there.tsv")
     there.write_text("precious")
-    command = ["data", "check", str(spoilt), "--no-listen", "-q", "-o"]
+    command = ["data", "check", str(faulty), "--no-listen", "-q", "-o"]
     assert main([*command, str(there)]) == 2
     assert "already exists" in capfd.readouterr().err and there.read_text() == "precious"
     assert main([*command, str(there), "--overwrite"]) == 0
-    assert main([*command, str(spoilt), "--overwrite"]) == 2
-    assert f"An output must not replace an input, but {spoilt} is one." in capfd.readouterr().err
-    assert spoilt.read_bytes() == before
+    assert main([*command, str(faulty), "--overwrite"]) == 2
+    assert f"An output must not replace an input, but {faulty} is one." in capfd.readouterr().err
+    assert faulty.read_bytes() == before
 
 
-def test_the_output_ends_as_a_kind_of_manifest(spoilt: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "check", str(spoilt), "-o", "filtered.xml", "--no-listen", "-q"]) == 2
+def test_the_output_ends_as_a_kind_of_manifest(faulty: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", str(faulty), "-o", "filtered.xml", "--no-listen", "-q"]) == 2
     assert "must end in .tsv, .csv, .jsonl, but is filtered.xml" in capfd.readouterr().err
 
 

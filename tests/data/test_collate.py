@@ -17,7 +17,7 @@ from speechcli.data.batching import DurationBatches
 from speechcli.data.collate import Collate
 from speechcli.data.loading import load_epoch
 from speechcli.data.manifest import Target, Utterance
-from speechcli.data.neighbours import join
+from speechcli.data.neighbors import join
 from speechcli.data.waveform import Waveform, read_waveform
 from speechcli.errors import InputError, UsageError
 from speechcli.text.prompts import Prompts

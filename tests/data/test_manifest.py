@@ -59,7 +59,7 @@ def test_options_choose_the_texts(options: dict[str, Any], texts: list[list[str]
     assert manifest.left_out == left_out
 
 
-def test_the_transcript_stays_known_when_only_translations_are_learnt(folder: Path) -> None:
+def test_the_transcript_stays_known_when_only_translations_are_learned(folder: Path) -> None:
     manifest = read_manifest(write(folder, WIDE), options=ManifestOptions(task="translate"))
     assert manifest.utterances[0].transcript == 'Yes "sir.'
 

@@ -91,5 +91,5 @@ def test_tokens_are_aligned_with_the_likeliest_of_all_their_paths(seed):
 def test_a_text_that_is_longer_than_the_frames_cannot_be_aligned():
     table = logprobs(3, 4, 0)
     assert len(align(table, (2, 0, 2), blank=BLANK)) == 3
-    assert align(table, (2, 2, 0), blank=BLANK) is None  # equal neighbours need a blank between them
+    assert align(table, (2, 2, 0), blank=BLANK) is None  # equal neighbors need a blank between them
     assert align(table, (), blank=BLANK) == [] == align(table[:0], (), blank=BLANK)

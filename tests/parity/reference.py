@@ -218,7 +218,7 @@ def build_reference(encoder: str, decoder: str) -> Any:
     )
     config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = START, PAD, EOS
     model = transformers.SpeechEncoderDecoderModel(config).eval()
-    randomise(model)
+    randomize(model)
     for name, buffer in model.named_buffers():
         if name.endswith(("running_mean", "running_var")):
             torch.nn.init.uniform_(buffer, 0.5, 1.5)
@@ -228,7 +228,7 @@ def build_reference(encoder: str, decoder: str) -> Any:
     return model
 
 
-def randomise(model: torch.nn.Module) -> None:
+def randomize(model: torch.nn.Module) -> None:
     """Weights wide enough that every part shows in the result."""
     for name, parameter in model.named_parameters():
         if parameter.ndim > 1 and "original0" not in name:

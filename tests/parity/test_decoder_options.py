@@ -16,7 +16,7 @@ from speechcli.families.rules import Copy, Rule
 from speechcli.models.decoder import TextDecoder
 from speechcli.nn.feedforward import ACTIVATIONS
 
-from .reference import quiet, randomise
+from .reference import quiet, randomize
 
 DRAWS = 3
 
@@ -174,7 +174,7 @@ def twins(kind: str, seed: int) -> tuple[Any, TextDecoder]:
     config = transformers.AutoConfig.for_model(kind, is_decoder=True, add_cross_attention=True, **values)
     torch.manual_seed(seed)
     theirs = transformers.AutoModelForCausalLM.from_config(config).eval()
-    randomise(theirs)
+    randomize(theirs)
     ours = TEXT_DECODERS[kind].config.from_dict(config.to_dict())
     decoder: TextDecoder = TEXT_DECODERS[kind].build(ours)
     assign(decoder, renamed(ours, decoder, theirs.state_dict()), tied=tied_names(ours))

@@ -225,7 +225,7 @@ def make(kind: str, values: Values, seed: int = 0) -> tuple[Any, SpeechEncoder]:
     quiet()
     config = transformers.AutoConfig.for_model(kind, **values)
     torch.manual_seed(seed)
-    theirs = randomised(transformers.AutoModel.from_config(config).eval())
+    theirs = randomized(transformers.AutoModel.from_config(config).eval())
     family = SPEECH_ENCODERS[kind]
     ours_config = family.config.from_dict(config.to_dict())
     assert ours_config.to_dict() == config.to_dict()
@@ -253,7 +253,7 @@ def batch(draw: Draw, config: Any, *, frames: tuple[int, int, int] = (17, 9, 2))
     return torch.randn(3, max(samples)), torch.tensor(samples)
 
 
-def randomised(model: Any) -> Any:
+def randomized(model: Any) -> Any:
     for name, parameter in model.named_parameters():
         if parameter.ndim > 1 and "original0" not in name:
             torch.nn.init.normal_(parameter, 0.0, 1 / math.sqrt(parameter[0].numel()))

@@ -28,15 +28,15 @@ def recognize(bundle, **decoding):
     return [result[0] for result in AttentionRecognizer(bundle, options).decode(CLIPS)]
 
 
-def write_lm(folder, vocabulary, favourite=7):
+def write_lm(folder, vocabulary, favorite=7):
     config = transformers.GPT2Config(
         vocab_size=vocabulary, n_embd=8, n_layer=1, n_head=2, bos_token_id=0, n_positions=32
     )
     model = transformers.GPT2LMHeadModel(config)
     with torch.no_grad():
         model.transformer.ln_f.weight.zero_()
-        model.transformer.ln_f.bias.copy_(10 * model.transformer.wte.weight[favourite].sign())
-        model.transformer.wte.weight[favourite].copy_(model.transformer.ln_f.bias)
+        model.transformer.ln_f.bias.copy_(10 * model.transformer.wte.weight[favorite].sign())
+        model.transformer.wte.weight[favorite].copy_(model.transformer.ln_f.bias)
     model.save_pretrained(folder)
     return folder
 

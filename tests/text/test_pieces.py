@@ -77,7 +77,7 @@ def fairseq(i: int) -> int:
 OPTIONS = {
     "unigram": {},
     "unigram_nfkc_cf": {"normalization_rule_name": "nmt_nfkc_cf"},
-    "unigram_unnormalised": {"normalization_rule_name": "identity"},
+    "unigram_unnormalized": {"normalization_rule_name": "identity"},
     "unigram_no_prefix": {"add_dummy_prefix": False},
     "unigram_all_spaces": {"remove_extra_whitespaces": False},
     "unigram_bytes": {"byte_fallback": True, "vocab_size": 640},
@@ -229,7 +229,7 @@ def test_rembert_adds_cls_and_sep(train, tmp_path: Path) -> None:
     assert (ours.cls_id, ours.sep_id) == tuple(ids)
 
 
-def test_gpt_sw3_normalises_to_nfc_first(train, tmp_path: Path) -> None:
+def test_gpt_sw3_normalizes_to_nfc_first(train, tmp_path: Path) -> None:
     model = train(model_type="bpe", normalization_rule_name="identity")
     ours, theirs = load(tmp_path, model, "spiece.model", tokenizer_class="GPTSw3Tokenizer"), reference(model)
     assert ours.encode("Cafe\u0301", special=True) == theirs.encode("Café") != theirs.encode("Cafe\u0301")

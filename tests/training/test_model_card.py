@@ -72,7 +72,7 @@ def test_the_card_names_the_class_of_transformers_that_opens_the_model():
     assert "from transformers import" not in card and "library_name: speechcli" in card
 
 
-def test_a_model_trained_from_the_embedded_one_keeps_its_licence():
+def test_a_model_trained_from_the_embedded_one_keeps_its_license():
     card = model_card("mine", HISTORY, merge_options(explicit={"data.train": "train.tsv"}).options, 4000)
     assert "license: cc-by-sa-4.0" in card and "ATTRIBUTION.md" in card
     assert "ATTRIBUTION.md" not in model_card("mine", HISTORY, OPTIONS, 4000)

@@ -82,7 +82,7 @@ def save_tones(folder):
     for i in range(8):
         seconds = np.arange(int(16_000 * (0.4 + 0.05 * i))) / 16_000
         tone = 0.3 * np.sin(2 * np.pi * 300 * (1 + i % 4) * seconds)
-        tone[len(tone) // 2 :] = 0  # features are normalised over time: a tone that never ends is silence
+        tone[len(tone) // 2 :] = 0  # features are normalized over time: a tone that never ends is silence
         soundfile.write(folder / f"{i}.wav", tone, 16_000)
         rows.append(f"{i}.wav\ten\t{WORDS[i % 4]}\t{TRANSLATIONS[i % 4]}")
     (folder / "tones.tsv").write_text("\n".join(rows) + "\n")

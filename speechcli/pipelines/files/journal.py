@@ -80,7 +80,7 @@ class Journal:
     def _maker(self, source: Source, *, done: bool) -> dict[str, Any] | None:
         if source.path is None:
             return None  # standard input is different each time
-        if isinstance(source.path, Url):  # an address names the same recording for ever
+        if isinstance(source.path, Url):  # an address names the same recording forever
             path, size, changed = str(source.path), None, None
         else:
             try:

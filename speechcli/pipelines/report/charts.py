@@ -33,7 +33,7 @@ def line_chart(title: str, series: Sequence[Series], *, note: str = "") -> str:
 
     Args:
         title: above the chart.
-        series: drawn in the page's colours 1, 2, …, named below the title where there are several.
+        series: drawn in the page's colors 1, 2, …, named below the title where there are several.
         note: what the values are, beside the title.
     """
     shown = [Series(one.name, _thinned(one.points), one.smooth) for one in series]
@@ -132,14 +132,14 @@ def _steps(scale: _Scale) -> str:
     )
 
 
-def _line(colour: int, series: Series, x: _Scale, y: _Scale) -> str:
+def _line(color: int, series: Series, x: _Scale, y: _Scale) -> str:
     raw = _path(series.points, x, y)
-    drawn = f'<path class="line s{colour}" d="{raw}"/>'
+    drawn = f'<path class="line s{color}" d="{raw}"/>'
     if series.smooth and len(series.points) > 8:
         mean = _path(_running_mean(series.points), x, y)
-        drawn = f'<path class="line faint s{colour}" d="{raw}"/><path class="line s{colour}" d="{mean}"/>'
+        drawn = f'<path class="line faint s{color}" d="{raw}"/><path class="line s{color}" d="{mean}"/>'
     hover = "".join(
-        f'<circle class="dot s{colour}" cx="{x(step):.1f}" cy="{y(value):.1f}" r="5">'
+        f'<circle class="dot s{color}" cx="{x(step):.1f}" cy="{y(value):.1f}" r="5">'
         f"<title>{escape(series.name)}, step {step:,.0f}: {number(value)}</title></circle>"
         for step, value in series.points
     )
@@ -151,7 +151,7 @@ def _path(points: Sequence[tuple[float, float]], x: _Scale, y: _Scale) -> str:
 
 
 def _running_mean(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Replace each value by the mean of its neighbours, a twentieth of the run together."""
+    """Replace each value by the mean of its neighbors, a twentieth of the run together."""
     values = [value for _, value in points]
     smooth = []
     for place, (step, _) in enumerate(points):
@@ -161,7 +161,7 @@ def _running_mean(points: Sequence[tuple[float, float]]) -> list[tuple[float, fl
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Drop values that are not finite, and average neighbours if there are very many points."""
+    """Drop values that are not finite, and average neighbors if there are very many points."""
     finite = [(step, value) for step, value in points if math.isfinite(value)]
     if len(finite) <= MAX_POINTS:
         return finite
@@ -172,7 +172,7 @@ def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
 
 
 def _png(values: NDArray[np.float32]) -> bytes:
-    """Encode (rows, columns) between 0 and 1 as the opacity of one colour, so that any background suits."""
+    """Encode (rows, columns) between 0 and 1 as the opacity of one color, so that any background suits."""
     alpha = np.clip(np.nan_to_num(values) * 255, 0, 255).astype(np.uint8)
     pixels = np.empty((*alpha.shape, 4), dtype=np.uint8)
     pixels[..., :3], pixels[..., 3] = (57, 135, 229), alpha

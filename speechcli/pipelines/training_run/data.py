@@ -15,7 +15,7 @@ from speechcli.data.batching import DurationBatches, balanced_weights
 from speechcli.data.check import ERRORS, NOTES, Finding, check_manifests, find_leaks
 from speechcli.data.collate import Collate
 from speechcli.data.manifest import Manifest, ManifestOptions, Task, Utterance, read_manifest
-from speechcli.data.neighbours import find_joinable
+from speechcli.data.neighbors import find_joinable
 from speechcli.errors import InputError
 from speechcli.text.languages import language_code
 from speechcli.training.audio_cache import fill_cache

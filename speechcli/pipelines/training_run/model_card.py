@@ -16,13 +16,13 @@ from speechcli.training.train_options import TrainOptions
 
 CARD = "README.md"
 TITLES = {"wer": "WER", "cer": "CER", "bleu": "BLEU", "chrf": "chrF", "exact_match": "exact match"}
-LICENCE = """## Licence and limits
+LICENSE = """## License and limits
 
-To be written by whoever publishes this model: the licence (it follows from the data and the pretrained parts), what
+To be written by whoever publishes this model: the license (it follows from the data and the pretrained parts), what
 the model is for, and whose voices it has not heard."""
-EMBEDDED_LICENCE = """
+EMBEDDED_LICENSE = """
 
-The embedded model of speechcli, from which it was trained, has the licence CC BY-SA 4.0, which models made from it
+The embedded model of speechcli, from which it was trained, has the license CC BY-SA 4.0, which models made from it
 keep; its ATTRIBUTION.md lists whom to name."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -48,7 +48,7 @@ def model_card(
         _use(opener),
         _training(history, options, step),
         _results(options, evaluated),
-        LICENCE + (EMBEDDED_LICENCE if _from_embedded(options) else ""),
+        LICENSE + (EMBEDDED_LICENSE if _from_embedded(options) else ""),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from speechcli.data.manifest import Target, Utterance
-from speechcli.data.neighbours import find_joinable, join
+from speechcli.data.neighbors import find_joinable, join
 
 FIRST = Utterance("a", Path("a.wav"), 2.0, (Target("ja", "de"), Target("yes", "en")), "ja", "de", "ada")
 SECOND = Utterance("b", Path("b.wav"), 3.0, (Target("no", "en"), Target("nein", "de")), "nein", "de", "ada")
