@@ -46,7 +46,6 @@ class DurationBatches:
         buckets: number of length classes with about equal total duration; more buckets pad less and mix less.
         seed: seed of the shuffle.
         weights: sampling weights of utterances; None uses each exactly once per epoch.
-        items_per_epoch: recordings per epoch; None for the number of utterances.
         joinable: indices of utterances that may be concatenated with the next one.
         join_probability: probability of each concatenation, if both utterances are drawn.
         shuffle: False keeps batches sorted by length and the same in every epoch.
@@ -73,7 +72,6 @@ class DurationBatches:
         buckets: int = 30,
         seed: int = 0,
         weights: Sequence[float] | None = None,
-        items_per_epoch: int | None = None,
         joinable: Sequence[int] = (),
         join_probability: float = 0.0,
         shuffle: bool = True,
@@ -83,14 +81,13 @@ class DurationBatches:
     ) -> None:
         self._utterances = utterances
         single = np.array([utterance.seconds for utterance in utterances], dtype=np.float64)
-        # A pair is numbered behind all utterances, by the place of its first in `joinable`.
+        # Pairs are numbered after all utterances, in the order of `joinable`.
         self._first = np.asarray(joinable if join_probability else (), dtype=np.int64)
         self._join_probability = join_probability
         self._seconds = np.concatenate([single, single[self._first] + single[self._first + 1]])
         self._max_seconds, self._max_items = max_seconds, max_items
         self._buckets, self._seed = buckets, seed
         self._weights = None if weights is None else np.asarray(weights, dtype=np.float64)
-        self._items = len(utterances) if items_per_epoch is None else items_per_epoch
         self._shuffle, self._longest_first = shuffle, longest_first
         self._rank, self._world_size = rank, world_size
         self._check()
@@ -132,25 +129,24 @@ class DurationBatches:
         Raises:
             UsageError: if it was saved with other data or options, so that the epoch could not be continued exactly.
         """
-        ours = self._fingerprint()
         theirs = state["plan"]
-        changed = [name for name in ours | theirs if theirs.get(name) != ours.get(name)]
-        if changed and state["position"] > 0:
-            told = ", ".join(f"{name} was {theirs.get(name)} and is {ours.get(name)}" for name in changed)
+        # A name that is missing was saved by an earlier version.
+        changes = [
+            f"{name} was {theirs[name]} and is {value}"
+            for name, value in self._fingerprint().items()
+            if theirs.get(name, value) != value
+        ]
+        if changes and state["position"] > 0:
             raise UsageError(
-                f"An epoch must be continued with the batches it was begun with, but {told}.",
-                hint="resume with the same data and options, or begin a new run from the saved model",
+                f"An epoch must be continued with the batches it was started with, but {', '.join(changes)}.",
+                hint="resume with the same data and options, or start a new run from the saved model",
             )
         self.epoch, self.position = state["epoch"], state["position"]
 
     def _check(self) -> None:
         if not self._utterances:
             raise InputError("Batches must be made of at least one utterance, but there is none.")
-        for name, value in (
-            ("buckets", self._buckets),
-            ("world_size", self._world_size),
-            ("items_per_epoch", self._items),
-        ):
+        for name, value in (("buckets", self._buckets), ("world_size", self._world_size)):
             if value < 1:
                 raise UsageError(f"`{name}` must be at least 1, but is {value}.")
         if self._max_items is not None and self._max_items < 1:
@@ -169,7 +165,7 @@ class DurationBatches:
             raise InputError(
                 f"Every recording must fit into a batch of {self._max_seconds:g} s, but {len(too_long)} do not; the "
                 f"longest is `{longest.id}` with {longest.seconds:g} s.",
-                hint="allow more seconds a batch, or leave long recordings out",
+                hint="allow more seconds per batch, or leave long recordings out",
             )
 
     def _plan(self) -> list[list[list[int]]]:
@@ -186,7 +182,7 @@ class DurationBatches:
         key = np.searchsorted(self._edges, self._seconds[drawn]) if self._shuffle else self._seconds[drawn]
         batches = self._cut(drawn[np.argsort(key, kind="stable")])
         batches = _to_multiple(batches, self._world_size)
-        # Neighbors in length go to the ranks of one step, so that no rank waits long for another.
+        # The ranks of a step get batches of similar length, so that no rank waits long for another.
         steps = [batches[i : i + self._world_size] for i in range(0, len(batches), self._world_size)]
         if self._shuffle:
             steps = [steps[i] for i in generator.permutation(len(steps))]
@@ -199,13 +195,13 @@ class DurationBatches:
         """Draw the utterances of an epoch, in random order if they are to be shuffled."""
         count = len(self._utterances)
         order = generator.permutation(count) if self._shuffle else np.arange(count)
-        if self._weights is None and self._items == count:
+        if self._weights is None:
             return order
-        # Systematic sampling: an utterance that is due 2.3 times comes 2 or 3 times, never 0 or 7.
-        weights = np.ones(count) if self._weights is None else self._weights[order]
-        ends = np.cumsum(weights) / weights.sum() * self._items
-        ends[np.flatnonzero(weights)[-1] :] = self._items
-        points = np.arange(self._items) + (generator.random() if self._shuffle else 0.5)
+        # Systematic sampling: an utterance that is due 2.3 times is drawn 2 or 3 times, never 0 or 7 times.
+        weights = self._weights[order]
+        ends = np.cumsum(weights) / weights.sum() * count
+        ends[np.flatnonzero(weights)[-1] :] = count
+        points = np.arange(count) + (generator.random() if self._shuffle else 0.5)
         drawn = order[np.searchsorted(ends, points, side="right")]
         return generator.permutation(drawn) if self._shuffle else drawn
 
@@ -243,20 +239,18 @@ class DurationBatches:
             longest = grown
         return [*batches, batch]
 
-    def _padded(self, batch: list[int]) -> float:
-        return float(self._seconds[batch].max()) * len(batch)
-
     def _size(self, batch: list[int]) -> tuple[float, float]:
-        return float(self._seconds[batch].max()), self._padded(batch)
+        """Return the longest recording and the padded length of a batch, in seconds."""
+        longest = float(self._seconds[batch].max())
+        return longest, longest * len(batch)
 
     def _fingerprint(self) -> dict[str, Any]:
-        """Everything that the plan of an epoch depends on, by name."""
+        """Return everything that the plan of an epoch depends on, by name."""
         data = "\n".join(f"{utterance.id}\t{utterance.seconds!r}" for utterance in self._utterances)
         weights = "none" if self._weights is None else hashlib.sha256(self._weights.tobytes()).hexdigest()[:16]
         return {
             "utterances": hashlib.sha256(data.encode()).hexdigest()[:16],
             "weights": weights,
-            "items_per_epoch": self._items,
             "max_seconds": self._max_seconds,
             "max_items": self._max_items,
             "buckets": self._buckets,
@@ -264,12 +258,12 @@ class DurationBatches:
             "shuffle": self._shuffle,
             "longest_first": self._longest_first,
             "world_size": self._world_size,
-            **({"join_probability": self._join_probability} if len(self._first) else {}),
+            "join_probability": self._join_probability if len(self._first) else 0.0,
         }
 
 
 def _bucket_edges(seconds: NDArray[np.float64], buckets: int) -> NDArray[np.float64]:
-    """Return the lengths between buckets, so that each holds about the same sum of seconds."""
+    """Return the lengths between buckets, such that all buckets have about the same total duration."""
     lengths = np.sort(seconds)
     share = np.cumsum(lengths) / lengths.sum()
     inner = np.arange(1, buckets) / buckets
@@ -278,7 +272,7 @@ def _bucket_edges(seconds: NDArray[np.float64], buckets: int) -> NDArray[np.floa
 
 
 def _to_multiple(batches: list[list[int]], multiple: int) -> list[list[int]]:
-    """Halve the batches with most recordings until their number is a multiple; repeat some if that is not enough."""
+    """Halve the largest batches until their number is a multiple; if all have one recording, repeat some."""
     while len(batches) % multiple and max(map(len, batches)) > 1:
         largest = max(range(len(batches)), key=lambda i: len(batches[i]))
         half = (len(batches[largest]) + 1) // 2

@@ -17,8 +17,8 @@ ERRORS: dict[str, str] = {
     "empty-text": "there is no text",
     "missing-audio": "the recording does not exist",
     "unreadable-audio": "the recording cannot be decoded, or ends early",
-    "silent-audio": "the recording holds no sound",
-    "duplicate-row": "an earlier row says the same",
+    "silent-audio": "the recording is silent",
+    "duplicate-row": "an earlier row is the same",
     "duplicate-audio": "an earlier row has the same sound, with the same text or language",
     "duration-mismatch": "the duration in the manifest is not that of the recording",
     "text-length": "far more or far less text per second than usual in this language",
@@ -35,16 +35,16 @@ NOTES: dict[str, str] = {
 }
 """Kinds of notes: possibly intended, so rows are kept."""
 
-# A length that the manifest rounds, or that counts the padding of a lossy codec, is right.
+# A length that is rounded in the manifest, or includes the padding of a lossy codec, is not an error.
 LENGTH_TOLERANCE_SECONDS, LENGTH_TOLERANCE_SHARE = 0.1, 0.02
-# Texts of one language are compared by characters a second, and are unusual this far from the median, both as a factor
-# and in robust standard deviations. The pause around the speech and the shortest words count for little in short clips.
+# Texts of one language are compared by characters per second. They are unusual if they differ from the median by more
+# than this factor and this many robust standard deviations. In short clips, pauses and words have less weight.
 TEXT_FACTOR, TEXT_DEVIATIONS, TEXTS_TO_COMPARE = 3.0, 5.0, 10
 PAUSE_SECONDS, SPARE_CHARACTERS = 0.5, 5
 # The median absolute deviation of a normal distribution is 1 / 1.4826 of its standard deviation.
 DEVIATION_OF_MEDIAN = 1.4826
-# Faster than anyone speaks in any alphabet, whatever the rest of the corpus does.
-MOST_CHARACTERS_A_SECOND = 60.0
+# Faster than anyone speaks, in any script; an error even if the rest of the corpus is similar.
+MAX_CHARACTERS_PER_SECOND = 60.0
 
 
 class Finding(NamedTuple):
@@ -126,7 +126,7 @@ def check_manifests(
     Args:
         manifests: manifests, read with all their texts.
         against: other splits, which must not share recordings, and should not share speakers or texts.
-        heard: results of decoding all recordings; None: recordings are compared by file only.
+        heard: results of decoding all recordings; None: recordings are only compared by file.
         unknown_language: whether a model has no tag for a language.
         unknown_characters: returns the characters of a text that a model's tokenizer lacks.
     """
@@ -138,15 +138,16 @@ def check_manifests(
         for manifest in manifests
         for row in manifest.bad_rows
     ]
-    found = list(_sound(pairs, heard))
+    found = list(_unusable_audio(pairs, heard))
     unusable = {(finding.manifest, finding.id) for finding in found}
     usable = [(path, utterance) for path, utterance in pairs if (path, utterance.id) not in unusable]
     found += [
         *_duplicates(usable, heard),
         *_text_lengths(pairs),
         *find_leaks(pairs, others, heard),
+        *_languages(pairs, unknown_language),
+        *_spelling(pairs, unknown_characters),
     ]
-    found += [*_languages(pairs, unknown_language), *_spelling(pairs, unknown_characters)]
     faulty = {(finding.manifest, finding.id) for finding in found if finding.kind in ERRORS}
     kept = tuple(utterance for path, utterance in pairs if (path, utterance.id) not in faulty)
     return CheckReport(tuple(_summary(manifest) for manifest in manifests), tuple(findings + found), kept)
@@ -159,7 +160,7 @@ def _finding(kind: str, path: Path, utterance: Utterance, message: str) -> Findi
     return Finding(kind, path, utterance.where, utterance.id, message)
 
 
-def _sound(pairs: Pairs, heard: Mapping[Place, Heard]) -> Iterator[Finding]:
+def _unusable_audio(pairs: Pairs, heard: Mapping[Place, Heard]) -> Iterator[Finding]:
     for path, utterance in pairs:
         sound = heard.get(place_of(utterance))
         if sound is None:
@@ -202,7 +203,7 @@ def _text_lengths(pairs: Pairs) -> Iterator[Finding]:
     for path, utterance in pairs:
         for target in utterance.targets:
             low, high = limits[_code(target.language)]
-            fast = len(target.text) / utterance.seconds > MOST_CHARACTERS_A_SECOND
+            fast = len(target.text) / utterance.seconds > MAX_CHARACTERS_PER_SECOND
             if fast or not low <= _rate(target, utterance) <= high:
                 message = f"{len(target.text)} characters for {utterance.seconds:.2f} s are unusual in this language."
                 yield _finding("text-length", path, utterance, message)

@@ -24,7 +24,7 @@ Read = Callable[[Utterance], Waveform]
 
 
 class Features(Protocol):
-    """Turns waveforms into what the encoder reads."""
+    """Turns waveforms into encoder inputs."""
 
     @property
     def sampling_rate(self) -> int:
@@ -47,7 +47,7 @@ class Failed(NamedTuple):
 
 @dataclass
 class Batch:
-    """The tensors of one training step; everything has 0 rows if every recording of the batch failed."""
+    """The tensors of one training step; all have 0 rows if every recording of the batch failed."""
 
     inputs: Tensor
     """(batch, samples) or (batch, frames, mels)."""
@@ -56,13 +56,13 @@ class Batch:
     rows: Tensor
     """(targets,) which recording each target belongs to."""
     decoder_input_ids: Tensor
-    """(targets, tokens) the labels shifted right behind the start token."""
+    """(targets, tokens) the labels, shifted right after the start token."""
     labels: Tensor
     """(targets, tokens), padded with -100."""
     ctc_labels: Tensor | None
-    """(batch, tokens), padded with -100; a row of -100 without a transcript; None if no CTC head learns."""
+    """(batch, tokens), padded with -100; a row of -100 without a transcript; None without a CTC head."""
     teacher_labels: Tensor | None
-    """(batch, teacher frames) classes that a larger encoder sees in each, padded with -100; None if nobody teaches."""
+    """(batch, teacher frames) classes that a larger encoder assigns, padded with -100; None without a teacher."""
     seconds: float
     """Seconds of audio after augmentation."""
     padded_seconds: float
@@ -104,7 +104,7 @@ class Batch:
 
 @dataclass
 class Collate:
-    """Read, augment, extract features, tokenize and pad; can be sent to the workers of a loader."""
+    """Reads, augments, extracts features, tokenizes and pads; can be sent to the workers of a loader."""
 
     features: Features
     tokenizer: Tokenizer
@@ -136,7 +136,7 @@ class Collate:
                 raise UsageError(f"`{name}` must be at least 1, but is {value}.")
 
     def check_languages(self, utterances: Sequence[Utterance]) -> None:
-        """Refuse texts in languages that the model has no tag for, before training begins.
+        """Refuse texts in languages that the model has no tag for, before training starts.
 
         Raises:
             UsageError: naming the first such language.
@@ -208,7 +208,7 @@ class Collate:
         longest, rate = self.features.longest, self.features.sampling_rate
         if longest is not None and len(waveform) > longest:
             raise InputError(
-                f"A recording must be at most {longest / rate:g} s long, because the model takes no more at once, "
+                f"A recording must be at most {longest / rate:g} s long, the window of the model, "
                 f"but `{utterance.audio}` has {len(waveform) / rate:.1f} s."
             )
         return waveform
@@ -245,7 +245,7 @@ class Collate:
             try:
                 name = resolve_language(utterance.language, self.tokenizer.languages)
             except UsageError:
-                # Speech in a language that the model can only translate from: its vocabulary cannot spell it either.
+                # The model can only translate from this language, so its vocabulary cannot spell the transcript.
                 return []
             tag = [self.tokenizer.languages[name]]
         return tag + self.tokenizer.encode(utterance.transcript)

@@ -22,10 +22,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "translation": ("tgt_text", "translation", "target_text", "target", "trg_text", "answer"),
     "text": ("text", "txt"),
 }
-"""Role to the usual names of its column, in order of preference; letter case does not matter."""
+"""Role -> usual names of its column, in order of preference; case-insensitive."""
 
 WIDE = re.compile(r"text_([a-z]{2,3}([-_][A-Za-z]{2,4})?)")
-"""The columns of a wide manifest: text_en, text_pt_BR, text_deu_Latn; but not text_normalized."""
+"""Columns of a wide manifest: text_en, text_pt_BR, text_deu_Latn; but not text_normalized."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class Row:
     """A line of a manifest, or an entry of a corpus."""
 
     line: int
-    """Line in the file, counted from 1, the header included; 0 where the entry is a whole file."""
+    """Line in the file, from 1, including the header; 0 if the entry is a whole file."""
     cells: Mapping[str, str]
-    """Column to text, stripped; empty cells are absent."""
+    """Column -> text, stripped; without empty cells."""
     problem: str | None = None
     """Why the line cannot be read; None if it can."""
     file: str = ""
-    """Which file of the corpus, where it has several; relative to its folder."""
+    """File of the corpus, relative to its folder, if there are several."""
 
     @property
     def where(self) -> str:
-        """Where the row stands, such as "line 3"."""
+        """The place of the row, such as "line 3"."""
         return " ".join([*([self.file] if self.file else []), *([f"line {self.line}"] if self.line else [])])
 
     def get(self, column: str | None) -> str | None:
@@ -53,17 +53,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """What a reader finds."""
+    """The rows of a manifest or corpus."""
 
     rows: list[Row]
     columns: list[str]
-    """Names of all cells that a row may have, in order of appearance."""
+    """Names of all columns, in order of appearance."""
     folder: Path
-    """What paths of recordings are relative to."""
+    """Folder that paths of recordings are relative to."""
 
     @classmethod
     def of(cls, rows: Iterable[Row], folder: Path) -> "Table":
-        """Make a table whose columns are the cells that occur."""
+        """Make a table with the columns that occur in the rows."""
         listed = list(rows)
         names = dict.fromkeys(name for row in listed for name in row.cells)
         return cls(listed, list(dict.fromkeys(("audio", *names))), folder)
@@ -71,7 +71,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Columns:
-    """The column of every role; None where the manifest has none."""
+    """The column of each role; None: the manifest has none."""
 
     audio: str
     id: str | None = None
@@ -87,7 +87,7 @@ class Columns:
     translation: str | None = None
     text: str | None = None
     wide: Mapping[str, str] = field(default_factory=dict)
-    """Language to column: {"en": "text_en"}."""
+    """Language -> column: {"en": "text_en"}."""
 
     def summary(self) -> str:
         """Return "audio=path, text=sentence" for a message."""
@@ -97,7 +97,7 @@ class Columns:
 
 
 def find_columns(names: list[str], path: Path) -> Columns:
-    """Find the column of every role.
+    """Find the column of each role.
 
     Args:
         names: the columns of the manifest.

@@ -12,9 +12,9 @@ from speechcli.audio.read import read_audio
 from speechcli.data.manifest import Utterance
 from speechcli.errors import SpeechCliError
 
-# At this rate recordings are compared, whatever their own.
+# Recordings are resampled to this rate to be compared.
 SAMPLE_RATE = 16_000
-# One step of 16 bits: what dithered or digital silence stays below.
+# Dithered or digital silence stays below two steps of 16-bit audio.
 SILENT_PEAK = 2 / 32_768
 
 Place = tuple[AudioFile, float | None, float | None]
@@ -46,7 +46,7 @@ def listen_to(
     """Decode every recording.
 
     Args:
-        utterances: their recordings are decoded; each part of a file once.
+        utterances: the utterances; each part of a file is decoded once.
         workers: threads that decode.
         progress: called with the number of decoded recordings and their total.
     """

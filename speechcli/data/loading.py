@@ -13,11 +13,11 @@ from speechcli.errors import UsageError
 
 try:
     import resource
-except ImportError:  # Windows passes tensors on without them
+except ImportError:  # Windows, where tensors of workers need no open files
     resource = None  # type: ignore[assignment]
 
-# Each tensor of two batches on their way, and what connects the worker.
-HANDLES_OF_WORKER = 32
+# Open files per worker: for the tensors of two prefetched batches, and for the connections to the worker.
+HANDLES_PER_WORKER = 32
 
 Item = TypeVar("Item", covariant=True)
 
@@ -43,9 +43,9 @@ def load_epoch(
 ) -> Generator[Item]:
     """Yield the batches of the current epoch, or the rest of them after a resume.
 
-    Close this generator explicitly: that is the only safe way to end the workers, and the process cannot exit while
-    they run. With workers, `batches` runs ahead, so a state saved in mid-epoch must be given the number of batches that
-    were used: `batches.state_dict(epoch=epoch, position=used)`.
+    Close this generator explicitly: this is the only safe way to end the workers, and the process cannot exit while
+    they run. With workers, `batches` is ahead of the batches that were used, so a state that is saved within an epoch
+    needs their number: `batches.state_dict(epoch=epoch, position=used)`.
 
     Args:
         batches: the plan; it moves on to the next epoch at the end.
@@ -71,7 +71,7 @@ def load_epoch(
     try:
         yield from loaded
     finally:
-        # Dropping the iterator ends its workers too, but an error that was raised in it keeps it, and them, alive.
+        # Deleting the iterator also ends its workers, but an error that was raised in it keeps a reference to it.
         end_workers = getattr(loaded, "_shutdown_workers", None)
         if end_workers is not None:
             end_workers()
@@ -79,16 +79,16 @@ def load_epoch(
 
 def _check_handles(workers: int) -> None:
     allowed = math.inf if workers == 0 or resource is None else resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    needed = HANDLES_OF_WORKER * (1 + workers)
+    needed = HANDLES_PER_WORKER * (1 + workers)
     if 0 <= allowed < needed:
         raise UsageError(
             f"Reading ahead (workers: {workers}) needs {needed} open files, but the system allows {allowed}.",
-            hint=f"Allow them with `ulimit -n {needed}`, or read without: --workers 0, in training batch.workers=0.",
+            hint=f"Allow them with `ulimit -n {needed}`, or use no workers: --workers 0, in training batch.workers=0.",
         )
 
 
 def _outlive_signals(worker: int) -> None:
-    # A signal to the whole process group is for the training process, which still finishes its step and saves; it ends
-    # its workers itself.
+    # A signal to the whole process group is for the training process, which finishes its step, saves, and then ends its
+    # workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

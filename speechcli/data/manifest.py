@@ -1,7 +1,7 @@
 """Manifests: recordings and texts, read from a table (TSV, CSV, JSON lines) or a corpus in its own layout.
 
-A *narrow* manifest has one text a row (`text`, `src_lang`, perhaps `tgt_lang`); a *wide* one has a column `text_<lang>`
-for every language, so that one recording teaches several. Both may be mixed.
+A *narrow* manifest has one text per row (`text`, `src_lang`, perhaps `tgt_lang`); a *wide* one has a column
+`text_<lang>` for each language. Both may be mixed.
 """
 
 import os
@@ -61,17 +61,17 @@ class ManifestOptions:
     """Which rows and texts of a manifest to use.
 
     Raises:
-        UsageError: if an option is no legal value.
+        UsageError: if the task is unknown.
     """
 
     task: Task = "both"
-    """Which texts become targets: the transcript, the translations, or both as far as a row has them."""
+    """Which texts become targets: the transcript, the translations, or both."""
     source_languages: tuple[str, ...] | None = None
     """Spoken languages to keep, in any spelling; None keeps all."""
     target_languages: tuple[str, ...] | None = None
     """Languages of texts to keep, in any spelling; None keeps all."""
     need_targets: bool = True
-    """Whether a row without a wanted text is left out (False: for transcribing a manifest)."""
+    """Whether rows without a wanted text are left out (false: for transcribing a manifest)."""
     default_language: str | None = None
     """The spoken language of rows that name none."""
     check_audio: bool = True
@@ -113,15 +113,15 @@ def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Mani
     """Read a manifest or a corpus; bad rows are collected, not raised.
 
     Args:
-        path: ``.csv`` (comma, quoted), ``.jsonl``/``.json`` (an object a line, NeMo's keys too), another file (tab
-            separated without quoting), or what `speechcli.data.readers` knows. Paths of recordings are relative to its
-            folder; ``archive.zip:offset:length`` (bytes), ``sound.wav:offset:length`` (samples) and
-            ``table.parquet:row`` name a part of a file.
-        options: what to use; None uses everything.
+        path: ``.csv`` (comma-separated, quoted), ``.jsonl`` or ``.json`` (an object per line, also with NeMo's keys),
+            another file (tab-separated, not quoted), or a corpus that `speechcli.data.readers` supports. Paths of
+            recordings are relative to its folder; ``archive.zip:offset:length`` (bytes), ``sound.wav:offset:length``
+            (samples) and ``table.parquet:row`` are parts of a file.
+        options: what to use; None: everything.
 
     Raises:
         InputError: if the file cannot be read, has no column of recordings, or no row is usable.
-        UsageError: if the options name a language that nobody knows.
+        UsageError: if the options name an unknown language.
     """
     options = options or ManifestOptions()
     table = read_layout(path)
@@ -139,22 +139,22 @@ def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Mani
             utterances[utterance.id] = utterance if first is None else _merged(first, utterance)
         except RowError as error:
             bad.append(BadRow(row.where, str(error), error.kind))
-    said = {row.language for row in utterances.values()}
-    said |= {target.language for row in utterances.values() for target in row.targets}
+    known = {row.language for row in utterances.values()}
+    known |= {target.language for row in utterances.values() for target in row.targets}
     for name in (*(options.source_languages or ()), *(options.target_languages or ())):
-        check_language(name, said)
+        check_language(name, known)
     if not utterances:
         raise InputError(_nothing_usable(path, bad, left_out), hint=f"columns found: {columns.summary()}")
     return Manifest(path, tuple(utterances.values()), tuple(bad), left_out)
 
 
 def _nothing_usable(path: Path, bad: list[BadRow], left_out: int) -> str:
-    message = f"`{path}` must hold at least one usable row, but {len(bad)} are bad and {left_out} are not wanted"
+    message = f"`{path}` must have at least one usable row, but {len(bad)} are bad and {left_out} are excluded"
     return f"{message}; {bad[0].where}: {bad[0].reason}." if bad else f"{message}."
 
 
 def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOptions) -> Utterance | None:
-    """Make an utterance of a row; None if the options do not want it."""
+    """Make an utterance of a row; None if the options exclude it."""
     if row.problem:
         raise RowError(row.problem)
     audio = row.get(columns.audio)
@@ -172,37 +172,44 @@ def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOption
             )
         return None
     file, part = find_recording(audio, folder)
-    if options.check_audio and not os.path.isfile(
-        outer_file(file)
-    ):  # Path.is_file() raises for names that are too long
+    # os.path, because Path.is_file() raises an error for names that are too long
+    if options.check_audio and not os.path.isfile(outer_file(file)):
         raise RowError(f"the recording must exist, but `{outer_file(file)}` does not", kind="missing-audio")
     start, end, seconds = find_times(row, columns, file, part)
-    name = row.get(columns.id) or (audio if start is None or part else f"{audio}@{start}")
-    speaker, taught = row.get(columns.speaker), row.get(columns.teacher)
-    teacher = None if taught is None else folder / taught
-    confidence = read_number(row, columns.confidence, rule="from 0 to 1", maximum=1.0)
+    teacher = row.get(columns.teacher)
     return Utterance(
-        name, file, seconds, targets, transcript, language, speaker, start, end, teacher, confidence, where=row.where
+        id=row.get(columns.id) or (audio if start is None or part else f"{audio}@{start}"),
+        audio=file,
+        seconds=seconds,
+        targets=targets,
+        transcript=transcript,
+        language=language,
+        speaker=row.get(columns.speaker),
+        start=start,
+        end=end,
+        teacher=None if teacher is None else folder / teacher,
+        confidence=read_number(row, columns.confidence, rule="from 0 to 1", maximum=1.0),
+        where=row.where,
     )
 
 
 def _merged(first: Utterance, second: Utterance) -> Utterance:
-    """Join two rows of one recording that give texts in different languages."""
+    """Join two rows of one recording with texts in different languages."""
     if (first.audio, first.start, first.end) != (second.audio, second.start, second.end):
         raise RowError(f"`id` must be unique to a recording, but {second.id!r} is another one in {first.where}")
     languages = {target.language for target in first.targets}
     new = tuple(target for target in second.targets if target.language not in languages)
     if not new:
         raise RowError(
-            f"the row must say something new, but {first.where} has this recording in the same language",
+            f"the row must have a new text, but {first.where} has this recording in the same language",
             kind="duplicate-row",
         )
-    sure = [each.confidence for each in (first, second) if each.confidence is not None]
+    confidences = [each.confidence for each in (first, second) if each.confidence is not None]
     return replace(
         first,
         targets=first.targets + new,
         transcript=first.transcript or second.transcript,
-        confidence=min(sure, default=None),
+        confidence=min(confidences, default=None),
     )
 
 
@@ -213,7 +220,7 @@ def _texts(row: Row, columns: Columns, language: str | None) -> tuple[str | None
     text, translation = row.get(columns.text), row.get(columns.translation)
     texts: list[Target] = []
     if text is not None:
-        # `text` is what is said, unless the row says that it is in another language.
+        # `text` is the transcript, unless the row has another target language.
         if target_language is not None and not _same(target_language, language):
             texts.append(Target(text, target_language))
         else:

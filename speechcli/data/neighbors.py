@@ -11,7 +11,7 @@ def find_joinable(utterances: Sequence[Utterance], *, max_seconds: float) -> lis
     """Return the indices of utterances that can be concatenated with the next one.
 
     Args:
-        utterances: in the order of their manifests.
+        utterances: utterances, in the order of their manifests.
         max_seconds: maximum duration of a concatenation.
     """
     pairs = zip(utterances, utterances[1:], strict=False)

@@ -41,7 +41,7 @@ def find_recording(text: str, folder: Path) -> tuple[AudioFile, Part | None]:
     Args:
         text: a path, or ``archive.zip:offset:length`` (bytes), ``sound.wav:offset:length`` (samples, as fairseq), or
             ``table.parquet:row``.
-        folder: what the path is relative to.
+        folder: folder that the path is relative to.
 
     Raises:
         RowError: if it names features.
@@ -50,7 +50,7 @@ def find_recording(text: str, folder: Path) -> tuple[AudioFile, Part | None]:
     match = re.fullmatch(r"(.+?)(?::(\d+))?:(\d+)", text)
     if match is None or os.path.isfile(file):
         if file.suffix == ".npy":
-            raise RowError(f"the recording must be sound, but `{file}` holds features", kind="unreadable-audio")
+            raise RowError(f"the recording must be audio, but `{file}` contains features", kind="unreadable-audio")
         return file, None
     outer, last = folder / Path(match[1]).expanduser(), int(match[3])
     if match[2] is None:
@@ -71,7 +71,7 @@ def find_times(
     if part is not None:
         if part.length == 0:
             raise RowError("the recording must be longer than 0 samples, but is not")
-        rate = _asked(audio_rate, file)
+        rate = _from_header(audio_rate, file)
         return part.offset / rate, (part.offset + part.length) / rate, part.length / rate
     start, end, seconds = (read_number(row, name) for name in (columns.start, columns.end, columns.seconds))
     if end is not None:
@@ -79,7 +79,7 @@ def find_times(
             raise RowError(f"`{columns.end}` must be after the start ({start or 0.0:g} s), but is {end:g}")
         seconds = end - (start or 0.0)
     elif seconds is None:
-        seconds = _asked(audio_seconds, file) - (start or 0.0)
+        seconds = _from_header(audio_seconds, file) - (start or 0.0)
     elif start is not None:
         end = start + seconds
     if seconds <= 0:
@@ -91,7 +91,7 @@ def read_number(row: Row, column: str | None, *, rule: str = "of seconds", maxim
     """Read a number from a cell; None if it is empty.
 
     Raises:
-        RowError: if it is no number, or not from 0 to the maximum.
+        RowError: if it is not a number from 0 to the maximum.
     """
     text = row.get(column)
     if text is None:
@@ -105,10 +105,10 @@ def read_number(row: Row, column: str | None, *, rule: str = "of seconds", maxim
     return value
 
 
-def _asked(question: Callable[[AudioFile], Number], file: AudioFile) -> Number:
-    """Read the duration or sample rate from the header of a recording."""
+def _from_header(read: Callable[[AudioFile], Number], file: AudioFile) -> Number:
+    """Read the duration or sample rate of a recording."""
     try:
-        return question(file)
+        return read(file)
     except (SpeechCliError, OSError) as error:
         why = str(error).removesuffix(".")
         raise RowError(f"the length of the recording must be readable, but: {why}", kind="unreadable-audio") from error

@@ -1,4 +1,4 @@
-"""The sound of one utterance."""
+"""The waveform of an utterance."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ def read_waveform(utterance: Utterance, sampling_rate: int) -> Waveform:
     """
     audio = read_audio(utterance.audio, sample_rate=sampling_rate, start=utterance.start, end=utterance.end)
     if audio.truncated:
-        raise InputError(f"`{utterance.audio}` must be complete, because its text is, but it ends early.")
+        raise InputError(f"`{utterance.audio}` must be complete, as its text is, but it ends early.")
     if not len(audio.samples):
-        raise InputError(f"`{utterance.audio}` must have sound, but is empty.")
+        raise InputError(f"`{utterance.audio}` must have samples, but is empty.")
     return audio.samples

@@ -25,7 +25,7 @@ def manifest_bytes(utterances: Sequence[Utterance], path: Path) -> bytes:
         path: the file to be written: ``.jsonl``, ``.csv``, or anything else for tab-separated. Paths of recordings
             below its folder are relative to it, others absolute.
     """
-    # Rows of several manifests may have one id; without any, a row is named after its recording.
+    # Rows of several manifests may have the same id; rows without an id get that of their recording.
     counts = Counter(utterance.id for utterance in utterances)
     rows = [row for each in utterances for row in _rows(each, path.parent, named=counts[each.id] == 1)]
     if path.suffix.lower() in (".jsonl", ".json"):

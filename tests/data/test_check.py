@@ -228,4 +228,4 @@ def test_the_output_ends_as_a_kind_of_manifest(faulty: Path, capfd: pytest.Captu
 def test_nothing_usable_is_no_input(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.tsv").write_text("path\ttext\nnowhere.wav\tx\n")
     assert main(["data", "check", str(tmp_path / "m.tsv")]) == 4
-    assert "must hold at least one usable row" in capfd.readouterr().err
+    assert "must have at least one usable row" in capfd.readouterr().err

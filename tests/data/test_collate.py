@@ -225,7 +225,7 @@ def test_the_stretch_of_an_utterance_is_read_at_the_models_rate(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("samples", "truncated", "message"), [(0, False, "must have sound, but is empty"), (3, True, "but it ends early")]
+    ("samples", "truncated", "message"), [(0, False, "must have samples, but is empty"), (3, True, "but it ends early")]
 )
 def test_an_empty_or_damaged_recording_is_refused(
     samples: int, truncated: bool, message: str, monkeypatch: pytest.MonkeyPatch
@@ -257,4 +257,4 @@ def test_a_recording_longer_than_the_model_takes_is_left_out_and_reported(tokeni
         [utterance("short", 2.0, en="yes"), utterance("long", 2.1, en="no")]
     )
     assert [each.id for each in batch.utterances] == ["short"]
-    assert "at most 2 s long, because the model takes no more at once, but" in batch.failed[0].reason
+    assert "at most 2 s long, the window of the model, but" in batch.failed[0].reason

@@ -136,7 +136,7 @@ def test_an_unknown_target_language_is_refused_and_a_manifests_own_is_known(fold
     path = write_lines(folder, {"audio": "a.flac", "seconds": 1, "text": "nuqneH", "lang": "tlh"})
     with pytest.raises(UsageError, match="must be one that is known, but is `klingon`"):
         read_manifest(path, options=ManifestOptions(target_languages=("klingon",)))
-    with pytest.raises(InputError, match="1 are not wanted"):
+    with pytest.raises(InputError, match="1 are excluded"):
         read_manifest(path, options=ManifestOptions(target_languages=("de",)))
     assert len(read_manifest(path, options=ManifestOptions(target_languages=("tlh",))).utterances) == 1
 
@@ -234,7 +234,7 @@ def test_lines_that_are_no_rows_are_bad(folder: Path) -> None:
 
 
 def test_json_that_is_not_one_object_a_line_says_so(folder: Path) -> None:
-    with pytest.raises(InputError, match="must hold a JSON object in each line; line 1: .* is a list"):
+    with pytest.raises(InputError, match="must have a JSON object in each line; line 1: .* is a list"):
         read_manifest(write(folder, '[{"path": "a.flac", "text": "x"}]', "m.json"))
 
 
@@ -246,13 +246,13 @@ def test_files_need_not_exist_when_they_are_not_checked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must hold at least one row"),
-        ("path\ttext\n", "must hold at least one row"),
+        ("", "must have at least one row"),
+        ("path\ttext\n", "must have at least one row"),
         ("speech\ttext\na.flac\tx\n", "must have a column of recordings .* but has speech, text"),
         ("path\ttext\ttext\na.flac\tx\ty\n", "must have each column once, but has `text` twice"),
         (
             "path\tseconds\ttext\na.flac\t1\t\n",
-            "at least one usable row, but 1 are bad and 0 are not wanted; line 2: the",
+            "at least one usable row, but 1 are bad and 0 are excluded; line 2: the",
         ),
     ],
 )
@@ -264,7 +264,7 @@ def test_a_manifest_without_a_usable_row_or_with_a_column_twice_is_refused(
 
 
 def test_a_manifest_of_unwanted_rows_is_refused_with_its_columns(folder: Path) -> None:
-    with pytest.raises(InputError, match="0 are bad and 3 are not wanted") as caught:
+    with pytest.raises(InputError, match="0 are bad and 3 are excluded") as caught:
         read_manifest(write(folder, WIDE), options=ManifestOptions(source_languages=("fr",)))
     assert caught.value.hint is not None
     assert "audio=path" in caught.value.hint

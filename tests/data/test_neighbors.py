@@ -36,5 +36,5 @@ def test_languages_without_spaces_are_joined_without_one() -> None:
         (replace(SECOND, seconds=5.5), False),
     ],
 )
-def test_neighbours_fit_if_speaker_languages_and_length_do(other: Utterance, fits: bool) -> None:
+def test_neighbors_fit_if_speaker_languages_and_length_do(other: Utterance, fits: bool) -> None:
     assert find_joinable([FIRST, other], max_seconds=7.0) == ([0] if fits else [])

@@ -67,7 +67,7 @@ def test_every_unusable_line_of_a_kaldi_directory_is_reported(kaldi: Path) -> No
         ("segments line 4", "a segment must be `utterance recording start end`"),
         ("segments line 5", "wav.scp must name the recording `lost`, but does not"),
         ("text line 6", "there is no recording for the text of `u6`"),
-        ("text line 7", "`u1` must come once, but is in line 1 too"),
+        ("text line 7", "`u1` must occur once, but is in line 1 too"),
     ]
 
 
@@ -199,7 +199,7 @@ def test_a_folder_with_a_table_of_metadata_is_that_table(tmp_path: Path) -> None
 
 
 def test_a_folder_of_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="must be a corpus, but holds no recordings"):
+    with pytest.raises(InputError, match="must be a corpus, but contains no recordings"):
         read_manifest(tmp_path)
 
 
@@ -232,7 +232,7 @@ def test_fairseq_tables_name_slices_of_archives_and_of_recordings(tmp_path: Path
     assert len(read_waveform(second, RATE)) == RATE // 2
     reasons = [reason for _, reason in bad(manifest)]
     assert "contains features (.npy)" in reasons[0]
-    assert "must be sound, but" in reasons[1]
+    assert "must be audio, but" in reasons[1]
     assert "must lie within its archive" in reasons[2]
     assert reasons[3] == "the recording must be longer than 0 samples, but is not"
 
@@ -286,6 +286,6 @@ def test_parquet_may_name_the_files_of_its_recordings(tmp_path: Path) -> None:
 
 
 def test_a_parquet_folder_of_several_splits_must_be_narrowed(parquet: Path) -> None:
-    with pytest.raises(InputError, match="must hold one split, but holds test, train"):
+    with pytest.raises(InputError, match="must contain one split, but contains test, train"):
         read_manifest(parquet)
     assert len(read_manifest(parquet / "test-00000-of-00002.parquet").utterances) == 2

@@ -26,7 +26,7 @@ def brute_force(table: torch.Tensor) -> dict[tuple[int, ...], float]:
     return texts
 
 
-def test_equal_neighbours_are_merged_and_blanks_removed():
+def test_equal_neighbors_are_merged_and_blanks_removed():
     assert collapse([1, 5, 5, 1, 5, 0, 0, 1], BLANK) == (5, 5, 0)
     assert collapse(as_path((5, 5, 0), BLANK), BLANK) == (5, 5, 0)
 

@@ -83,9 +83,9 @@ def test_errors_in_a_manifest_are_reported_and_too_many_end_the_run(people):
     assert len(read_manifests(paths, options(data__train=paths, data__max_bad=0.5), told.append, learn=True)) == 3
     assert [event.message.split(" (")[0] for event in told] == [
         "missing-audio: the recording does not exist",
-        "duplicate-row: an earlier row says the same",
+        "duplicate-row: an earlier row is the same",
     ]
-    with pytest.raises(InputError, match="2 rows of .* have errors, the first line 5: the row must say") as caught:
+    with pytest.raises(InputError, match="2 rows of .* have errors, the first line 5: the row must have a new text") as caught:
         read_manifests(paths, options(data__train=paths, data__max_bad=0.3), told.append, learn=True)
     assert caught.value.hint.startswith("speechcli data check ")
     assert caught.value.hint.endswith("--max-bad 0.4")
@@ -111,13 +111,10 @@ def test_weights_of_manifests_and_of_what_a_model_wrote_multiply(pseudo, people)
 
 def test_an_epoch_draws_by_the_weights_of_the_manifests(pseudo, people):
     paths = (str(people), str(pseudo))
-    values = options(data__train=paths, data__weights=(1.0, 4.0))
+    values = options(data__train=paths, data__weights=(0.0, 4.0))
     read = read_manifests(paths, values, lambda event: None, learn=True)
-    plan = DurationBatches(
-        [u for _, u in read], max_seconds=9.0, weights=draw_weights(read, values), items_per_epoch=110
-    )
-    drawn = [utterance.audio.stem for batch in plan for utterance in batch]
-    assert drawn.count("a") == 80
+    plan = DurationBatches([u for _, u in read], max_seconds=9.0, weights=draw_weights(read, values))
+    assert [utterance.audio.stem for batch in plan for utterance in batch] == ["a"] * len(read)
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""One file for each layout of a corpus: a path in, rows out."""
+"""One file per corpus layout: a path in, rows out."""

@@ -10,14 +10,14 @@ from speechcli.data.readers.tables import read_table, read_text
 from speechcli.errors import InputError
 
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.tsv")
-"""Tables in a folder, as Hugging Face's `audiofolder` names them."""
+"""Tables in a folder, named as in Hugging Face's `audiofolder`."""
 
 
 def read_folder(path: Path) -> Table:
-    """Read a folder at any depth, or the table that lies in it.
+    """Read a folder recursively, or the table in it.
 
     Raises:
-        InputError: if it holds neither recordings nor a table, or a text cannot be read.
+        InputError: if it contains neither recordings nor a table, or a text cannot be read.
     """
     for name in METADATA:
         if (path / name).is_file():
@@ -26,7 +26,7 @@ def read_folder(path: Path) -> Table:
     sounds = sorted(file for file in files if file.suffix.lower() in AUDIO_EXTENSIONS)
     if not sounds:
         raise InputError(
-            f"The folder `{path}` must be a corpus, but holds no recordings and no files of one.",
+            f"The folder `{path}` must be a corpus, but contains no recordings and no files of a known layout.",
             hint="a Kaldi directory, a split of LibriSpeech or MuST-C, Parquet files, or recordings beside .txt files",
         )
     return Table.of(_rows(path, sounds, {file for file in files if file.suffix == ".txt"}), path)

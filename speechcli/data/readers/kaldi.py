@@ -15,7 +15,7 @@ class _Entry(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """Where an utterance is said: a recording, or a stretch of one."""
+    """The audio of an utterance: a recording, or a part of one."""
 
     file: str
     line: int
@@ -30,20 +30,20 @@ def is_kaldi(path: Path) -> bool:
 
 
 def read_kaldi(path: Path) -> Table:
-    """Read the utterances of ``segments``, or else of ``wav.scp``, and those that only ``text`` names, as bad rows.
+    """Read the utterances of ``segments``, or else of ``wav.scp``; those that are only in ``text`` are bad rows.
 
     Raises:
         InputError: if a file cannot be read.
     """
     directory = _Directory(path)
-    return Table.of([*directory.rows(), *directory.twice], path)
+    return Table.of([*directory.rows(), *directory.repeated], path)
 
 
 class _Directory:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.twice: list[Row] = []
-        """Lines whose key came before."""
+        self.repeated: list[Row] = []
+        """Lines with the key of an earlier line."""
         self.recordings = self._entries("wav.scp")
         self.texts = self._entries("text")
         speakers, languages = self._entries("utt2spk"), self._entries("utt2lang")
@@ -67,8 +67,8 @@ class _Directory:
             for number, line in enumerate(read_lines(self.path / name), start=1):
                 key, *value = line.split(maxsplit=1) or [""]
                 if key in entries:
-                    problem = f"`{key}` must come once, but is in line {entries[key].line} too"
-                    self.twice.append(Row(number, {}, problem, name))
+                    problem = f"`{key}` must occur once, but is in line {entries[key].line} too"
+                    self.repeated.append(Row(number, {}, problem, name))
                 elif key:
                     entries[key] = _Entry(number, " ".join(value).strip())
         return entries
@@ -85,7 +85,7 @@ class _Directory:
             return "", piece.problem or f"wav.scp must name the recording `{piece.recording}`, but does not"
         if entry.value.endswith("|") or entry.value.startswith("|"):
             return "", f"a recording must be a file, but line {entry.line} of wav.scp is a command, which is never run"
-        # Kaldi names files from where its scripts are run.
+        # In Kaldi, paths are relative to the folder from which its scripts are run.
         here = self.path / entry.value
         return entry.value if here.is_file() else str(Path(entry.value).absolute()), None
 
@@ -95,5 +95,5 @@ def _segment(entry: _Entry) -> _Piece:
     if len(parts) != 3:
         return _Piece("segments", entry.line, "", {}, "a segment must be `utterance recording start end`")
     recording, start, end = parts
-    to_end = re.fullmatch(r"-1(\.0*)?", end) is not None  # of the recording
+    to_end = re.fullmatch(r"-1(\.0*)?", end) is not None  # -1: the end of the recording
     return _Piece("segments", entry.line, recording, {"start": start} | ({} if to_end else {"end": end}))

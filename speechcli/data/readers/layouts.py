@@ -20,15 +20,15 @@ LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Table]], ...] = (
     (is_librispeech, read_librispeech),
     (Path.is_dir, read_folder),
 )
-"""Detector and reader of each layout; the first match counts. Any other file is a table."""
+"""Detector and reader of each layout; the first match is used. Any other file is a table."""
 
 
 def read_layout(path: Path) -> Table:
     """Read the rows of a manifest or a corpus, whatever its layout.
 
     Raises:
-        InputError: if it cannot be read, or holds nothing.
-        UsageError: if an extra of the package is needed and not installed.
+        InputError: if it cannot be read, or is empty.
+        UsageError: if a required extra of the package is not installed.
     """
     read = next((read for fits, read in LAYOUTS if fits(path)), read_table)
     return read(path)

@@ -1,4 +1,4 @@
-"""LibriSpeech: folders of `SPEAKER-CHAPTER.trans.txt` beside the recordings that they write down."""
+"""LibriSpeech: folders of recordings with their transcripts, `SPEAKER-CHAPTER.trans.txt`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +11,15 @@ EXTENSIONS = (".flac", ".wav", ".opus", ".mp3", ".ogg")
 
 
 def is_librispeech(path: Path) -> bool:
-    """Whether a folder holds transcripts of LibriSpeech at any depth."""
+    """Whether a folder contains transcripts of LibriSpeech at any depth."""
     return path.is_dir() and next(path.rglob(TRANSCRIPTS), None) is not None
 
 
 def read_librispeech(path: Path) -> Table:
-    """Read a split, such as ``LibriSpeech/train-clean-100``; the language is not said anywhere in it.
+    """Read a split, such as ``LibriSpeech/train-clean-100``; it does not contain the language.
 
     Raises:
-        InputError: if a file of transcripts cannot be read.
+        InputError: if a transcript file cannot be read.
     """
     return Table.of((row for file in sorted(path.rglob(TRANSCRIPTS)) for row in _rows(path, file)), path)
 

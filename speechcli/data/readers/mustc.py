@@ -1,4 +1,4 @@
-"""MuST-C and its kin (mTEDx, the IWSLT sets): `xx-yy/data/SPLIT` with `wav/`, and `txt/SPLIT.yaml`, `.xx`, `.yy`."""
+"""MuST-C and similar corpora (mTEDx, IWSLT): `xx-yy/data/SPLIT` with `wav/`, and `txt/SPLIT.yaml`, `.xx`, `.yy`."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ def is_mustc(path: Path) -> bool:
 
 
 def read_mustc(path: Path) -> Table:
-    """Read a split: every entry of the list with the same line of every text.
+    """Read a split: each entry of the list with the same line of each text.
 
     Raises:
         InputError: if the list and a text do not have the same number of lines, or one cannot be read.
@@ -43,7 +43,7 @@ def _list_of(path: Path) -> Path:
 
 
 def _entries(lines: list[str]) -> Iterator[tuple[int, str]]:
-    """Yield the first line and the fields of each entry: `- {key: value, …}`, perhaps wrapped, or one key a line."""
+    """Yield the first line and the fields of each entry: `- {key: value, …}`, possibly wrapped, or one key per line."""
     starts = {place: match[1].strip() for place, line in enumerate(lines) if (match := FIRST_LINE.fullmatch(line))}
     for (start, first), end in zip(starts.items(), [*list(starts)[1:], len(lines)], strict=True):
         parts = [first, *(line.strip() for line in lines[start + 1 : end] if line.strip())]

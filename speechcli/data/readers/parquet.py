@@ -1,4 +1,4 @@
-"""Parquet files of Hugging Face `datasets`, with the recordings inside or their names (extra `parquet`)."""
+"""Parquet files of Hugging Face `datasets`, with recordings or their paths (extra `parquet`)."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ from speechcli.errors import InputError
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a path is a Parquet file, a folder of such, or `data/train` for `data/train-00000-of-00002.parquet`."""
+    """Whether a path is a Parquet file, a folder of them, or `data/train` for `data/train-00000-of-00002.parquet`."""
     return bool(_files(path))
 
 
@@ -19,14 +19,14 @@ def read_parquet(path: Path) -> Table:
     """Read the files of one split.
 
     Raises:
-        InputError: if a folder holds several splits, or a file has no column of sound.
+        InputError: if a folder contains several splits, or a file has no column of audio.
         UsageError: if pyarrow is not installed.
     """
     files = _files(path)
     splits = sorted({file.stem.split("-")[0] for file in files})
     if len(splits) > 1:
         raise InputError(
-            f"`{path}` must hold one split, but holds {', '.join(splits)}.", hint=f"name one: {path / splits[0]}"
+            f"`{path}` must contain one split, but contains {', '.join(splits)}.", hint=f"name one: {path / splits[0]}"
         )
     return Table.of(_unique_ids([row for file in files for row in _rows(file)]), files[0].parent)
 
@@ -44,7 +44,7 @@ def _rows(file: Path) -> Iterator[Row]:
     inside = audio_column(table.schema_arrow) is not None
     names = next((name for name in plain if name.lower() in COLUMNS["audio"]), None)
     if not inside and names is None:
-        raise InputError(f"`{file}` must have a column of sound (bytes and path) or of its files, but has none.")
+        raise InputError(f"`{file}` must have a column of audio (bytes and path) or of its files, but has none.")
     rows = (values for batch in table.iter_batches(columns=plain) for values in batch.to_pylist())
     for number, values in enumerate(rows):
         cells = {name: str(value).strip() for name, value in values.items() if value is not None}
@@ -53,7 +53,7 @@ def _rows(file: Path) -> Iterator[Row]:
 
 
 def _unique_ids(rows: list[Row]) -> list[Row]:
-    """Leave out the column `id` where it is not the recordings' but, as in FLEURS, the sentences'."""
+    """Drop the column `id` if it is not unique: in FLEURS, it is the id of the sentence."""
     ids = [row.cells["id"] for row in rows if "id" in row.cells]
     if len(set(ids)) == len(ids):
         return rows

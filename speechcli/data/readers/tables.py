@@ -1,4 +1,4 @@
-"""Tables: TSV, CSV, and JSON lines with our names, NeMo's, fairseq's or those of a data set's own columns."""
+"""Tables: TSV, CSV and JSON lines, with the column names of speechcli, NeMo, fairseq or a data set."""
 
 import csv
 import io
@@ -12,19 +12,19 @@ from speechcli.errors import InputError
 
 
 def read_table(path: Path) -> Table:
-    """Read JSON lines (what begins with `{`), ``.csv`` (comma, quoted), else tab separated without quoting.
+    """Read JSON lines (also of other files that start with `{`), ``.csv`` (quoted), or tab-separated values.
 
     Raises:
-        InputError: if the file cannot be read or is empty, or two columns of a table have one name.
+        InputError: if the file cannot be read or is empty, or two columns of a table have the same name.
     """
     text = read_text(path)
     as_json = path.suffix.lower() in (".jsonl", ".json") or text.lstrip().startswith("{")
     names, rows = _read_json(text) if as_json else _read_cells(text, comma=path.suffix.lower() == ".csv")
     if not rows:
-        raise InputError(f"The manifest `{path}` must hold at least one row, but has none.")
+        raise InputError(f"The manifest `{path}` must have at least one row, but has none.")
     if as_json and not names:
         raise InputError(
-            f"The manifest `{path}` must hold a JSON object in each line; {rows[0].where}: {rows[0].problem}."
+            f"The manifest `{path}` must have a JSON object in each line; {rows[0].where}: {rows[0].problem}."
         )
     doubled = next((name for name in names if name and names.count(name) > 1), None)
     if doubled is not None:
@@ -32,8 +32,8 @@ def read_table(path: Path) -> Table:
     return Table(rows, names, path.parent)
 
 
-def _alike(rows: list[Row]) -> list[Row]:
-    """Give columns of one role one name: the lines of a file may come from several makers."""
+def _with_common_names(rows: list[Row]) -> list[Row]:
+    """Use one name for each role, since the lines of a file may come from different sources."""
     names = {name for row in rows for name in row.cells}
     for usual in COLUMNS.values():
         known = [name for name in usual if name in names]
@@ -48,24 +48,24 @@ def read_text(path: Path) -> str:
     """Read a text file.
 
     Raises:
-        InputError: if it cannot be read or is no UTF-8.
+        InputError: if it cannot be read or is not UTF-8.
     """
     try:
-        # "utf-8-sig": spreadsheets put a byte order mark in front of the first column's name.
+        # "utf-8-sig": spreadsheets write a byte order mark before the first column's name.
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise InputError(f"The manifest `{path}` cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"The manifest `{path}` must be UTF-8, but: {error}.") from error
-    # A lone carriage return ends a line where nothing else does; elsewhere it is part of a text.
+    # A lone carriage return ends a line only if there are no line feeds; otherwise it is part of a text.
     return text if "\n" in text else text.replace("\r", "\n")
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read the lines of a text file; only a line feed ends one.
+    """Read the lines of a text file; only line feeds end them.
 
     Raises:
-        InputError: if it cannot be read or is no UTF-8.
+        InputError: if it cannot be read or is not UTF-8.
     """
     return read_text(path).removesuffix("\n").split("\n")
 
@@ -85,7 +85,7 @@ def _read_cells(text: str, *, comma: bool) -> tuple[list[str], list[Row]]:
 
 
 def _quoted_lines(text: str) -> Iterator[tuple[int, list[str], str]]:
-    """Yield the number, the cells and the problem of each line; a quote that is not closed spoils all lines in it."""
+    """Yield number, cells and problem of each line; all lines after an unclosed quote have the problem."""
     # newline="" lets csv count lines inside quoted cells.
     table = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:
@@ -101,7 +101,8 @@ def _quoted_lines(text: str) -> Iterator[tuple[int, list[str], str]]:
 
 def _read_json(text: str) -> tuple[list[str], list[Row]]:
     """Return the names of all cells, and the rows."""
-    rows = _alike([_json_row(n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()])
+    read = [_json_row(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    rows = _with_common_names(read)
     return list(dict.fromkeys(name for row in rows for name in row.cells)), rows
 
 
