@@ -20,7 +20,7 @@ from speechcli.errors import ModelError
 from speechcli.families.composite import SpeechEncoderDecoderConfig, build
 from speechcli.families.rules import Copy
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
-from speechcli.nn.initialize import without_numbers
+from speechcli.nn.initialize import without_weights
 from speechcli.nn.lora import merged_state
 from speechcli.text.characters import Characters
 from speechcli.text.tokenizer import Tokenizer
@@ -95,7 +95,7 @@ def load(
     values = files.read_config(folder)
     with files.naming(folder):
         config = SpeechEncoderDecoderConfig.from_dict(values)
-        with without_numbers():
+        with without_weights():
             model = build(config)
         expected = {key: tensor.shape for key, tensor in model.state_dict().items()}
         theirs = files.read_weights(folder)

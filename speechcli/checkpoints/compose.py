@@ -22,7 +22,7 @@ from speechcli.families.config import FamilyConfig
 from speechcli.families.family import Family
 from speechcli.families.whisper import WhisperConfig
 from speechcli.models.speech_encoder_decoder import SpeechEncoderDecoder
-from speechcli.nn.initialize import without_numbers
+from speechcli.nn.initialize import without_weights
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
 
@@ -117,7 +117,7 @@ def warm_start(
     vocabulary = _vocabulary(tokenizer or decoder)
     found = find_ids(config.decoder, vocabulary, ids or SpecialIds(), required=require_ids)
     sources = dict(find_sources(encoder, decoder, config))
-    with without_numbers():
+    with without_weights():
         model = build(config)
     report = warm(model, config, sources, seed)
     bundle = _bundle(model, config, encoder, vocabulary, found, language)

@@ -19,7 +19,7 @@ from speechcli.families.composite import family_config
 from speechcli.families.family import Family
 from speechcli.families.rules import Same, under
 from speechcli.models.speech_ctc import SpeechCtc
-from speechcli.nn.initialize import without_numbers
+from speechcli.nn.initialize import without_weights
 from speechcli.text.tokenizer import Tokenizer
 
 HEAD = "lm_head"
@@ -81,7 +81,7 @@ def load_ctc(
         shape = theirs[f"{HEAD}.weight"].shape if f"{HEAD}.weight" in theirs else ()
         if len(shape) != 2 or 0 in shape:
             raise ModelError("The weights must have a CTC head, but have none.")
-        with without_numbers():
+        with without_weights():
             model = SpeechCtc(family.build(config), shape[0])
         expected = {key: tensor.shape for key, tensor in model.state_dict().items()}
         rules = (*under(family.base, "encoder.", family.keys), Same(HEAD, "head"))

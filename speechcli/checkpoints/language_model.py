@@ -11,7 +11,7 @@ from speechcli.errors import ModelError
 from speechcli.families import TEXT_DECODERS
 from speechcli.families.composite import family_config
 from speechcli.models.decoder import TextDecoder
-from speechcli.nn.initialize import without_numbers
+from speechcli.nn.initialize import without_weights
 from speechcli.nn.layer import TransformerLayer
 
 
@@ -36,7 +36,7 @@ def load_language_model(
         config = family_config(values, TEXT_DECODERS, role="language model")
         family = TEXT_DECODERS[config.model_type]
         theirs = files.read_weights(folder)
-        with without_numbers():
+        with without_weights():
             model: TextDecoder = family.build(config)
         keys, tied = family.keys_in(config), family.tied_in(config)
         # BART's causal language models have an unused cross-attention; GPT-2's have none.

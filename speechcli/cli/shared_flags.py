@@ -10,7 +10,7 @@ import typer
 
 from speechcli.audio.raw import RAW_ENCODINGS
 from speechcli.pipelines.speech_options import FORMATS, Shard
-from speechcli.training.limits import LARGEST_SEED, MOST_THREADS
+from speechcli.training.limits import MAX_SEED, MAX_THREADS
 
 MODEL, INPUT, OUTPUT = "Model", "Input", "Output"
 
@@ -76,8 +76,8 @@ Quantize = Annotated[
     Literal["none", "int8"],
     flag(MODEL, "--quantize", help="int8: decoder weights in 8 bits; faster on CPUs, slightly less accurate."),
 ]
-Threads = Annotated[int | None, flag(MODEL, "--threads", help="CPU threads.", metavar="N", min=1, max=MOST_THREADS)]
-Seed = Annotated[int, flag(MODEL, "--seed", help="Seed of all random choices.", metavar="N", min=0, max=LARGEST_SEED)]
+Threads = Annotated[int | None, flag(MODEL, "--threads", help="CPU threads.", metavar="N", min=1, max=MAX_THREADS)]
+Seed = Annotated[int, flag(MODEL, "--seed", help="Seed of all random choices.", metavar="N", min=0, max=MAX_SEED)]
 
 Inputs = Annotated[
     list[str] | None,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from speechcli.cli import shared_flags as flags
-from speechcli.training.limits import LARGEST_SEED
+from speechcli.training.limits import MAX_SEED
 
 TRAINING = "Training"
 
@@ -75,7 +75,7 @@ MaybeDtype = Annotated[
 ]
 MaybeSeed = Annotated[
     int | None,
-    flags.flag(flags.MODEL, "--seed", help="Seed of all random choices.", metavar="N", min=0, max=LARGEST_SEED),
+    flags.flag(flags.MODEL, "--seed", help="Seed of all random choices.", metavar="N", min=0, max=MAX_SEED),
 ]
 
 

@@ -41,10 +41,10 @@ def align(logprobs: Tensor, tokens: Sequence[int], *, blank: int) -> list[Span] 
         return None
     if not tokens:
         return []
-    # On the CPU in float32: other devices and numbers are not built everywhere, and it takes no time.
+    # On the CPU in float32, because torchaudio does not support all devices and dtypes everywhere.
     table = logprobs.detach().cpu().float()[None]
     path, scores = forced_align(table, torch.tensor([list(tokens)]), blank=blank)
-    # `merge_tokens` takes the mean of what it is given as scores.
+    # `merge_tokens` averages the scores of the frames of a token.
     return [Span(span.start, span.end, span.score) for span in merge_tokens(path[0], scores[0], blank=blank)]
 
 
@@ -74,7 +74,7 @@ def dynamic_time_warping(costs: NDArray[np.float64]) -> list[int]:
         costs: (rows, columns); each step of the path moves by one row, one column, or both.
     """
     rows, columns = costs.shape
-    # Counted by row + column and row, from 1: a diagonal depends on the two before it, and is found at once.
+    # Indexed by row + column and by row, from 1: a diagonal depends only on the two before it, and is computed at once.
     totals = np.full((rows + columns + 1, rows + 1), np.inf, dtype=np.float32)
     steps = np.zeros(totals.shape, dtype=np.int8)
     totals[0, 0] = 0.0

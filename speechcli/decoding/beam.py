@@ -25,9 +25,9 @@ class Paths(NamedTuple):
     logprobs: Tensor
     """(batch, beams, tokens) of the raw softmax, prompt not included."""
     lengths: Tensor
-    """(batch, beams) tokens after the prompt; 0 where there is no text yet."""
+    """(batch, beams) tokens after the prompt; 0 for empty slots."""
     scores: Tensor
-    """(batch, beams) sums of log-probabilities of running texts; of finished ones, divided for their length."""
+    """(batch, beams) sums of log-probabilities; those of finished texts are divided by the length penalty."""
     ended: Tensor
     """(batch, beams) bool."""
 
@@ -51,11 +51,11 @@ class Paths(NamedTuple):
         )
 
     def padded(self) -> "Paths":
-        """Return the paths one token wider and no longer."""
+        """Return the paths with one token of padding."""
         return self._replace(ids=functional.pad(self.ids, (0, 1)), logprobs=functional.pad(self.logprobs, (0, 1)))
 
-    def beside(self, other: "Paths") -> "Paths":
-        """Return these paths, then the other's."""
+    def joined(self, other: "Paths") -> "Paths":
+        """Return these paths, followed by others."""
         return Paths(*(torch.cat(pair, dim=1) for pair in zip(self, other, strict=True)))
 
 
@@ -74,17 +74,17 @@ class BeamSearch:
         self.longest = options.length_limits(prompt.shape[2]).longest
         self.prompt_tokens = prompt.shape[2]
         self.ends = torch.tensor(options.eos_ids, dtype=torch.long, device=prompt.device)
-        nothing = torch.zeros_like(prompt[..., 0])
-        scores = torch.full_like(nothing, FAR, dtype=torch.float32)
-        none = torch.zeros_like(nothing, dtype=torch.bool)
-        self.finished = Paths(prompt, scores.new_zeros((*scores.shape, 0)), nothing, scores, none)
-        # All beams are the same at first: only the first may be continued.
-        self.running = self.finished._replace(scores=scores.index_fill(1, nothing.new_zeros(1), 0.0))
-        self.improvable = torch.ones_like(none[:, :1])
+        lengths = torch.zeros_like(prompt[..., 0])
+        ended = torch.zeros_like(lengths, dtype=torch.bool)
+        scores = torch.full_like(lengths, FAR, dtype=torch.float32)
+        self.finished = Paths(prompt, scores.new_zeros((*scores.shape, 0)), lengths, scores, ended)
+        # All beams are the same at first: only the first one is continued.
+        self.running = self.finished._replace(scores=scores.index_fill(1, lengths.new_zeros(1), 0.0))
+        self.improvable = torch.ones_like(ended[:, :1])
 
     @property
     def tokens(self) -> int:
-        """Return the tokens after the prompt of the running paths."""
+        """Number of tokens after the prompt in the running paths."""
         return self.running.ids.shape[2] - self.prompt_tokens
 
     def continuations(self, scores: Tensor, logprobs: Tensor) -> tuple[Paths, Tensor]:
@@ -95,7 +95,7 @@ class BeamSearch:
             logprobs: (batch, beams, vocabulary) raw log-probabilities.
 
         Returns:
-            (batch, candidates) paths, and (batch, candidates) beams that they come from.
+            (batch, candidates) paths, and (batch, candidates) the beams that they continue.
         """
         total = (scores + self.running.scores[..., None]).flatten(1)
         candidates = max(2, 1 + len(self.ends)) * self.options.num_beams
@@ -109,8 +109,8 @@ class BeamSearch:
         ended = torch.isin(ids, self.ends) | (paths.ids.shape[2] == self.longest)
         return paths._replace(scores=best, ended=ended), origins
 
-    def go_on(self, paths: Paths, origins: Tensor) -> Tensor:
-        """Keep the best paths that have not ended running; return the (batch, beams) beams that they come from."""
+    def keep_running(self, paths: Paths, origins: Tensor) -> Tensor:
+        """Continue with the best paths that have not ended; return (batch, beams) the beams that they continue."""
         scores = paths.scores + paths.ended * FAR
         places = scores.topk(self.options.num_beams).indices
         self.running = paths._replace(scores=scores).take(places)
@@ -124,17 +124,17 @@ class BeamSearch:
         if self.options.early_stopping is True:
             scores = scores + self.finished.ended.all(dim=1, keepdim=True) * FAR
         scores = scores + ~self.improvable * FAR + ~ended * FAR
-        merged = self.finished.padded().beside(paths._replace(scores=scores, ended=ended))
+        merged = self.finished.padded().joined(paths._replace(scores=scores, ended=ended))
         self.finished = merged.take(merged.scores.topk(beams).indices)
 
     def is_over(self, paths: Paths) -> bool:
-        """Whether no utterance can improve any more; this is final for each utterance."""
+        """Whether no utterance can be improved; this is final for each utterance."""
         tokens, penalty = self.tokens, self.options.length_penalty
         if self.options.early_stopping == "never" and penalty > 0:
             tokens = self.longest - self.prompt_tokens
-        hope = self.running.scores[:, :1] / tokens**penalty
+        attainable = self.running.scores[:, :1] / tokens**penalty
         worst = torch.where(self.finished.ended, self.finished.scores.amin(dim=1, keepdim=True), FAR)
-        self.improvable = self.improvable & (hope > worst).any(dim=1, keepdim=True)
+        self.improvable = self.improvable & (attainable > worst).any(dim=1, keepdim=True)
         over = ~self.improvable.any() | paths.ended.all()
         if self.options.early_stopping is True:
             over = over | self.finished.ended.all()
@@ -155,15 +155,7 @@ def beam_search(
     generator: torch.Generator | None = None,
     scorers: Sequence[Scorer] = (),
 ) -> list[list[Hypothesis]]:
-    """Beam search with `num_beams` beams.
-
-    Args:
-        step: the model.
-        cache: the model's cache, with `batch` rows.
-        prompt: (batch, tokens) ids.
-        options: the options.
-        generator: random numbers for sampling.
-        scorers: scores that are added to those of the next token.
+    """Beam search with `num_beams` beams; see `speechcli.decoding.generate.generate`.
 
     Returns:
         `num_return_sequences` hypotheses per utterance, best first.
@@ -182,7 +174,7 @@ def beam_search(
         logprobs = logits.log_softmax(dim=-1)
         scores = process(processors, beams.running.ids.flatten(0, 1), logprobs)
         paths, origins = beams.continuations(scores.view(*shape, -1), logprobs.view(*shape, -1))
-        origins = beams.go_on(paths, origins)
+        origins = beams.keep_running(paths, origins)
         beams.finish(paths)
         if beams.is_over(paths):
             return beams.hypotheses()

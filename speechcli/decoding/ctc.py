@@ -7,7 +7,7 @@ from itertools import groupby
 from torch import Tensor
 
 Bonus = Callable[[Sequence[int]], tuple[float, dict[int, float]]]
-"""A text -> the bonus if it ends or continues, and other bonuses for some next tokens."""
+"""A text -> its bonus if it ends or continues, and other bonuses for some next tokens."""
 
 MARGIN = 12.0
 """Beam search ignores tokens whose log-probability in a frame is this much below the highest one."""
@@ -24,7 +24,7 @@ def as_path(tokens: Sequence[int], blank: int) -> list[int]:
 
 
 class _Prefix:
-    """A prefix, as a node of the tree of all texts; equal prefixes are the same object."""
+    """A prefix as a node in the tree of all texts; equal prefixes are the same object."""
 
     __slots__ = ("_bonuses", "_gains", "children", "gain", "parent", "token")
 
@@ -77,17 +77,17 @@ def prefix_beam_search(
     """
     # prefix -> log-probability of its paths that end in a blank, and of those that end in its last token
     kept: dict[_Prefix, tuple[float, float]] = {_Prefix(bonuses): (0.0, -math.inf)}
-    near = logprobs >= logprobs.amax(dim=-1, keepdim=True) - MARGIN
-    near[:, blank] = True
-    for frame, looked_at in zip(logprobs.float(), near, strict=True):
-        ids = looked_at.nonzero().squeeze(1)
+    likely = logprobs >= logprobs.amax(dim=-1, keepdim=True) - MARGIN
+    likely[:, blank] = True
+    for frame, considered in zip(logprobs.float(), likely, strict=True):
+        ids = considered.nonzero().squeeze(1)
         tokens = dict(zip(ids.tolist(), frame[ids].tolist(), strict=True))
-        nothing = tokens.pop(blank)
+        blank_logprob = tokens.pop(blank)
         grown: dict[_Prefix, tuple[float, float]] = {}
         for prefix, (at_blank, at_token) in kept.items():
             total = _logadd(at_blank, at_token)
             again = at_token + tokens.get(-1 if prefix.token is None else prefix.token, -math.inf)
-            _put(grown, prefix, total + nothing, again)
+            _put(grown, prefix, total + blank_logprob, again)
             for token, logprob in tokens.items():
                 before = at_blank if token == prefix.token else total
                 _put(grown, prefix.child(token), -math.inf, before + logprob)

@@ -1,4 +1,4 @@
-"""Decode with the search that the options ask for."""
+"""Decode with the search that the options choose."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def start_prompt(options: GenerationOptions, batch: int, device: torch.device | 
     """Return the (batch, 1) ids that decoding starts with.
 
     Raises:
-        UsageError: if the options have no id to begin with.
+        UsageError: if the options have no start token.
     """
     return torch.full((batch, 1), options.start_token_id, dtype=torch.long, device=device)
 
@@ -36,18 +36,18 @@ def generate(
 
     Args:
         step: the model: (rows, new tokens) ids and the cache -> (rows, vocabulary) logits of the last position.
-            It is first called with the whole prompt and `batch` rows, then with one token a row.
+            It is first called with the whole prompt and `batch` rows, then with one token per row.
         cache: the model's cache, with `batch` rows; it grows to `batch * num_beams` rows, or one for each sample.
-        prompt: (batch, tokens) ids, all of one length: see `start_prompt`.
+        prompt: (batch, tokens) ids, all of the same length: see `start_prompt`.
         options: the options.
-        generator: for sampling, on the device of the logits; None is torch's global generator.
-        scorers: what else is added to the scores of the next token, after the processors; each has `batch` rows.
+        generator: random numbers for sampling, on the device of the logits; None: torch's global generator.
+        scorers: scores that are added to those of the next token, after the processors; each has `batch` rows.
 
     Returns:
         For each utterance `num_return_sequences` hypotheses: best first from beam search, else in the order drawn.
 
     Raises:
-        UsageError: if the options do not fit the prompt or the vocabulary, or ask for a search that does not exist.
+        UsageError: if the options do not fit the prompt or the vocabulary, or choose an unsupported search.
     """
     options.check_supported()
     if options.num_beams > 1:

@@ -8,16 +8,16 @@ from typing import Any, Literal, NamedTuple
 from speechcli.decoding.option_rules import UNSUPPORTED, check_supported, check_value
 from speechcli.errors import ModelError, UsageError
 
-LEAST_TEMPERATURE = 1e-6
+MIN_TEMPERATURE = 1e-6
 """For sampling; dividing logits by much less gives infinities."""
-MOST_TEMPERATURE = 1e6
-"""For sampling; all tokens are equally likely there."""
+MAX_TEMPERATURE = 1e6
+"""For sampling; above it, all tokens are equally likely."""
 DEFAULT_NEW_TOKENS = 20
-"""Tokens after the prompt when no length is set anywhere, as in transformers 5."""
+"""Tokens after the prompt if no length is set, as in transformers 5."""
 
 
 class LengthLimits(NamedTuple):
-    """The limits of one search, in tokens; both count the prompt."""
+    """The limits of one search in tokens, including the prompt."""
 
     shortest: int
     longest: int
@@ -28,28 +28,28 @@ class GenerationOptions:
     """How to decode. Values are checked on construction; those that are not set have Hugging Face's defaults.
 
     Raises:
-        UsageError: if a value is not one of those described.
+        UsageError: if a value is not allowed.
     """
 
     max_length: int | None = None
-    """Longest result in tokens, prompt included. `max_new_tokens` wins over it; with neither, 20 new tokens."""
+    """Maximum length in tokens, including the prompt; `max_new_tokens` takes precedence. With neither: 20 new ones."""
     max_new_tokens: int | None = None
-    """Longest result in tokens, prompt not counted."""
+    """Maximum length in tokens, excluding the prompt."""
     min_length: int = 0
-    """Shortest result in tokens, prompt included. `min_new_tokens` wins over it."""
+    """Minimum length in tokens, including the prompt. `min_new_tokens` takes precedence."""
     min_new_tokens: int | None = None
-    """Shortest result in tokens, prompt not counted."""
+    """Minimum length in tokens, excluding the prompt."""
 
     do_sample: bool = False
-    """Draw tokens at random by their probability instead of taking the most likely."""
+    """Draw tokens at random by their probability instead of taking the most likely one."""
     num_beams: int = 1
-    """Hypotheses kept side by side; 1 means no beam search."""
+    """Number of beams; 1: no beam search."""
     num_return_sequences: int = 1
-    """Hypotheses returned for each utterance; at most `num_beams` unless sampling."""
+    """Hypotheses returned for each utterance; at most `num_beams`, except for sampling without beams."""
     length_penalty: float = 1.0
     """Beam scores are divided by length ** length_penalty; above 0 favors longer texts."""
     early_stopping: bool | Literal["never"] = False
-    """Stop with `num_beams` finished (True), when improvement is unlikely (False), or impossible ("never")."""
+    """Stop if `num_beams` are finished (True), or if improvement is unlikely (False) or impossible ("never")."""
 
     temperature: float = 1.0
     """Sampling: logits are divided by it."""
@@ -75,27 +75,27 @@ class GenerationOptions:
     bad_words_ids: tuple[tuple[int, ...], ...] | None = None
     """Token sequences that are never generated."""
     sequence_bias: tuple[tuple[tuple[int, ...], float], ...] | None = None
-    """Pairs of a token sequence and the bonus on the score of its last token."""
+    """Pairs of a token sequence and the bonus for its last token."""
     suppress_tokens: tuple[int, ...] | None = None
     """Token ids that are never generated."""
     begin_suppress_tokens: tuple[int, ...] | None = None
-    """Token ids that are not generated first."""
+    """Token ids that are never generated as the first token."""
     forced_bos_token_id: int | None = None
-    """Token id generated first after a prompt of one token: the language of multilingual decoders."""
+    """First generated token after a prompt of one token: the language of multilingual decoders."""
     forced_eos_token_id: int | tuple[int, ...] | None = None
-    """Token id generated last when `max_length` is reached."""
+    """Last generated token if `max_length` is reached."""
     return_timestamps: bool = False
     """Generate timestamps between phrases, if `no_timestamps_token_id` is set."""
     no_timestamps_token_id: int | None = None
     """The token id before the first timestamp, in vocabularies that end with timestamps."""
     max_initial_timestamp_index: int | None = None
-    """Largest timestamp that may be generated first, as its index among the timestamps."""
+    """Index of the largest timestamp that may be generated first."""
     exponential_decay_length_penalty: tuple[int, float] | None = None
     """(start, factor): from `start` tokens after the prompt on, the end is favored by factor ** further tokens."""
     remove_invalid_values: bool = False
     """Replace NaN by 0 and infinities by the largest numbers."""
     renormalize_logits: bool = False
-    """Make scores log-probabilities again after all other changes."""
+    """Normalize scores to log-probabilities after all other changes."""
 
     bos_token_id: int | None = None
     pad_token_id: int | None = None
@@ -104,7 +104,7 @@ class GenerationOptions:
     decoder_start_token_id: int | None = None
 
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Other keys of generation_config.json, which are kept and written back."""
+    """Other keys of generation_config.json, which are saved again."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -118,17 +118,17 @@ class GenerationOptions:
 
     @property
     def eos_ids(self) -> tuple[int, ...]:
-        """Return the ids that end a text; empty when there are none."""
+        """The ids that end a text."""
         return _as_ids(self.eos_token_id)
 
     @property
     def forced_eos_ids(self) -> tuple[int, ...]:
-        """Return the ids of which one ends a text that reaches its maximum length."""
+        """The ids that end a text of maximum length."""
         return _as_ids(self.forced_eos_token_id)
 
     @property
     def start_token_id(self) -> int:
-        """Return the first id that the decoder reads.
+        """The first token of the decoder input.
 
         Raises:
             UsageError: if neither `decoder_start_token_id` nor `bos_token_id` is set.
@@ -143,7 +143,7 @@ class GenerationOptions:
 
     @property
     def fill_token_id(self) -> int:
-        """Return the id that pads the shorter rows of a result tensor.
+        """The id that pads shorter rows of a result tensor.
 
         As in transformers, beam search pads with the end-of-text id if the pad id is 0, with -1 if no id ends a text.
         """
@@ -165,13 +165,13 @@ class GenerationOptions:
         if longest <= prompt_tokens:
             raise UsageError(
                 f"`max_length` must be above the prompt's {prompt_tokens} tokens, but is {longest}.",
-                hint="Set max_new_tokens instead: it does not count the prompt.",
+                hint="Set max_new_tokens instead, which excludes the prompt.",
             )
         shortest = self.min_length if self.min_new_tokens is None else prompt_tokens + self.min_new_tokens
         return LengthLimits(shortest, longest)
 
     def with_(self, **changes: Any) -> "GenerationOptions":
-        """Return a copy with some values replaced; None sets a value back to its default.
+        """Return a copy with some values replaced; None resets a value to its default.
 
         Raises:
             UsageError: if a name is not an option, or a value is not allowed.
@@ -184,7 +184,7 @@ class GenerationOptions:
         return replace(self, **{name: _DEFAULTS[name] if new is None else new for name, new in changes.items()})
 
     def check_supported(self) -> None:
-        """Refuse keys that ask for a kind of search that is not supported.
+        """Refuse keys that choose an unsupported search.
 
         Raises:
             UsageError: if there is such a key.
@@ -192,8 +192,8 @@ class GenerationOptions:
         check_supported(self.extra)
 
     def _check_together(self) -> None:
-        if self.do_sample and not LEAST_TEMPERATURE <= self.temperature <= MOST_TEMPERATURE:
-            limits = f"from {LEAST_TEMPERATURE:g} to {MOST_TEMPERATURE:g}"
+        if self.do_sample and not MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE:
+            limits = f"from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
             raise UsageError(
                 f"`temperature` must be {limits} when sampling, but is {self.temperature:g}.",
                 hint="Use do_sample=False instead.",
@@ -227,12 +227,12 @@ class GenerationOptions:
     def from_files(
         cls, config: Mapping[str, Any], generation_config: Mapping[str, Any] | None = None
     ) -> "GenerationOptions":
-        """Make the options that a model folder asks for.
+        """Make the options of a model folder.
 
         Args:
-            config: the content of config.json. It is read only where there is no generation_config.json; what its
-                top level does not set may stand in its `decoder` section, as in files of 2021 and 2022.
-            generation_config: the content of generation_config.json, or None if there is no such file.
+            config: the content of config.json, which is used if there is no generation_config.json; options that are
+                not at its top level may be in its section `decoder`, as in files of 2021 and 2022.
+            generation_config: the content of generation_config.json; None: there is no such file.
 
         Raises:
             ModelError: if a value is not allowed.
@@ -249,7 +249,7 @@ class GenerationOptions:
             raise ModelError(f"{name} cannot be used: {error.message}", hint=error.hint) from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of a generation_config.json: what differs from the default, and all unknown keys."""
+        """Return the content of a generation_config.json: values that are not defaults, and all unknown keys."""
         ours = {name: _thawed(getattr(self, name)) for name in _DEFAULTS if getattr(self, name) != _DEFAULTS[name]}
         return {**self.extra, **ours}
 

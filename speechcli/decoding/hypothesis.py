@@ -18,7 +18,7 @@ class Hypothesis(NamedTuple):
     score: float
     """The score for ranking: the sum of log-probabilities divided by length ** length_penalty.
 
-    Beam search sums them after the processors, greedy search and sampling before."""
+    In beam search, log-probabilities after the processors; in greedy search and sampling, before them."""
 
     logprobs: tuple[float, ...]
     """Each token's log-probability in the model's raw softmax."""
@@ -30,11 +30,11 @@ def to_hypotheses(tokens: Tensor, logprobs: Tensor, lengths: Tensor, scores: Ten
     Args:
         tokens: (batch, hypotheses, tokens) ids after the prompt.
         logprobs: (batch, hypotheses, tokens).
-        lengths: (batch, hypotheses) tokens that count.
+        lengths: (batch, hypotheses) numbers of tokens without padding.
         scores: (batch, hypotheses).
 
     Returns:
-        For each utterance its hypotheses, in the order given.
+        For each utterance its hypotheses, in the given order.
     """
     rows = zip(tokens.tolist(), logprobs.tolist(), lengths.tolist(), scores.tolist(), strict=True)
     return [
@@ -43,12 +43,12 @@ def to_hypotheses(tokens: Tensor, logprobs: Tensor, lengths: Tensor, scores: Ten
 
 
 def padded_sequences(hypotheses: Sequence[Sequence[Hypothesis]], prompt: Tensor, options: GenerationOptions) -> Tensor:
-    """Lay hypotheses out as Hugging Face's `generate` does: prompt, tokens, fill.
+    """Arrange hypotheses as Hugging Face's `generate` does: prompt, tokens, padding.
 
     Args:
         hypotheses: for each utterance the same number of hypotheses.
-        prompt: (batch, tokens) ids that the search began with.
-        options: the options of the search; they decide the fill value.
+        prompt: (batch, tokens) ids that the search started with.
+        options: the options of the search, which determine the padding id.
 
     Returns:
         (batch * hypotheses, tokens) ids, as long as the longest hypothesis.

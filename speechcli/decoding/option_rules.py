@@ -11,7 +11,7 @@ def check_value(name: str, value: Any) -> None:
     """Check the value of one generation option.
 
     Raises:
-        UsageError: if the rule for it is broken.
+        UsageError: if it is not allowed.
     """
     allowed, rule = _RULES[name]
     if not allowed(value):
@@ -19,7 +19,7 @@ def check_value(name: str, value: Any) -> None:
 
 
 def check_supported(extra: Mapping[str, Any]) -> None:
-    """Refuse keys that ask for a kind of search that is not supported.
+    """Refuse keys that choose an unsupported search.
 
     Raises:
         UsageError: if one of them has another value than its neutral one.
@@ -33,9 +33,9 @@ def check_supported(extra: Mapping[str, Any]) -> None:
             )
 
 
-def meaningless(extra: Mapping[str, Any]) -> list[str]:
-    """Name the keys that ask for something which cannot be done where the input is sound."""
-    return [name for name, neutral in MEANINGLESS.items() if extra.get(name) not in (None, neutral)]
+def keys_without_effect(extra: Mapping[str, Any]) -> list[str]:
+    """Return the keys that are set but have no effect on audio input."""
+    return [name for name, neutral in WITHOUT_EFFECT.items() if extra.get(name) not in (None, neutral)]
 
 
 def _whole(value: Any) -> bool:
@@ -130,7 +130,7 @@ UNSUPPORTED: dict[str, Any] = {
     "max_time": None,
     "token_healing": False,
 }
-"""Keys of other kinds of search, with the neutral value that asks for nothing."""
+"""Keys of unsupported searches, and their neutral values."""
 
-MEANINGLESS = {"encoder_repetition_penalty": 1, "encoder_no_repeat_ngram_size": 0, "diversity_penalty": 0}
-"""Keys that transformers passes over too where the input is sound, with the neutral value that asks for nothing."""
+WITHOUT_EFFECT = {"encoder_repetition_penalty": 1, "encoder_no_repeat_ngram_size": 0, "diversity_penalty": 0}
+"""Keys that transformers also ignores if the input is audio, and their neutral values."""

@@ -21,7 +21,7 @@ Scores are float32 logits, or log-probabilities in beam search. They are never c
 
 @dataclass(frozen=True)
 class SequenceBias:
-    """Add a bias to the last token of a sequence wherever the tokens before it are there."""
+    """Add a bias to the last token of a sequence if the tokens before it were generated."""
 
     groups: tuple[tuple[Tensor, Tensor, Tensor], ...]
     """For each length: (sequences, tokens - 1) ids before, (sequences,) last ids, (sequences,) biases."""
@@ -44,8 +44,8 @@ class SequenceBias:
             if length > ids.shape[1]:
                 continue
             # (rows, 1, tokens) == (sequences, tokens) -> (rows, sequences)
-            there = (ids[:, None, ids.shape[1] - length :] == before).all(dim=-1)
-            scores = scores.index_add(1, last, torch.where(there, values, 0.0))
+            matches = (ids[:, None, ids.shape[1] - length :] == before).all(dim=-1)
+            scores = scores.index_add(1, last, torch.where(matches, values, 0.0))
         return scores
 
 
@@ -57,8 +57,8 @@ class RepetitionPenalty:
 
     def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
         """Multiply negative scores, divide positive ones."""
-        said = scores.gather(1, ids)
-        return scores.scatter(1, ids, torch.where(said < 0, said * self.penalty, said / self.penalty))
+        seen = scores.gather(1, ids)
+        return scores.scatter(1, ids, torch.where(seen < 0, seen * self.penalty, seen / self.penalty))
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Force:
 
 @dataclass(frozen=True)
 class DecayLength:
-    """Favor the end more with every token beyond `start`."""
+    """Favor the end more with every token after `start`."""
 
     ends: Tensor
     start: int
@@ -137,19 +137,16 @@ def renormalize(ids: Tensor, scores: Tensor) -> Tensor:
 def build_processors(
     options: GenerationOptions, *, prompt_tokens: int, vocabulary: int, device: torch.device
 ) -> list[Processor]:
-    """Build the processors that the options ask for, in the order of transformers.
+    """Build the processors for some options, in the order of transformers; none without an effect.
 
     Args:
         options: the options.
-        prompt_tokens: tokens in the prompt.
+        prompt_tokens: number of tokens in the prompt.
         vocabulary: size of the model's vocabulary.
         device: device of the scores.
 
-    Returns:
-        Processors; empty when the options change nothing.
-
     Raises:
-        UsageError: if an id that must be sayable is not in the vocabulary, or the prompt leaves no room.
+        UsageError: if an id that must be generated is not in the vocabulary, or the prompt leaves no room.
     """
     _check_ids(options, vocabulary)
     on_device = partial(_known, vocabulary=vocabulary, device=device)

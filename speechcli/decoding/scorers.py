@@ -14,7 +14,7 @@ KEPT_TEXTS = 64
 
 
 class Scorer(Cache, Protocol):
-    """A processor with a state: called once at every step, and reordered with the beams as the decoder's cache is."""
+    """A processor with a state: it is called once per step, and reordered with the beams like the decoder's cache."""
 
     def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
         """Return new scores.
@@ -53,7 +53,7 @@ class LanguageModelScorer(Generic[CacheT]):
 
 
 class LanguageModelBonus(Generic[CacheT]):
-    """A `Bonus` for CTC prefix beam search, which scores one text at a time, in any order: a causal language model's.
+    """A causal language model as a `Bonus` for CTC prefix beam search, which scores one text at a time, in any order.
 
     Args:
         step: the language model, over the same vocabulary.
@@ -108,7 +108,7 @@ class Hotwords:
         self._longest = max((len(word) for word in words), default=0)
         whole = frozenset(words)
         self._words = {word: _unsettled(word[:-1], whole) + 1 for word in words}
-        # what begins a word -> the tokens that go on, and how many of its tokens may have to be given back
+        # beginning of a word -> the tokens that continue it, and the number of its tokens that are not settled
         self._next: dict[tuple[int, ...], set[int]] = {}
         for word in words:
             for place, token in enumerate(word):
@@ -130,21 +130,21 @@ class Hotwords:
         """Return the bonus if the text ends or continues, and other bonuses for tokens that continue a word."""
         text = text[-self._longest :]
         begun = [begin for start in range(len(text) + 1) if (begin := tuple(text[start:])) in self._next]
-        back = self._pending[begun[0]]
+        unsettled = self._pending[begun[0]]
         found: dict[int, tuple[int, int]] = {}
-        # from the shortest beginning to the longest, which counts
+        # from the shortest beginning to the longest, which takes precedence
         for before in reversed(begun):
             for token in self._next[before]:
                 grown = (*before, token)
                 finished, pending = found.get(token, (0, 0))
                 found[token] = self._words.get(grown, finished), self._pending.get(grown, pending)
-        gains = {token: self._boost * (finished + pending - back) for token, (finished, pending) in found.items()}
-        return -self._boost * back, gains
+        gains = {token: self._boost * (finished + pending - unsettled) for token, (finished, pending) in found.items()}
+        return -self._boost * unsettled, gains
 
     def reorder(self, rows: Tensor) -> None:
         """Do nothing: the scores depend only on the ids."""
 
 
 def _unsettled(begin: tuple[int, ...], words: Set[tuple[int, ...]]) -> int:
-    """Number of tokens of a prefix that do not belong to a complete word."""
+    """Return the number of tokens of a prefix that do not belong to a complete word."""
     return next((count for count in range(len(begin)) if begin[: len(begin) - count] in words), len(begin))

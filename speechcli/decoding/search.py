@@ -16,12 +16,12 @@ Choose = Callable[[Tensor], Tensor]
 
 
 def most_likely(scores: Tensor) -> Tensor:
-    """Choose the token with the highest score; of equals, the lowest id."""
+    """Choose the token with the highest score; the lowest id if there are several."""
     return scores.argmax(dim=-1)
 
 
 def drawn(generator: torch.Generator | None) -> Choose:
-    """Choose a token at random by the softmax of the scores; None is torch's global generator."""
+    """Choose a token at random by the softmax of the scores; None: torch's global generator."""
 
     def choose(scores: Tensor) -> Tensor:
         return torch.multinomial(scores.softmax(dim=-1), 1, generator=generator).squeeze(1)
@@ -38,15 +38,15 @@ def search(
     choose: Choose,
     scorers: Sequence[Scorer] = (),
 ) -> list[list[Hypothesis]]:
-    """Extend each row by one chosen token at a time, until all have ended.
+    """Extend each row by one chosen token at a time, until all have ended; see `speechcli.decoding.generate.generate`.
 
     Args:
         step: the model.
         cache: the model's cache, with `batch` rows.
         prompt: (batch, tokens) ids.
-        options: `num_return_sequences` rows stand for each utterance.
+        options: the options; each utterance has `num_return_sequences` rows.
         choose: chooses the next token of each row.
-        scorers: scores that are added.
+        scorers: scores that are added to those of the next token.
 
     Returns:
         For each utterance its hypotheses, in the order drawn.

@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 class Cache(Protocol):
-    """The cache of a model for the tokens it has read."""
+    """The cache of a model for previous tokens."""
 
     def reorder(self, rows: Tensor) -> None:
-        """Make row `i` what row `rows[i]` was; `rows` may be longer or shorter than the rows so far."""
+        """Replace row `i` by the previous row `rows[i]`; the number of rows may change."""
 
 
 CacheT = TypeVar("CacheT", bound=Cache)
@@ -30,7 +30,7 @@ def first_step(
         cache: the model's cache, with `batch` rows.
         prompt: (batch, tokens) ids.
         copies: rows per utterance: beams or samples.
-        others: other states with a row per utterance.
+        others: other states with one row per utterance.
 
     Returns:
         (batch * copies, tokens) ids and (batch * copies, vocabulary) float32 logits.

@@ -10,12 +10,12 @@ from torch import Tensor
 from speechcli.decoding.generation_options import GenerationOptions
 
 TOP_H_TOKENS = 100
-"""Top-h looks at no more than this many tokens, as in transformers."""
+"""Top-h considers at most this many tokens, as in transformers."""
 
 
 @dataclass(frozen=True)
 class Temperature:
-    """Divide the scores: below 1 sharpens, above 1 flattens; 1 changes nothing."""
+    """Divide the scores: below 1 sharpens the distribution, above 1 flattens it; 1: no effect."""
 
     temperature: float
 
@@ -129,7 +129,7 @@ class Eta:
 
 
 def build_warpers(options: GenerationOptions) -> list[Callable[[Tensor, Tensor], Tensor]]:
-    """Build what narrows the choice, in transformers' order; nothing unless the options ask to sample."""
+    """Build the sampling filters in the order of transformers; none without sampling."""
     if not options.do_sample:
         return []
     # With beams, a token that does not end the text must remain in every row.

@@ -29,8 +29,8 @@ def spec_augment(config: SpecAugmentConfig, width: int) -> SpecAugment | None:
     return always_spec_augment(config, width)
 
 
-def always_spec_augment(config: SpecAugmentConfig, width: int) -> SpecAugment:
-    """Build SpecAugment for checkpoints that always have its vector."""
+def always_spec_augment(config: SpecAugmentConfig, width: int | None) -> SpecAugment:
+    """Build SpecAugment for checkpoints that always have its vector, or (with a width of None) never."""
     return SpecAugment(
         width,
         time=Spans(config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks),

@@ -11,7 +11,7 @@ from speechcli.nn.initialize import initialize as initialize_module
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig(SpecAugmentConfig):
-    """Configuration of the layers."""
+    """Configuration of the layers of most encoders."""
 
     hidden_size: int = 768
     num_hidden_layers: int = 12

@@ -9,7 +9,7 @@ from torch import nn
 from speechcli.families.bart import LAYER_KEYS
 from speechcli.families.family import Family
 from speechcli.families.rules import Same
-from speechcli.families.spec_augment import SpecAugmentConfig
+from speechcli.families.spec_augment import SpecAugmentConfig, always_spec_augment
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.encoder import WindowEncoder
 from speechcli.nn.attention import CrossAttention, MultiHeadAttention
@@ -17,7 +17,6 @@ from speechcli.nn.feedforward import FeedForward, activation
 from speechcli.nn.frontend import WindowFrontend
 from speechcli.nn.initialize import initialize as initialize_module
 from speechcli.nn.layer import TransformerLayer
-from speechcli.nn.masks import Spans, SpecAugment
 from speechcli.nn.positions import FramePositions, LearnedPositions, SinusoidalPositions
 
 AttentionT = TypeVar("AttentionT", bound=MultiHeadAttention)
@@ -85,7 +84,7 @@ def build_encoder(config: WhisperConfig) -> WindowEncoder:
         nn.Identity(),
         [_layer(config, heads, config.encoder_ffn_dim, reads=False) for _ in range(config.encoder_layers)],
         width=width,
-        spec_augment=_spec_augment(config),
+        spec_augment=always_spec_augment(config, None),
         positions=FramePositions(config.max_source_positions, width),
         norm=nn.LayerNorm(width),
         norm_first=True,
@@ -126,15 +125,6 @@ def _attention(kind: type[AttentionT], config: WhisperConfig, heads: int) -> Att
     attention = kind(config.d_model, heads, dropout=config.attention_dropout)
     attention.key = nn.Linear(config.d_model, config.d_model, bias=False)
     return attention
-
-
-def _spec_augment(config: WhisperConfig) -> SpecAugment:
-    return SpecAugment(
-        None,
-        time=Spans(config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks),
-        channels=Spans(config.mask_feature_prob, config.mask_feature_length, config.mask_feature_min_masks),
-        apply=config.apply_spec_augment,
-    )
 
 
 def initialize(half: nn.Module, config: WhisperConfig) -> None:

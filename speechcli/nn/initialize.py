@@ -13,7 +13,7 @@ from speechcli.nn.positions import NormedConv
 
 
 @contextmanager
-def without_numbers() -> Iterator[None]:
+def without_weights() -> Iterator[None]:
     """Build modules without allocating or initializing their weights, which are loaded from a file afterwards."""
     with torch.device("meta"), _NoFilling():
         yield

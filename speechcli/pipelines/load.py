@@ -13,7 +13,7 @@ from speechcli.models.pack import pack_decoder
 from speechcli.models.quantize import quantize_decoder
 from speechcli.pipelines.decoding_options import check
 from speechcli.pipelines.speech_options import HubAccess, ModelOptions
-from speechcli.training.limits import MOST_THREADS
+from speechcli.training.limits import MAX_THREADS
 from speechcli.training.precision import DTYPES, native_bfloat16
 
 LARGE_BYTES = 100_000_000
@@ -71,7 +71,7 @@ def prepare(options: ModelOptions, folder: Path) -> tuple[torch.device, torch.dt
         UsageError: the device is not available, or the threads are not from 1 to 1024.
     """
     if options.threads is not None:
-        check(1 <= options.threads <= MOST_THREADS, "--threads", f"from 1 to {MOST_THREADS}", options.threads)
+        check(1 <= options.threads <= MAX_THREADS, "--threads", f"from 1 to {MAX_THREADS}", options.threads)
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
     return device, choose_dtype(options.dtype, device, folder)

@@ -9,12 +9,12 @@ from speechcli.errors import InputError, ModelError
 
 
 def average_states(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Average weights with the same names and shapes; only the running mean is held in memory.
+    """Average weights with the same names and shapes; only the running mean is in memory.
 
     Integers (such as batch counters) are taken from the last. Sums are float64; the result has the dtype of the first.
 
     Args:
-        states: preferably memory-mapped.
+        states: the weights of each model, preferably memory-mapped.
 
     Raises:
         InputError: if there are none.

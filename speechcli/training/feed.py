@@ -41,7 +41,7 @@ class Feed:
     """Utterances that could not be used: id -> why."""
 
     def __post_init__(self) -> None:
-        self._length, self._told = len(self.plan), 0
+        self._length, self._reported = len(self.plan), 0
 
     def __iter__(self) -> Generator[Batch]:
         while True:
@@ -63,9 +63,9 @@ class Feed:
 
     def share_failures(self, gather: Callable[[Failures], Failures]) -> Failures:
         """Return the failures of all processes since the last call; `gather` joins their lists."""
-        new = gather(list(self.failures.items())[self._told :])
+        new = gather(list(self.failures.items())[self._reported :])
         self.failures |= new
-        self._told = len(self.failures)
+        self._reported = len(self.failures)
         return new
 
     def epochs_done(self) -> float:
@@ -80,7 +80,7 @@ class Feed:
         """Restore a saved position.
 
         Raises:
-            UsageError: if the data or the batch options are not the same any more, in the middle of an epoch.
+            UsageError: if the data or the batch options changed in the middle of an epoch.
         """
         self.plan.load_state_dict(state)
         self.epoch, self.position, self._length = self.plan.epoch, self.plan.position, len(self.plan)

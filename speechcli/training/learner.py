@@ -12,41 +12,41 @@ from speechcli.errors import UsageError
 from speechcli.training.ema import RunningMean
 from speechcli.training.freezing import freeze
 from speechcli.training.optimizer import build_optimizer
-from speechcli.training.sharding import exchange_gradients, shard, shared_alike, whole
+from speechcli.training.sharding import shard, shard_like, synchronize_gradients, whole
 from speechcli.training.train_options import TrainOptions
 
 MEAN = "mean."
-"""Prefix of averages among the stored weights: with low-rank additions, the model folder holds only merged ones."""
+"""Prefix of averaged weights in a checkpoint: with LoRA, its model folder contains only merged weights."""
 
 
 class Learner:
     """A model, its optimizer and the average of its weights, for any number of processes.
 
     Args:
-        model: not sharded; with sharding, its weights are current only within `final_weights`.
+        model: the model, not sharded; with sharding, its weights are current only within `final_weights`.
         options: sections `optimizer`, `model` and `run` are read.
         accelerator: device and processes.
         frozen: parts that are always frozen, see `freezing`.
 
     Attributes:
-        model: as given.
-        weights: the module with the trained parameters, under the model's names.
-        module: called in training like the model.
+        model: the model.
+        weights: the module with the trained parameters, with the names of the model.
+        module: the module to call in training, like the model.
         optimizer: the optimizer.
 
     Raises:
-        UsageError: if weights cannot be shared out under these options.
+        UsageError: if the weights cannot be sharded with these options.
     """
 
     def __init__(
         self, model: nn.Module, options: TrainOptions, accelerator: Accelerator, frozen: tuple[str, ...] = ()
     ) -> None:
         self.model, self._options, self._frozen = model, options, frozen
-        self._shared = options.run.shard_weights and accelerator.num_processes > 1
+        self._sharded = options.run.shard_weights and accelerator.num_processes > 1
         self._accelerator = accelerator
         self.weights = self.module = model
-        if self._shared:
-            _check_sharing(options)
+        if self._sharded:
+            _check_sharding(options)
             self.weights = self.module = shard(model, accelerator.device)
             model.to("cpu")
         else:
@@ -54,14 +54,14 @@ class Learner:
         self.optimizer = build_optimizer(self.weights, options.optimizer)
         self._mean = RunningMean(self.weights, options.run.ema_decay) if options.run.ema_decay else None
 
-    def thaw(self, *, encoder_frozen: bool) -> None:
-        """Freeze or unfreeze the encoder."""
+    def freeze(self, *, encoder_frozen: bool) -> None:
+        """Choose the trainable parameters, with or without the encoder."""
         freeze(self.weights, self._frozen, learn=self._options.model.learn, encoder_frozen=encoder_frozen)
 
     def accumulate(self, *, last: bool) -> AbstractContextManager[None]:
         """Return a context manager for one batch of a step; gradients are synchronized after the last one."""
-        if self._shared:
-            exchange_gradients(self.weights, last)
+        if self._sharded:
+            synchronize_gradients(self.weights, last)
             return nullcontext()
         return nullcontext() if last else self._accelerator.no_sync(self.module)
 
@@ -76,7 +76,7 @@ class Learner:
 
         With sharding, all processes must call this together.
         """
-        if not self._shared:
+        if not self._sharded:
             with self._mean.swapped(self.model) if self._mean else nullcontext():
                 yield
             return
@@ -100,10 +100,10 @@ class Learner:
             for number, tensors in optimizer["state"].items()
         }
         state = self.weights.state_dict()
-        # a folder holds the mean where there is one, additions as part of their maps, and no teacher's head
-        apart = self._mean is not None or _has_additions(state) or any("teacher_head." in name for name in state)
-        weights = {name: whole(tensor).clone() for name, tensor in state.items()} if apart else None
-        if weights is not None and self._mean and _has_additions(state):
+        # a model folder contains averaged weights, merged LoRA weights and no teacher head
+        differs = self._mean is not None or _has_lora(state) or any("teacher_head." in name for name in state)
+        weights = {name: whole(tensor).clone() for name, tensor in state.items()} if differs else None
+        if weights is not None and self._mean and _has_lora(state):
             means = {name: whole(tensor) for name, tensor in self._mean.weights.items()}
             changed = {name: tensor for name, tensor in means.items() if not torch.equal(tensor, weights[name])}
             weights |= {MEAN + name: tensor.clone() for name, tensor in changed.items()}
@@ -113,7 +113,7 @@ class Learner:
         """Restore what `state` returned; the model already has the weights of the checkpoint."""
         parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
         moments = {
-            number: {name: shared_alike(tensor, parameters[number]) for name, tensor in tensors.items()}
+            number: {name: shard_like(tensor, parameters[number]) for name, tensor in tensors.items()}
             for number, tensors in optimizer["state"].items()
         }
         self.optimizer.load_state_dict({**optimizer, "state": moments})
@@ -121,20 +121,19 @@ class Learner:
             self._mean.start_from(self.weights)
         if weights is not None:
             ours = self.weights.state_dict()
-            shared = {name: shared_alike(each, ours[name.removeprefix(MEAN)]) for name, each in weights.items()}
-            means = {name.removeprefix(MEAN): each for name, each in shared.items() if name.startswith(MEAN)}
-            self.weights.load_state_dict({name: each for name, each in shared.items() if not name.startswith(MEAN)})
-            if self._mean and _has_additions(ours):
+            sharded = {name: shard_like(each, ours[name.removeprefix(MEAN)]) for name, each in weights.items()}
+            means = {name.removeprefix(MEAN): each for name, each in sharded.items() if name.startswith(MEAN)}
+            self.weights.load_state_dict({name: each for name, each in sharded.items() if not name.startswith(MEAN)})
+            if self._mean and _has_lora(ours):
                 self._mean.start_from(self.weights)
                 self._mean.weights |= means
 
 
-def _has_additions(names: Iterable[str]) -> bool:
-    """Whether there are low-rank additions, which a model folder holds as part of their maps."""
+def _has_lora(names: Iterable[str]) -> bool:
     return any(".lora_" in name for name in names)
 
 
-def _check_sharing(options: TrainOptions) -> None:
+def _check_sharding(options: TrainOptions) -> None:
     refused = {
         "run.dtype=float16": options.run.dtype == "float16",
         "model.freeze_encoder_steps": options.model.freeze_encoder_steps > 0,
@@ -143,5 +142,5 @@ def _check_sharing(options: TrainOptions) -> None:
         if wanted:
             raise UsageError(
                 f"`run.shard_weights` does not work together with `{name}`.",
-                hint="leave one of them out; bfloat16 needs no loss scale, and model.freeze holds for the whole run",
+                hint="leave one of them out; bfloat16 needs no loss scaling, and model.freeze is for the whole run",
             )

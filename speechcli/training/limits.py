@@ -21,11 +21,11 @@ ABOVE_0 = Limit("above 0", lambda value: 0 < value < math.inf)
 SHARE = Limit("in [0, 1]", lambda value: 0 <= value <= 1)
 PART = Limit("in [0, 1)", lambda value: 0 <= value < 1)
 FINITE = Limit("a finite number", math.isfinite)
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 """Limit for CPU threads; with many more, torch aborts the process."""
-LARGEST_SEED = 2**32 - 1
-THREADS = Limit(f"from 0 to {MOST_THREADS}", lambda value: 0 <= value <= MOST_THREADS)
-SEED = Limit(f"from 0 to {LARGEST_SEED}", lambda value: 0 <= value <= LARGEST_SEED)
+MAX_SEED = 2**32 - 1
+THREADS = Limit(f"from 0 to {MAX_THREADS}", lambda value: 0 <= value <= MAX_THREADS)
+SEED = Limit(f"from 0 to {MAX_SEED}", lambda value: 0 <= value <= MAX_SEED)
 
 LIMITS = {
     FROM_1: (
@@ -61,7 +61,7 @@ def check_numbers(values: Mapping[str, Any]) -> None:
         values: `section.key` -> value; values that are not numbers or tuples of numbers are ignored.
 
     Raises:
-        UsageError: naming the option, the rule and what came.
+        UsageError: a number breaks its rule.
     """
     limits = {key: limit for limit, keys in LIMITS.items() for key in keys}
     for key, value in values.items():

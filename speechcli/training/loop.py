@@ -85,18 +85,18 @@ class Trainer:
 
         Args:
             resume: the state to resume from; the model already has its weights.
-            begin: called before the first step, when the options and the state are known to fit.
+            begin: called before the first step, after the options and the state have been checked.
 
         Raises:
             Stopped: at SIGINT or SIGTERM, after saving.
             TrainingDiverged: if too many steps in a row are not finite.
             OutOfMemory: if single recordings do not fit into the device's memory.
-            UsageError: if nothing says when to end.
+            UsageError: if the run has no end.
         """
         self._check_end()
         self.learner = Learner(self.model, self.options, self.accelerator, self.frozen)
         if resume is not None:
-            self._go_on_from(resume)
+            self._resume_from(resume)
         self.stepper = Stepper(self.learner, self.objective, self.options, self.accelerator, self.progress)
         every = self.options.run
         begin()
@@ -127,7 +127,7 @@ class Trainer:
             progress.warmup_share = progress.done
         rate = learning_rate(options.optimizer, progress.step, progress.done, warmup_share=progress.warmup_share)
         set_learning_rate(self.learner.optimizer, rate)
-        self._thaw()
+        self._freeze_or_unfreeze()
         group = [next(batches) for _ in range(options.batch.accumulation)]
         result = self.stepper.step(group)
         if result is None:
@@ -151,17 +151,18 @@ class Trainer:
                 hint="lower optimizer.learning_rate, lengthen optimizer.warmup_steps, or use run.dtype=float32",
             )
 
-    def _thaw(self) -> None:
+    def _freeze_or_unfreeze(self) -> None:
+        """Freeze the encoder at the start or after a resume, and unfreeze it after `freeze_encoder_steps`."""
         steps = self.options.model.freeze_encoder_steps
         if steps and (self.progress.step in (0, steps) or self.progress.step == self.progress.saved):
-            self.learner.thaw(encoder_frozen=self.progress.step < steps)
+            self.learner.freeze(encoder_frozen=self.progress.step < steps)
 
     def _log(self) -> None:
         for name, reason in self.feed.share_failures(gather_object):
-            self._tell(Warned(f"{name} is left out: {reason}"))
+            self._emit(Warned(f"{name} is left out: {reason}"))
         progress = self.progress
         losses, norm, audio_rate = self.meter.means(self.accelerator)
-        self._tell(
+        self._emit(
             Stepped(
                 progress.step,
                 self.feed.epochs_done(),
@@ -187,7 +188,7 @@ class Trainer:
         best = not progress.best or result.score > progress.best[0][0]
         progress.best = sorted([*progress.best, entry], key=lambda item: -item[0])[: max(run.keep_best, 1)]
         progress.since_best = 0 if best else progress.since_best + 1
-        self._tell(Evaluated(progress.step, *result[:3], best, result.samples, result.signatures))
+        self._emit(Evaluated(progress.step, *result[:3], best, result.samples, result.signatures))
         if entry in progress.best and run.keep_best > 0:
             self._save()
 
@@ -205,7 +206,7 @@ class Trainer:
                 save_checkpoint(folder, self.save, TrainState(asdict(progress), optimizer, weights))
                 wanted = {checkpoint_folder(self.folder, int(step)) for _, step in progress.best[: run.keep_best]}
                 prune_checkpoints(self.folder, keep=wanted, newest=run.keep_last)
-                self._tell(Saved(progress.step, folder))
+                self._emit(Saved(progress.step, folder))
         self.accelerator.wait_for_everyone()
 
     def _stop(self) -> None:
@@ -231,14 +232,14 @@ class Trainer:
         values = torch.tensor([value], dtype=torch.float64, device=self.accelerator.device)
         return float(self.accelerator.reduce(values, "mean").item())
 
-    def _go_on_from(self, state: TrainState) -> None:
+    def _resume_from(self, state: TrainState) -> None:
         self.progress = Progress(**state.progress)
         self.progress.saved = self.progress.step
         self.learner.load_state(state.optimizer, state.weights)
         feeds = (self.progress.feed, *self.progress.other_feeds)
         self.feed.load_state_dict(feeds[self.accelerator.process_index % len(feeds)])
 
-    def _tell(self, event: Stepped | Evaluated | Saved | Warned) -> None:
+    def _emit(self, event: Stepped | Evaluated | Saved | Warned) -> None:
         if self.accelerator.is_main_process:
             self.report(event)
 

@@ -113,7 +113,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The recipe {path} is not TOML: {error}.") from error
+        raise UsageError(f"The recipe {path} must be TOML, but: {error}.") from error
     except OSError as error:
         raise UsageError(f"The recipe {path} cannot be read: {error.strerror or error}.") from error
 

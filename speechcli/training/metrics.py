@@ -1,6 +1,6 @@
 """Metrics: WER and CER for transcripts, BLEU and chrF for translations.
 
-Both with the share of texts that are right as a whole: what counts for single words, which BLEU cannot score.
+Both come with the share of texts without an error, because BLEU cannot score single words.
 """
 
 from collections.abc import Iterable, Sequence
@@ -41,12 +41,12 @@ class GroupScore:
 
     @property
     def name(self) -> str:
-        """Return `spoken->language`."""
+        """`spoken->language`."""
         return f"{self.spoken}->{self.language}"
 
     @property
     def quality(self) -> float:
-        """Return one number, 0 to 100, higher is better: 100 - WER (or CER), or chrF."""
+        """One number, 0 to 100, higher is better: 100 - WER (or CER), or chrF."""
         if "chrf" in self.values:  # BLEU is 0 for anything shorter than four words
             return self.values["chrf"]
         errors = self.values["cer" if self.language in UNSPACED else "wer"]

@@ -15,7 +15,7 @@ class Part(NamedTuple):
 
     total: Tensor
     """Scalar, float32."""
-    things: int
+    count: int
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Losses(NamedTuple):
     """The parts of one batch's loss."""
 
     cross_entropy: Part
-    """Over target tokens, smoothing included."""
+    """Over target tokens, including label smoothing."""
     ctc: Part | None
     """Over utterances with a transcript, each divided by the transcript's length (as torch's `reduction="mean"`)."""
     correct: Part
@@ -94,7 +94,7 @@ class Objective:
             logits: (targets, tokens, vocabulary).
             labels: (targets, tokens), padded with -100.
             ctc_logits: (batch, frames, vocabulary).
-            frame_lengths: (batch,) frames that are not padding.
+            frame_lengths: (batch,) frames without padding.
             ctc_labels: (batch, tokens), -100 padded; a row of only -100 has no transcript.
             teacher_logits: (batch, frames, teacher classes).
             teacher_labels: (batch, teacher frames), -100 padded; a row of only -100 has no teacher.
@@ -139,7 +139,7 @@ def ctc_part(ctc_logits: Tensor, frame_lengths: Tensor, ctc_labels: Tensor | Non
         blank_id: the blank's index in the vocabulary.
     """
     if ctc_labels is None:
-        return Part(ctc_logits.sum().float() * 0.0, 0)  # keeps the head in the graph, which DDP insists on
+        return Part(ctc_logits.sum().float() * 0.0, 0)  # keeps the head in the graph, as DDP requires
     label_lengths = (ctc_labels != IGNORED_LABEL).sum(dim=1)
     rows = label_lengths.nonzero().flatten()
     if len(rows) == 0:
@@ -153,7 +153,7 @@ def ctc_part(ctc_logits: Tensor, frame_lengths: Tensor, ctc_labels: Tensor | Non
         label_lengths[rows],
         blank=blank_id,
         reduction="none",
-        zero_infinity=True,  # a transcript longer than its frames says nothing, and must not end the run
+        zero_infinity=True,  # a transcript longer than its frames has no loss, and must not end the run
     )
     return Part((losses / label_lengths[rows]).sum(), len(rows))
 
@@ -170,7 +170,7 @@ def teacher_part(teacher_logits: Tensor, frame_lengths: Tensor, teacher_labels: 
     """
     lengths = (teacher_labels != IGNORED_LABEL).sum(dim=1)
     position = torch.arange(teacher_logits.size(1), device=teacher_logits.device)
-    # the class at the same share of the recording: (batch, frames)
+    # the class at the same relative position in the recording: (batch, frames)
     place = (position[None] + 0.5) / frame_lengths[:, None] * lengths[:, None]
     labels = teacher_labels.gather(1, place.long().clamp(max=teacher_labels.size(1) - 1))
     labels = labels.masked_fill(position[None] >= frame_lengths[:, None], IGNORED_LABEL)
@@ -193,7 +193,7 @@ def detached(losses: Losses) -> Tensor:
 
 
 def means(sums: Tensor) -> dict[str, float]:
-    """Return the mean of each part by name, from summed `detached` values; parts without any are left out."""
+    """Return the mean of each part by name, from summed `detached` values; parts with a count of 0 are left out."""
     cross_entropy, tokens, ctc, transcripts, correct, _, teacher, teacher_frames = sums.tolist()
     named = {"cross_entropy": cross_entropy / tokens, "accuracy": correct / tokens} if tokens > 0 else {}
     if transcripts > 0:

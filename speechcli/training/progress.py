@@ -25,7 +25,7 @@ class Progress:
     feed: dict[str, Any] = field(default_factory=dict)
     """The feed's `state_dict`."""
     other_feeds: list[dict[str, Any]] = field(default_factory=list)
-    """Those of the other processes, which may differ: a process skips batches that it cannot read."""
+    """Those of the other processes, which may differ, because a process skips batches that it cannot read."""
     warmup_share: float = 0.0
     """Share of the run taken by the warm-up."""
     skipped: int = 0

@@ -6,7 +6,7 @@ from speechcli.errors import UsageError
 from speechcli.training.merge import RUN_OPTIONS, merge_options
 from speechcli.training.train_options import TrainOptions
 
-# How long, how often and where: the steps themselves are the same.
+# Options that do not change the training steps: duration, frequency and hardware.
 FREE = (
     "data.dev",
     "data.cache_audio",
@@ -30,7 +30,7 @@ def changed_options(run: Path, options: TrainOptions) -> list[str]:
         A sentence for each change that affects the rest of the run.
 
     Raises:
-        UsageError: if the checkpoint does not fit the options: other weights would learn.
+        UsageError: if the checkpoint does not fit the options, because other weights would be trained.
     """
     if not (run / RUN_OPTIONS).is_file():
         return []
@@ -39,11 +39,11 @@ def changed_options(run: Path, options: TrainOptions) -> list[str]:
     for key, (old, new) in changed.items():
         if _reshapes(key, old, new):
             raise UsageError(
-                f"A run is resumed with the weights it began with, but `{key}` was {_told(old)} and is {_told(new)}.",
-                hint=f"leave {key} as it was, or begin a new run with --model {run / 'last'}",
+                f"A resumed run must train the same weights, but `{key}` was {_shown(old)} and is {_shown(new)}.",
+                hint=f"leave {key} as it was, or start a new run with --model {run / 'last'}",
             )
     return [
-        f"`{key}` was {_told(old)} and is {_told(new)}: the run is not the same as without the interruption."
+        f"`{key}` was {_shown(old)} and is {_shown(new)}: the run is not the same as without the interruption."
         for key, (old, new) in changed.items()
     ]
 
@@ -59,5 +59,5 @@ def _flat(options: TrainOptions) -> dict[str, object]:
     return {f"{section}.{key}": value for section, keys in options.to_dict().items() for key, value in keys.items()}
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     return "unset" if value is None else f"{list(value) if isinstance(value, tuple) else value}"

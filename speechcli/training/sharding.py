@@ -1,6 +1,6 @@
 """Weights sharded over processes (FSDP; Zhao et al. 2023).
 
-What torch has for it is imported where it is needed: it takes a second.
+torch's modules for this are imported where they are needed, because importing them takes a second.
 """
 
 import copy
@@ -22,13 +22,13 @@ def shard(model: nn.Module, device: torch.device) -> nn.Module:
     in the copy, because all processes must gather the weights of a layer at the same time, or they deadlock.
 
     Args:
-        model: not changed; the same in all processes.
+        model: the model, the same in all processes; it is not changed.
         device: the device of this process and of the copy.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    # what a linear map returns is a view, and nothing here changes one in place
+    # the output of a linear layer is a view, which is not changed in place here
     warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)
     copied = copy.deepcopy(model)
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
@@ -42,24 +42,24 @@ def shard(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """Return a sharded tensor as a whole, for which all processes must call this; other tensors as they are."""
-    return cast("DTensor", tensor).full_tensor() if _is_part(tensor) else tensor
+    """Gather a sharded tensor, for which all processes must call this; other tensors are returned as they are."""
+    return cast("DTensor", tensor).full_tensor() if _is_sharded(tensor) else tensor
 
 
-def shared_alike(tensor: Tensor, other: Tensor) -> Tensor:
+def shard_like(tensor: Tensor, other: Tensor) -> Tensor:
     """Shard a tensor like another one, if they have the same shape."""
-    if not _is_part(other) or tensor.shape != other.shape:
+    if not _is_sharded(other) or tensor.shape != other.shape:
         return tensor
     from torch.distributed.tensor import distribute_tensor
 
-    shared = cast("DTensor", other)
-    return distribute_tensor(tensor, shared.device_mesh, shared.placements)
+    sharded = cast("DTensor", other)
+    return distribute_tensor(tensor, sharded.device_mesh, sharded.placements)
 
 
-def exchange_gradients(model: nn.Module, wanted: bool) -> None:
+def synchronize_gradients(model: nn.Module, wanted: bool) -> None:
     """Choose whether the next backward passes synchronize gradients."""
     cast("FSDPModule", model).set_requires_gradient_sync(wanted)
 
 
-def _is_part(tensor: Tensor) -> bool:
+def _is_sharded(tensor: Tensor) -> bool:
     return hasattr(tensor, "full_tensor")

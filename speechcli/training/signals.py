@@ -12,20 +12,20 @@ class StopSignals:
     """Remembers the first SIGINT or SIGTERM within a with-statement; a second one has its usual effect.
 
     Args:
-        tell: called at the first signal.
+        notify: called at the first signal.
         echoed: whether a process launcher repeats a Ctrl-C that the terminal has already sent to all processes; a
             second signal is then ignored.
     """
 
-    def __init__(self, tell: Callable[[], None] = lambda: None, *, echoed: bool = False) -> None:
+    def __init__(self, notify: Callable[[], None] = lambda: None, *, echoed: bool = False) -> None:
         self.received = False
-        self._tell, self._echoed = tell, echoed
+        self._notify, self._echoed = notify, echoed
         self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python lets nobody set handlers
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, self._note)
+                self._handlers[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(
@@ -33,14 +33,14 @@ class StopSignals:
     ) -> None:
         self._restore()
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received:
             return
         self.received = True
         if not self._echoed:
             self._restore()
-        with contextlib.suppress(RuntimeError):  # it came while something else was being told
-            self._tell()
+        with contextlib.suppress(RuntimeError):  # the signal interrupted another message
+            self._notify()
 
     def _restore(self) -> None:
         for number, handler in self._handlers.items():

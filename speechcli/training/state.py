@@ -1,8 +1,8 @@
 """Checkpoints of a run: written atomically, and verified when read.
 
-A checkpoint is a model folder `checkpoints/step-00001000` with what a resumed run needs in its folder `training`. It is
-written beside its place, flushed to the disk, marked by a file `COMPLETE` with the size and SHA-256 of every file, and
-then renamed.
+A checkpoint is a model folder `checkpoints/step-00001000` with a subfolder `training` for the state of the run. It is
+written under a temporary name, flushed to the disk, marked by a file `COMPLETE` with the size and SHA-256 of every
+file, and then renamed.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ STATE_FILE = "state.json"
 
 
 class TrainState(NamedTuple):
-    """What a resumed run needs besides the model's weights."""
+    """The state of a run, apart from the weights of the model folder."""
 
     progress: dict[str, Any]
     """JSON: step, position in the data, seconds trained, evaluations so far."""
@@ -42,7 +42,7 @@ def save_checkpoint(folder: Path, save_model: Callable[[Path], None], state: Tra
     Args:
         folder: where to write the checkpoint; existing content is replaced.
         save_model: writes the model into a folder.
-        state: what a resumed run needs.
+        state: the state of the run.
 
     Raises:
         OutputError: if the disk is full or the folder cannot be written.
@@ -64,7 +64,7 @@ def save_checkpoint(folder: Path, save_model: Callable[[Path], None], state: Tra
 
 
 def load_checkpoint(folder: Path) -> TrainState:
-    """Read what `save_checkpoint` wrote: tensors and JSON, no executable content.
+    """Read the state of a run: tensors and JSON, no executable content.
 
     Args:
         folder: a complete checkpoint, as found by `latest_checkpoint`.
@@ -92,7 +92,7 @@ def verify_checkpoint(folder: Path) -> None:
     """Compare every file with the marker's sizes and checksums.
 
     Raises:
-        ModelError: if the marker is absent, or a file is absent or differs.
+        ModelError: if the marker or a file is missing, or a file differs.
     """
     marker = folder / MARKER
     if not marker.is_file():
@@ -127,7 +127,7 @@ def latest_checkpoint(run: Path) -> Path:
 
     Raises:
         InputError: if the run has none.
-        ModelError: if all that it has are damaged.
+        ModelError: if all checkpoints are damaged.
     """
     damaged: ModelError | None = None
     for folder in reversed(checkpoints(run)):
@@ -140,7 +140,7 @@ def latest_checkpoint(run: Path) -> Path:
             damaged = damaged or error
     if damaged is not None:
         raise damaged
-    raise InputError(f"A run resumes from a checkpoint, but {run} has none.", hint="begin a new run in another folder")
+    raise InputError(f"A run resumes from a checkpoint, but {run} has none.", hint="start a new run in another folder")
 
 
 def prune_checkpoints(run: Path, *, keep: set[Path], newest: int) -> None:
@@ -156,8 +156,8 @@ def prune_checkpoints(run: Path, *, keep: set[Path], newest: int) -> None:
             shutil.rmtree(folder)
         elif (folder / STATE).is_dir():
             _drop_state(folder)
-    for left in set((run / "checkpoints").iterdir()) - set(folders):
-        shutil.rmtree(left, ignore_errors=True)
+    for remains in set((run / "checkpoints").iterdir()) - set(folders):
+        shutil.rmtree(remains, ignore_errors=True)
 
 
 def publish(folder: Path, target: Path, texts: Mapping[str, str]) -> None:
@@ -188,9 +188,9 @@ def publish(folder: Path, target: Path, texts: Mapping[str, str]) -> None:
 def _drop_state(folder: Path) -> None:
     marker = folder / MARKER
     files = json.loads(marker.read_text(encoding="utf-8"))
-    left = {name: value for name, value in files.items() if not name.startswith(f"{STATE}/")}
+    kept = {name: value for name, value in files.items() if not name.startswith(f"{STATE}/")}
     temporary = folder / f".{MARKER}"
-    temporary.write_text(json.dumps(left, indent=1), encoding="utf-8")
+    temporary.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     temporary.replace(marker)
     shutil.rmtree(folder / STATE)
 

@@ -41,7 +41,7 @@ class Stepper:
         objective: the loss.
         options: sections `run`, `batch` and `optimizer` are read.
         accelerator: device and processes.
-        progress: the state of the run, of which `pieces` and `scaler` are updated here.
+        progress: the state of the run; `pieces` and `scaler` are updated here.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class Stepper:
         """Compute the gradients, in pieces as large as memory allows."""
         progress = self._progress
         while True:
-            # the random numbers of a step (dropout, masks) depend on nothing before it: resuming needs no saved states
+            # the random numbers of a step (dropout, masks) do not depend on earlier steps, so no state has to be saved
             seed_all((self._options.run.seed, progress.step, self._accelerator.process_index))
             try:
                 return self._gradients([piece for batch in group for piece in cut(batch, progress.pieces)])
             except torch.OutOfMemoryError as error:
-                together = max(len(batch) for batch in group) > progress.pieces
-                if not together or self._accelerator.num_processes > 1:  # other processes would wait for this one
+                divisible = max(len(batch) for batch in group) > progress.pieces
+                if not divisible or self._accelerator.num_processes > 1:  # other processes would wait for this one
                     raise _too_large(self._options) from error
             self._optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
@@ -116,7 +116,7 @@ class Stepper:
                     teacher_logits=output.teacher_logits,
                     teacher_labels=batch.teacher_labels,
                 )
-                # DDP averages over processes what the counts already do
+                # DDP averages over processes, but the counts are already those of all processes
                 self._scaler.scale(objective.total(losses, counts) * accelerator.num_processes).backward()
             sums += detached(losses)
         return sums
@@ -136,10 +136,10 @@ def cut(batch: Batch, pieces: int) -> list[Batch]:
     edges = sorted({round(count * piece / pieces) for piece in range(pieces + 1)})
     if len(edges) <= 2:
         return [batch]
-    return [_stretch(batch, start, end) for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    return [_slice(batch, start, end) for start, end in zip(edges[:-1], edges[1:], strict=True)]
 
 
-def _stretch(batch: Batch, start: int, end: int) -> Batch:
+def _slice(batch: Batch, start: int, end: int) -> Batch:
     """Return the recordings from `start` to `end` of a batch, with their texts."""
     inside = (batch.rows >= start) & (batch.rows < end)
     return replace(
@@ -158,6 +158,6 @@ def _stretch(batch: Batch, start: int, end: int) -> Batch:
 def _too_large(options: TrainOptions) -> OutOfMemory:
     return OutOfMemory(
         f"The device's memory ran out with single recordings of at most {options.batch.max_seconds:g} s.",
-        hint="lower data.max_seconds and batch.max_seconds, set run.gradient_checkpointing=true, or take a smaller "
+        hint="lower data.max_seconds and batch.max_seconds, set run.gradient_checkpointing=true, or use a smaller "
         "model",
     )

@@ -130,7 +130,7 @@ def test_a_language_file_without_a_head_is_refused(encoder_folder: Path) -> None
         (torch.ones(()), "must hold a weight"),
     ],
 )
-def test_a_head_of_a_language_without_numbers_is_refused(encoder_folder: Path, weight: torch.Tensor, why: str) -> None:
+def test_a_head_of_a_language_without_weights_is_refused(encoder_folder: Path, weight: torch.Tensor, why: str) -> None:
     write_ctc_vocabularies(encoder_folder)
     path = encoder_folder / "adapter.fra.safetensors"
     save_file(load_file(path) | {"lm_head.weight": weight}, path)

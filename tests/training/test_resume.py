@@ -180,6 +180,6 @@ def test_a_change_that_makes_it_another_run_is_reported(tmp_path):
 )
 def test_a_change_that_needs_other_weights_is_refused(tmp_path, before, after):
     run = begun(tmp_path / "run", **before)
-    with pytest.raises(UsageError, match="began with") as caught:
+    with pytest.raises(UsageError, match="must train the same weights") as caught:
         resumed(run, **after)
     assert caught.value.exit_code == 2

@@ -9,7 +9,7 @@ import numpy as np
 
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.ctc import CtcBundle
-from speechcli.decoding.option_rules import meaningless
+from speechcli.decoding.option_rules import keys_without_effect
 from speechcli.errors import OutOfMemory
 from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.load import load_bundle
@@ -217,6 +217,6 @@ def open_listener(options: SpeechOptions, report: Report = silent) -> Listener:
     bundle = load_bundle(options.model, options.language)
     weight = next(bundle.model.parameters())
     report(Loaded(bundle.name, str(weight.device), str(weight.dtype).removeprefix("torch.")))
-    for name in meaningless(bundle.generation.extra) if isinstance(bundle, Bundle) else ():
-        report(Warned(f"`{name}` in the model's generation_config.json does nothing where the input is sound."))
+    for name in keys_without_effect(bundle.generation.extra) if isinstance(bundle, Bundle) else ():
+        report(Warned(f"`{name}` in the model's generation_config.json has no effect on audio input."))
     return Listener(open_recognizer(bundle, options), options, report)
