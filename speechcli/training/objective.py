@@ -11,11 +11,11 @@ from speechcli.models.speech_encoder_decoder import IGNORED_LABEL
 
 
 class Part(NamedTuple):
-    """A sum and its count, so that means over several batches are exact."""
+    """A sum and its number of terms, so that means over several batches are exact."""
 
     total: Tensor
     """Scalar, float32."""
-    count: int
+    terms: int
 
 
 @dataclass(frozen=True)

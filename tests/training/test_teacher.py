@@ -62,13 +62,13 @@ def run(model, manifest, folder, *, steps, resume=False, events=None):
 def test_classes_are_stretched_to_the_frames_and_padding_does_not_count():
     sure = torch.eye(3)[torch.tensor([[0, 0, 1, 1, 2, 2], [2, 2, 2, 0, 0, 0]])] * 100.0
     part = teacher_part(sure, torch.tensor([6, 3]), torch.tensor([[0, 1, 2], [2, -100, -100]]))
-    assert (float(part.total), part.count) == (0.0, 9)
+    assert (float(part.total), part.terms) == (0.0, 9)
 
 
 def test_rows_without_a_teacher_do_not_count():
     part = teacher_part(torch.zeros(2, 4, 5), torch.tensor([4, 4]), torch.tensor([[1, 1], [-100, -100]]))
     torch.testing.assert_close(part.total, 4 * torch.tensor(5.0).log())
-    assert part.count == 4
+    assert part.terms == 4
 
 
 def test_its_weight_adds_it_to_the_rest():
