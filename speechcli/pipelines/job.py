@@ -18,6 +18,7 @@ from speechcli.pipelines.files.outputs import (
     write_atomically,
 )
 from speechcli.pipelines.files.stream import Sink, Stream
+from speechcli.pipelines.files.unfinished import Unfinished
 from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Report, Warned, in_order, silent
 from speechcli.pipelines.speech_options import ModelOptions, OutputOptions, SpeechOptions, check_shown, local_inputs
 from speechcli.training.signals import StopSignals
@@ -27,7 +28,9 @@ from speechcli.writers import make_writers
 class Listens(Protocol):
     """A loaded model, as `speechcli.pipelines.recognition.listen.Listener`."""
 
-    def listen(self, sources: Sequence[Source], stop: Callable[[], bool] = ...) -> Iterator[Outcome]:
+    def listen(
+        self, sources: Sequence[Source], stop: Callable[[], bool] = ..., unfinished: Unfinished | None = ...
+    ) -> Iterator[Outcome]:
         """Yield what became of each recording; stop early when told."""
         ...
 
@@ -121,10 +124,11 @@ class _FolderJob:
 
     def __init__(self, options: SpeechOptions, outputs: OutputOptions, folder: Path, report: Report) -> None:
         self._options, self._outputs, self._report = options, outputs, report
-        self._journal = Journal(
-            folder, model=_identity(options.model), options=options.chosen() | outputs.chosen(), shard=outputs.shard
-        )
-        self._failures = FailureList(folder, outputs.shard)
+        model, shard = _identity(options.model), outputs.shard
+        self._journal = Journal(folder, model=model, options=options.chosen() | outputs.chosen(), shard=shard)
+        made_by = {"model": model, "options": options.chosen()}
+        self._unfinished = Unfinished(folder, shard, made_by, resume=outputs.resume)
+        self._failures = FailureList(folder, shard)
         self._writers = make_writers(outputs.shape)
 
     def run(
@@ -148,13 +152,15 @@ class _FolderJob:
             refuse_overwriting(foreign)
         result = JobReport(skipped=len(part) - len(work), left=len(work))
         sources = [source for source, _ in work]
-        heard = open_model(self._options, self._report).listen(sources, stop) if sources else iter(())
+        model = open_model(self._options, self._report) if sources else None
+        heard = model.listen(sources, stop, self._unfinished) if model else iter(())
         for outcome in _all_outcomes(shard.of(inputs.failures), heard):
             self._take(outcome, work)
             result.count(outcome)
             result.left -= outcome.index >= 0
         if not result.left:
             self._failures.finish()
+            self._unfinished.finish()
         return result
 
     def _foreign(self, work: Sequence[Work]) -> list[Output]:

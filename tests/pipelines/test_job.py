@@ -45,7 +45,7 @@ class Ears:
         self.targets = options.targets or ("",)
         return self
 
-    def listen(self, sources, stop=lambda: False):
+    def listen(self, sources, stop=lambda: False, unfinished=None):
         for index in reversed(range(len(sources))):
             name = sources[index].name
             text = "spoken" if sources[index].path is None else sources[index].path.read_text()

@@ -161,17 +161,23 @@ def test_a_vocabulary_without_times_cannot_say_them(bundle):
     AttentionRecognizer(bundle, TranscribeOptions(decoding=DecodingOptions(timestamps="auto")))
 
 
+def test_drawn_texts_do_not_depend_on_earlier_batches(bundle):
+    recognizer = AttentionRecognizer(bundle, TranscribeOptions(decoding=DecodingOptions(strategy="sample")))
+    assert recognizer.decode(CLIPS) == recognizer.decode(CLIPS)
+
+
 def test_a_text_that_repeats_itself_is_searched_again_with_beams_and_then_by_chance(bundle, monkeypatch):
     searches = []
 
-    def write(writer, encoded, requests, options, generator):
+    def write(writer, encoded, requests, options=None):
+        options = options or writer.options
         searches.append((len(requests), options.num_beams, options.do_sample, options.temperature))
         loop, fine = Hypothesis((5,) * 20, -1.0, (-0.1,) * 20), Hypothesis((5, 6, 2), -1.0, (-0.1,) * 3)
         if len(requests) > 1:
             return [[loop], [fine], [loop]]
         return [[fine if requests[0].row == 0 or options.temperature == 0.6 else loop]]
 
-    monkeypatch.setattr(TextWriter, "_write", write)
+    monkeypatch.setattr(TextWriter, "write", write)
     greedy = DecodingOptions(strategy="greedy")
     plain = AttentionRecognizer(bundle, TranscribeOptions(decoding=greedy)).decode(CLIPS)
     assert [each[0].suspect for each in plain] == [True, False, True] and searches == [(3, 1, False, 1.0)]

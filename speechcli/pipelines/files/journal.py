@@ -1,16 +1,16 @@
 """The journal of a folder job, which lets a second run skip what is done, and the list of failures."""
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from speechcli.audio.inside import outer_file
 from speechcli.audio.url import Url
 from speechcli.pipelines.files.inputs import Source
-from speechcli.pipelines.files.outputs import Output, output_error
+from speechcli.pipelines.files.lines import append_line, lines_path, read_lines, remove_lines
+from speechcli.pipelines.files.outputs import Output
 from speechcli.pipelines.outcome import Failure
 from speechcli.pipelines.speech_options import Shard
 from speechcli.writers import json_line
@@ -44,9 +44,9 @@ class Journal:
         self._same = {"model": dict(model), "options": dict(options)}
         self._makers: dict[str, dict[str, Any]] = {}
         for path in _oldest_first(folder):
-            for line in _read(path):
+            for line in read_lines(path):
                 maker = {key: value for key, value in line.items() if key != "outputs"}
-                self._makers.update(dict.fromkeys(line["outputs"], maker))
+                self._makers.update(dict.fromkeys(_names(line.get("outputs")), maker))
 
     def knows(self, output: Output) -> bool:
         """Whether an earlier run wrote this file."""
@@ -72,7 +72,7 @@ class Journal:
         """
         maker = self._maker(source, done=done)
         if maker is not None:
-            _append(self._path, json_line({**maker, "outputs": [self._name(output) for output in outputs]}))
+            append_line(self._path, json_line({**maker, "outputs": [self._name(output) for output in outputs]}))
 
     def _name(self, output: Output) -> str:
         return output.path.relative_to(self._folder).as_posix()
@@ -102,7 +102,7 @@ class FailureList:
     """`failures.jsonl`, or `failures.i-of-n.jsonl`: a line for each input that failed in the latest run."""
 
     def __init__(self, folder: Path, shard: Shard = WHOLE) -> None:
-        self._path = folder / _named("failures", shard)
+        self._path = lines_path(folder, "failures", shard)
         self._count = 0
 
     def add(self, failure: Failure) -> None:
@@ -112,7 +112,7 @@ class FailureList:
             OutputError: the list cannot be written.
         """
         line = {"path": failure.path, "error": failure.message, "hint": failure.hint}
-        _append(self._path, json_line(line), afresh=self._count == 0)
+        append_line(self._path, json_line(line), afresh=self._count == 0)
         self._count += 1
 
     def finish(self) -> None:
@@ -122,19 +122,12 @@ class FailureList:
             OutputError: it cannot be removed.
         """
         if self._count == 0:
-            try:
-                self._path.unlink(missing_ok=True)
-            except OSError as error:
-                raise output_error(self._path, error) from error
+            remove_lines(self._path)
 
 
 def journal_path(folder: Path, shard: Shard) -> Path:
     """Return the path of the journal of a job, or of a part of one."""
-    return folder / _named("speechcli", shard)
-
-
-def _named(stem: str, shard: Shard) -> str:
-    return f"{stem}.jsonl" if shard.count == 1 else f"{stem}.{shard}.jsonl"
+    return lines_path(folder, "speechcli", shard)
 
 
 def _oldest_first(folder: Path) -> list[Path]:
@@ -143,37 +136,6 @@ def _oldest_first(folder: Path) -> list[Path]:
     return sorted(paths, key=lambda path: path.stat().st_mtime_ns)
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise output_error(path, error) from error
-    entries = []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        outputs = entry.get("outputs") if isinstance(entry, dict) else None
-        if isinstance(outputs, list) and all(isinstance(name, str) for name in outputs):
-            entries.append(entry)
-    return entries
-
-
-def _append(path: Path, line: bytes, *, afresh: bool = False) -> None:
-    try:
-        with path.open("wb" if afresh else "ab+") as file:
-            if file.tell() and not _ends_a_line(file):
-                file.write(b"\n")  # a crash cut the last line short
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise output_error(path, error) from error
-
-
-def _ends_a_line(file: BinaryIO) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"
+def _names(outputs: Any) -> list[str]:
+    """Return the outputs of a line, if that is what it holds."""
+    return outputs if isinstance(outputs, list) and all(isinstance(name, str) for name in outputs) else []

@@ -18,7 +18,7 @@ from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.speech_options import target_labels
 
 # Stems of the files that a job keeps beside its outputs; each part of a job has its own.
-_OURS = re.compile(r"(speechcli|failures)(\.\d+-of-\d+)?")
+_OURS = re.compile(r"(speechcli|failures|unfinished)(\.\d+-of-\d+)?")
 LONGEST_NAME = 255
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)

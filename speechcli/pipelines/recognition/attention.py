@@ -99,7 +99,7 @@ class AttentionRecognizer(Recognizer):
         texts = self._writer.write(encoded, requests)
         for options in other_searches(self._writer.options) if self._retries else ():
             for place in [place for place, found in enumerate(texts) if self._is_suspect(found)]:
-                found = self._writer.write_alone(encoded, requests[place], options)
+                (found,) = self._writer.write(encoded, [requests[place]], options)
                 texts[place] = texts[place] if self._is_suspect(found) else found
         return texts
 

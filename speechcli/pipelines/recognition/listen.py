@@ -12,6 +12,7 @@ from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.decoding.option_rules import keys_without_effect
 from speechcli.errors import OutOfMemory
 from speechcli.pipelines.files.inputs import Source
+from speechcli.pipelines.files.unfinished import Unfinished
 from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.outcome import Failure, Loaded, Outcome, Progress, Report, Warned, silent
 from speechcli.pipelines.recognition.assemble import Heard, commonest_language, join, segments_of
@@ -72,11 +73,17 @@ class Listener:
         self._sources: Sequence[Source] = ()
         self._open: dict[int, _Recording] = {}
         self._failed: set[int] = set()
+        self._unfinished: Unfinished | None = None
         self._done = 0
         self._audio_seconds = 0.0
         self._expected_seconds: float | None = None
 
-    def listen(self, sources: Sequence[Source], stop: Callable[[], bool] = lambda: False) -> Iterator[Outcome]:
+    def listen(
+        self,
+        sources: Sequence[Source],
+        stop: Callable[[], bool] = lambda: False,
+        unfinished: Unfinished | None = None,
+    ) -> Iterator[Outcome]:
         """Yield the outcome of each recording as soon as it is known, not necessarily in order.
 
         A recording that cannot be read or does not fit into memory is a failure, and does not stop the others.
@@ -84,8 +91,9 @@ class Listener:
         Args:
             sources: the recordings.
             stop: asked between batches whether to stop early.
+            unfinished: keeps the results of pieces until the outcome of their recording has been dealt with.
         """
-        self._sources, self._open, self._failed = sources, {}, set()
+        self._sources, self._open, self._failed, self._unfinished = sources, {}, set(), unfinished
         self._done, self._audio_seconds = 0, 0.0
         with closing(read_ahead(self._windows())) as windows:
             for window in windows:
@@ -131,7 +139,19 @@ class Listener:
                 yield from self._taken(part, results)
 
     def _decode_pieces(self, pieces: Sequence[Piece]) -> list[tuple[Decoded, ...]]:
-        return self._recognizer.decode([Clip(each.samples, self._sources[each.index].language) for each in pieces])
+        known = [self._known(piece) for piece in pieces]
+        unknown = [piece for piece, each in zip(pieces, known, strict=True) if each is None]
+        clips = [Clip(piece.samples, self._sources[piece.index].language) for piece in unknown]
+        decoded = iter(self._recognizer.decode(clips) if clips else ())
+        return [next(decoded) if each is None else each for each in known]
+
+    def _known(self, piece: Piece) -> tuple[Decoded, ...] | None:
+        """Return what an earlier run decoded."""
+        if self._unfinished is None:
+            return None
+        language = self._sources[piece.index].language
+        found = self._unfinished.find(piece.index, piece.number, piece.samples.tobytes(), language)
+        return found and tuple(map(Decoded.from_json, found))
 
     def _taken(self, part: Sequence[Piece], results: Sequence[tuple[Decoded, ...]] | OutOfMemory) -> Iterator[Outcome]:
         """Assign results to their recordings, and yield those that are complete."""
@@ -145,6 +165,11 @@ class Listener:
                 end = piece.start + len(piece.samples) / self._recognizer.sample_rate
                 self._recording(piece.index).heard[piece.number] = Heard(piece.start, end, piece.channel, decoded)
                 yield from self._completed(piece.index)
+        if self._unfinished is not None:
+            pairs = zip(part, results, strict=True)
+            self._unfinished.add(
+                {(each.index, each.number): texts for each, texts in pairs if each.index in self._open}
+            )
 
     def _ended(self, end: End) -> Iterator[Outcome]:
         self._audio_seconds += end.covers
@@ -177,6 +202,8 @@ class Listener:
             targets = range(self._recognizer.targets)
             seconds = recording.end.seconds
             yield Outcome(index, tuple(self._transcript(index, heard, seconds, target) for target in targets))
+            if self._unfinished is not None:
+                self._unfinished.drop(index)
 
     def _transcript(self, index: int, heard: Sequence[Heard], seconds: float, target: int) -> Transcript:
         source = self._sources[index]

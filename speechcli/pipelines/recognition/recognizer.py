@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,6 +47,22 @@ class Decoded(NamedTuple):
     """The phrases of the text, if the model predicted their times and words have none."""
     no_speech_prob: float | None = None
     """Probability that there is no speech; None: not predicted by this model."""
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Decoded":
+        """Make it from the JSON array that it is written as."""
+        text, tokens, logprobs, language, target_language, alternatives, words, phrases, no_speech_prob = values
+        return cls(
+            text,
+            tuple(tokens),
+            tuple(logprobs),
+            language,
+            target_language,
+            tuple(Alternative(**each) for each in alternatives),
+            None if words is None else tuple(Word(**each) for each in words),
+            tuple(Phrase(start, end, tuple(said), written) for start, end, said, written, _ in phrases),
+            no_speech_prob,
+        )
 
     @property
     def avg_logprob(self) -> float:

@@ -57,15 +57,20 @@ class TextWriter:
         self.bundle, self.options, self.tokenizer = bundle, options, tokenizer_of(bundle)
         self.prompts = decoder_prompts(self.tokenizer, options, bundle.taught)
         self._scorers, self._seed = Scorers(bundle, decoding, access), access.seed
-        self._generator = self._seeded_generator()
 
     @torch.no_grad()
-    def write(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:
+    def write(
+        self, encoded: Encoded, requests: Sequence[Request], options: GenerationOptions | None = None
+    ) -> list[list[Hypothesis]]:
         """Write all requested texts of a batch of encoded recordings.
+
+        Texts with the same options, prompt length and kind (transcript or translation) are searched for together.
+        Random numbers begin afresh, so that the texts do not depend on earlier batches.
 
         Args:
             encoded: the result of the model's `encode`.
             requests: the texts.
+            options: how to decode; None: the options of this writer.
 
         Returns:
             The hypotheses for each request, best first.
@@ -73,22 +78,13 @@ class TextWriter:
         Raises:
             UsageError: a prompt has a token that the decoder does not have.
         """
-        return self._write(encoded, requests, self.options, self._generator)
-
-    @torch.no_grad()
-    def write_alone(self, encoded: Encoded, request: Request, options: GenerationOptions) -> list[Hypothesis]:
-        """Write one text with other options and a fresh seed, so that it does not depend on other texts."""
-        return self._write(encoded, [request], options, self._seeded_generator())[0]
-
-    def _write(
-        self, encoded: Encoded, requests: Sequence[Request], options: GenerationOptions, generator: torch.Generator
-    ) -> list[list[Hypothesis]]:
-        """Search together for texts with the same options, prompt length and kind (transcript or translation)."""
-        model = self.bundle.model
+        model, generator = self.bundle.model, torch.Generator(encoded.memory.device).manual_seed(self._seed)
         _check_prompts(requests, model.decoder.vocabulary)
         groups: dict[tuple[bool, int, GenerationOptions], list[int]] = {}
         for place, (_, prompt, seconds, spoken) in enumerate(requests):
-            limited = with_limit(options, seconds, self._scorers.max_tokens, prompt_tokens=len(prompt.ids))
+            limited = with_limit(
+                options or self.options, seconds, self._scorers.max_tokens, prompt_tokens=len(prompt.ids)
+            )
             groups.setdefault((spoken, len(prompt.ids), obeying(limited, prompt)), []).append(place)
         results: dict[int, list[Hypothesis]] = {}
         for (spoken, _, obeyed), places in groups.items():
@@ -98,10 +94,6 @@ class TextWriter:
             found = generate(model.step, model.start(part), ids, obeyed, generator=generator, scorers=scorers)
             results.update(zip(places, found, strict=True))
         return [results[place] for place in range(len(requests))]
-
-    def _seeded_generator(self) -> torch.Generator:
-        device = next(self.bundle.model.parameters()).device
-        return torch.Generator(device).manual_seed(self._seed)
 
 
 def tokenizer_of(bundle: Bundle) -> Tokenizer:
