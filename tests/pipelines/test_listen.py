@@ -332,4 +332,4 @@ def test_ignored_generation_options_are_reported(tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | asked))
     open_listener(TranscribeOptions(ModelOptions(str(folder))), told.append)
     (warning,) = [event.message for event in told if isinstance(event, Warned)]
-    assert warning.startswith("`encoder_no_repeat_ngram_size` in the model's generation_config.json does nothing")
+    assert warning.startswith("`encoder_no_repeat_ngram_size` in the model's generation_config.json has no effect")
