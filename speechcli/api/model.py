@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from speechcli.api.opening import moved_right, opening
+from speechcli.api.opening import decoder_inputs, opening
 from speechcli.checkpoints import bundle as bundles
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.compose import warm_start
@@ -72,7 +72,7 @@ class SpeechEncoderDecoderModel(nn.Module):
         """Load a model, in evaluation mode, from a folder or from the Hugging Face Hub; see `bundle.load` for `dtype`.
 
         Raises:
-            ModelError: it is not there, or not supported, or its weights do not fit.
+            ModelError: the model does not exist, is not supported, or its weights do not fit.
         """
         folder = resolve_model(str(name), revision=revision, token=token, cache_dir=cache_dir, offline=local_files_only)
         return cls._of(bundles.load(folder, dtype=dtype, name=str(name)))
@@ -96,17 +96,17 @@ class SpeechEncoderDecoderModel(nn.Module):
         Args:
             encoder: folder, or name on the Hub, of a speech encoder with or without a head.
             decoder: folder, or name on the Hub, of a text model.
-            decoder_start_token_id: first token that the decoder reads; None: found in its vocabulary.
-            pad_token_id: likewise.
-            eos_token_id: likewise.
+            decoder_start_token_id: first token of the decoder input; None: that of the vocabulary.
+            pad_token_id: padding token; None: that of the vocabulary.
+            eos_token_id: token that ends a text; None: that of the vocabulary.
             token: access token for the Hub.
             cache_dir: folder for downloads.
             local_files_only: do not use the network.
             **changes: `encoder_KEY` and `decoder_KEY` change a key of that configuration.
 
         Raises:
-            ModelError: a checkpoint is not there, or not supported, or lacks weights.
-            UsageError: a keyword begins with neither prefix, or its key does not exist.
+            ModelError: a checkpoint does not exist, is not supported, or lacks weights.
+            UsageError: a keyword has neither prefix, or its key does not exist.
         """
         where: dict[str, Any] = {"token": token, "cache_dir": cache_dir, "offline": local_files_only}
         bundle, report = warm_start(
@@ -117,7 +117,7 @@ class SpeechEncoderDecoderModel(nn.Module):
             ids=SpecialIds(decoder_start_token_id, pad_token_id, eos_token_id),
             require_ids=False,
         )
-        # As there, the length of texts is left at its default; the ids are those of the configuration.
+        # As in Hugging Face, the maximum length has its default, and the ids are those of the configuration.
         model = cls._of(replace(bundle, generation=GenerationOptions()))
         model.fresh_parameters = report
         return model
@@ -163,7 +163,7 @@ class SpeechEncoderDecoderModel(nn.Module):
         """Upload the model to the Hugging Face Hub, and return its address.
 
         Raises:
-            ModelError: the Hub does not take it.
+            ModelError: the Hub does not accept it.
         """
         with tempfile.TemporaryDirectory() as scratch:
             self.save_pretrained(Path(scratch) / "model")
@@ -189,19 +189,19 @@ class SpeechEncoderDecoderModel(nn.Module):
 
         Args:
             inputs: the output of the feature extractor; also called `input_values` or `input_features`.
-            attention_mask: (batch, samples) or (batch, frames), one where the input is real.
+            attention_mask: (batch, samples) or (batch, frames), zero for padding.
             decoder_input_ids: (batch, tokens); None: the labels, shifted right.
-            decoder_attention_mask: (batch, tokens), one where a token is real.
-            encoder_outputs: (batch, frames, encoder width), alone or first in a sequence, in place of the inputs.
+            decoder_attention_mask: (batch, tokens), zero for padding.
+            encoder_outputs: (batch, frames, encoder width), alone or first in a sequence, instead of the inputs.
             labels: (batch, tokens), padded with -100.
             input_values: another name of `inputs`.
             input_features: another name of `inputs`.
 
         Raises:
-            UsageError: there are no inputs or several, nothing for the decoder, or an id that is needed is not set.
+            UsageError: there are no inputs or several, no decoder inputs, or a required id is not set.
         """
         if decoder_input_ids is None:
-            decoder_input_ids = moved_right(labels, self.config)
+            decoder_input_ids = decoder_inputs(labels, self.config)
         memory, mask = self._memory((inputs, input_values, input_features), attention_mask, encoder_outputs)
         real = None if decoder_attention_mask is None else decoder_attention_mask.bool()
         logits = self.decoder(decoder_input_ids, memory, mask, mask=real)
@@ -231,11 +231,11 @@ class SpeechEncoderDecoderModel(nn.Module):
             input_features: as in `forward`.
             encoder_outputs: as in `forward`.
             decoder_input_ids: (batch, tokens) prompts of the texts; None: see `speechcli.api.opening`.
-            generation_config: decoding options; None: the model's.
-            language: that is spoken, or, for models that translate into many languages, that is written; None: heard by
-                the model, where it can, else what it writes by itself.
+            generation_config: decoding options; None: those of the model.
+            language: the spoken language; for models that translate into many languages, that of the texts. None:
+                detected if the model can, else its default.
             task: "transcribe" or "translate", for models that can do both.
-            **options: values of `GenerationOptions` that override it.
+            **options: values of `GenerationOptions` that override those of `generation_config`.
 
         Returns:
             Ids (batch * num_return_sequences, tokens), including the prompts.
@@ -285,7 +285,7 @@ class SpeechEncoderDecoderModel(nn.Module):
 
     def _memory_lengths(self, lengths: Tensor, memory: Tensor) -> Tensor:
         lengths = self.encoder.frontend.out_lengths(lengths)
-        # Only the adapter knows how it shortens; it is asked with empty frames, as many as the longest row has.
+        # Only the adapter knows how it shortens, so it is applied to empty frames.
         frames = memory.new_zeros(memory.size(0), int(lengths.max()), self.encoder.frame_width)
         _, shortened = self.encoder.adapt(frames, lengths)
         return lengths if shortened is None else shortened

@@ -16,11 +16,11 @@ from speechcli.text.languages import resolve_language
 from speechcli.text.prompts import Task
 
 
-def moved_right(labels: Tensor | None, config: SpeechEncoderDecoderConfig) -> Tensor:
-    """Make the decoder inputs for labels (batch, tokens).
+def decoder_inputs(labels: Tensor | None, config: SpeechEncoderDecoderConfig) -> Tensor:
+    """Make the decoder inputs for labels (batch, tokens): the labels shifted right.
 
     Raises:
-        UsageError: there are none, or an id that is needed is not set.
+        UsageError: there are no labels, or a required id is not set.
     """
     if labels is None:
         raise UsageError("The decoder needs `labels` or `decoder_input_ids`, but neither is given.")
@@ -43,27 +43,27 @@ def opening(
     """Make the prompts for a batch of recordings, and the decoding options for them.
 
     If the prompt has the spoken language and the task (Whisper), an unnamed language is detected. Other models have
-    only their start token as prompt, and then generate the tag of the language if one is given.
+    only their start token as prompt, and then generate the tag of the given language, if any.
 
     Args:
         bundle: the model.
         memory: (batch, frames, decoder width).
         mask: (batch, frames), true where the memory is real.
-        options: of the search.
-        language: of the recordings; for models that translate into many languages, of the texts.
-        task: what to write; None: what is spoken.
+        options: the decoding options.
+        language: language of the recordings; for models that translate into many languages, of the texts.
+        task: whether to transcribe or translate; None: transcribe.
 
     Returns:
         (batch, tokens) ids, and the options
 
     Raises:
-        UsageError: the language or the task does not exist, or the model has no vocabulary to tell it in.
+        UsageError: the language or the task does not exist, or the model has no tokenizer for it.
     """
     tokenizer, batch = bundle.tokenizer, memory.size(0)
     if task not in (None, "transcribe", "translate"):
         raise UsageError(f"`task` must be transcribe or translate, but is {task!r}.")
-    told = tokenizer is not None and tokenizer.no_timestamps_id is not None
-    if language is None and task is None and not told:
+    has_tasks = tokenizer is not None and tokenizer.no_timestamps_id is not None
+    if language is None and task is None and not has_tasks:
         return start_prompt(options, batch, memory.device), options
     if tokenizer is None:
         raise UsageError(f"`language` and `task` need a tokenizer, but {bundle.name} has none.")

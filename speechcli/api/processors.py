@@ -27,7 +27,7 @@ class BatchEncoding(dict[str, Any]):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"It holds {', '.join(self)}, but no {name}.") from None
+            raise AttributeError(f"It contains {', '.join(self)}, but no {name}.") from None
 
     def to(self, device: torch.device | str) -> "BatchEncoding":
         """Return a copy with all tensors on a device."""
@@ -50,7 +50,7 @@ class AutoFeatureExtractor:
         """Load the extractor of a folder or of a model on the Hub; `where` goes to `resolve_model`.
 
         Raises:
-            ModelError: the model is not there, or its extractor is not supported.
+            ModelError: the model does not exist, or its extractor is not supported.
         """
         folder = resolve_model(str(name), weights=False, **where)
         return cls(read_features(folder) or default_features(read_config(folder, SPEECH_ENCODERS)))
@@ -74,15 +74,15 @@ class AutoFeatureExtractor:
             raw_speech: (samples,), or several of them, or (batch, samples).
             sampling_rate: sample rate of the waveforms in Hz, which must be the model's; None: not checked.
             return_tensors: "pt" for torch, "np" or None for numpy.
-            padding: a batch of different lengths is always padded, to the longest or, where the model reads windows
-                (Whisper), to a window, "max_length"; nothing else is offered.
+            padding: a batch is always padded: to its longest row ("longest" or True), or for models with a fixed window
+                (Whisper) to the window ("max_length" or True).
 
         Returns:
             `input_values` (batch, samples) or `input_features`, (batch, frames, mels) or for Whisper (batch, mels,
-            frames), and `attention_mask` where the model was trained with one
+            frames), and `attention_mask` if the model was trained with one
 
         Raises:
-            UsageError: the sampling rate is not the model's, or the padding is of another kind.
+            UsageError: the sampling rate is not the model's, or the kind of padding is not supported.
         """
         if sampling_rate is not None and sampling_rate != self.sampling_rate:
             raise UsageError(f"`sampling_rate` must be the model's {self.sampling_rate} Hz, but is {sampling_rate}.")
@@ -120,7 +120,7 @@ class AutoTokenizer:
         """Load the tokenizer of a folder or of a model on the Hub; `where` goes to `resolve_model`.
 
         Raises:
-            ModelError: the model is not there, or its tokenizer is not supported.
+            ModelError: the model does not exist, or its tokenizer is not supported.
         """
         return cls(Tokenizer.load(resolve_model(str(name), weights=False, **where)))
 
@@ -138,16 +138,16 @@ class AutoTokenizer:
         """Turn text into ids.
 
         Args:
-            text: one, or several.
+            text: one text, or several.
             return_tensors: "pt" for torch, "np" for numpy, None for lists.
             padding: whether to pad shorter texts.
-            add_special_tokens: whether to add what the model expects around a text.
+            add_special_tokens: whether to add the special tokens around a text.
 
         Returns:
-            `input_ids` and `attention_mask`, (batch, tokens); without a batch for one text in lists
+            `input_ids` and `attention_mask`, (batch, tokens); for a single text as lists, (tokens,)
 
         Raises:
-            UsageError: texts of different lengths are to be one tensor, but not padded, or there is no padding id.
+            UsageError: texts of different lengths are not padded to form a tensor, or there is no padding token.
         """
         texts = [text] if isinstance(text, str) else list(text)
         rows = [self.tokenizer.encode(each, special=add_special_tokens) for each in texts]
@@ -193,7 +193,7 @@ class Wav2Vec2Processor:
         """Load both from a folder or a model on the Hub; `where` goes to `resolve_model`.
 
         Raises:
-            ModelError: the model is not there, or a part is not supported.
+            ModelError: the model does not exist, or a part is not supported.
         """
         return cls(AutoFeatureExtractor.from_pretrained(name, **where), AutoTokenizer.from_pretrained(name, **where))
 
@@ -209,7 +209,7 @@ class Wav2Vec2Processor:
         """Make a batch of audio, of text, or of audio with its text as `labels`.
 
         Raises:
-            UsageError: neither is given, or a part refuses its own.
+            UsageError: neither is given, or one is not valid.
         """
         if audio is None and text is None:
             raise UsageError("The processor takes `audio`, `text` or both, but got neither.")

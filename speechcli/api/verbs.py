@@ -45,8 +45,8 @@ def load(
         dtype: number format of weights and activations.
 
     Raises:
-        ModelError: it is not there, or cannot be loaded.
-        UsageError: the device is not there.
+        ModelError: the model does not exist, or cannot be loaded.
+        UsageError: the device is not available.
     """
     name = None if model is None else str(model)
     return load_bundle(
@@ -82,7 +82,7 @@ def transcribe(
     Raises:
         InputError: the recording cannot be read.
         ModelError: the model cannot be loaded, or cannot write text.
-        UsageError: something asked for is not possible.
+        UsageError: an option is not possible.
     """
     options = TranscribeOptions(language=language, decoding=DecodingOptions(**decoding))
     return _listen(audio, options, model, sample_rate)[0]
@@ -101,7 +101,7 @@ def translate(
 
     Args:
         audio: as in `transcribe`.
-        to: the target language, or several, which share one encoder pass; None: the one that the model was trained for.
+        to: the target language, or several, which share one encoder pass; empty: the model's default.
         model: as in `transcribe`.
         language: the spoken language, if known.
         sample_rate: as in `transcribe`.
@@ -113,7 +113,7 @@ def translate(
     Raises:
         InputError: the recording cannot be read.
         ModelError: the model cannot be loaded, or cannot write text.
-        UsageError: something asked for is not possible.
+        UsageError: an option is not possible.
     """
     targets = (to,) if isinstance(to, str) else tuple(to)
     options = TranslateOptions(language=language, targets=targets, decoding=DecodingOptions(**decoding))

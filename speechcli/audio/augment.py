@@ -36,7 +36,7 @@ class NoiseFolder:
         """
         files = tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_EXTENSIONS))
         if not files:
-            raise InputError(f"The folder of noise `{folder}` must hold recordings, but has none.")
+            raise InputError(f"The folder of noise `{folder}` must contain recordings, but has none.")
         return cls(files)
 
     def draw(self, samples: int, sample_rate: int, generator: np.random.Generator) -> np.ndarray:

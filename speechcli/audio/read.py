@@ -247,7 +247,7 @@ def _check_empty(name: str, size: int, start: float, truncated: bool) -> None:
         raise InputError(f"`{name}` cannot be decoded: it is cut off or damaged before its first sample.")
     if size > MAX_BYTES_WITHOUT_SAMPLES:
         raise InputError(
-            f"The header of `{name}` says that it holds no samples, but it is {size} bytes long: "
+            f"The header of `{name}` says that it contains no samples, but it is {size} bytes long: "
             "its recording was perhaps interrupted.",
             hint="sox --ignore-length IN.wav OUT.wav",
         )

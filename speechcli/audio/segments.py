@@ -58,7 +58,7 @@ def cut(
     buffer = _Buffer(blocks, detector)
     longest = int(max_seconds * sample_rate) // detector.frame_samples
     if longest < 2:
-        raise ValueError(f"`max_seconds` must hold at least two frames, but is {max_seconds}.")
+        raise ValueError(f"`max_seconds` must be at least two frames, but is {max_seconds}.")
     # The last frame may be incomplete.
     if whole_if_short and buffer.fill(longest + 1) and 0 < buffer.samples <= max_seconds * sample_rate:
         yield buffer.take(len(buffer.speech))

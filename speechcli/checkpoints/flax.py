@@ -57,12 +57,12 @@ def read_flax(path: Path) -> dict[str, Tensor]:
 
 def _array(code: int, content: bytes) -> Tensor:
     if code not in (_ARRAY, _SCALAR):
-        raise ValueError(f"it holds values of the unknown type {code}")
+        raise ValueError(f"it contains values of the unknown type {code}")
     shape, name, numbers = msgpack.unpackb(content)
     if name not in _DTYPES:
-        raise ValueError(f"it holds an array of {name!r}")
+        raise ValueError(f"it contains an array of {name!r}")
     if any(type(size) is not int or size < 0 for size in shape):
-        raise ValueError(f"it holds an array of shape {shape}")
+        raise ValueError(f"it contains an array of shape {shape}")
     dtype = _DTYPES[name]
     if math.prod(shape) * dtype.itemsize != len(numbers):
         raise ValueError(f"{len(numbers)} bytes are no {name} array of shape {shape}")

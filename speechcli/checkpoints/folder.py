@@ -56,7 +56,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # the first is both JSONDecodeError and UnicodeDecodeError
         raise ModelError(f"{path} must be JSON, but it is not: {error}.") from error
     if not isinstance(value, dict):
-        raise ModelError(f"{path} must hold a JSON object, but holds a {type(value).__name__}.")
+        raise ModelError(f"{path} must have a JSON object, but contains a {type(value).__name__}.")
     return value
 
 
@@ -91,7 +91,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not (folder / CONFIG).exists():
         inside = sorted(folder.glob(f"*/{CONFIG}"))  # in the folder of a run: best, then last
         raise ModelError(
-            f"{folder} holds no {CONFIG}, so it is not a model folder; it holds {names}.",
+            f"{folder} contains no {CONFIG}, so it is not a model folder; it contains {names}.",
             hint=f"Did you mean {inside[0].parent}?" if inside else None,
         )
     return read_json(folder / CONFIG)
@@ -126,7 +126,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         if path.exists():
             return read_tensors(path)
     raise ModelError(
-        f"{folder} holds no weights: looked for {', '.join(WEIGHTS)}; it holds {_listing(folder)}.",
+        f"{folder} contains no weights: looked for {', '.join(WEIGHTS)}; it contains {_listing(folder)}.",
         hint="Download the model again, or convert its weights to model.safetensors.",
     )
 

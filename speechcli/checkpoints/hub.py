@@ -70,7 +70,7 @@ def resolve_model(
             raise ModelError("This installation has no embedded model.", hint="Name a model with --model.")
         return EMBEDDED
     if not name:  # Path("") would be the current folder
-        raise UsageError("A model has an empty name.", hint="Is a variable of the shell not set?")
+        raise UsageError("A model has an empty name.", hint="Is a shell variable not set?")
     path = Path(name).expanduser()
     if os.path.exists(path):  # also works for names that are too long for a path
         if revision is not None:
@@ -140,7 +140,7 @@ def _snapshot(common: dict[str, Any], *, offline: bool, language: str | None, we
             names = huggingface_hub.HfApi().list_repo_files(name, revision=common["revision"], token=common["token"])
             wanted = _wanted(names, language, weights)
             if not wanted:
-                raise ModelError(f"{shown} on the Hub is no model: it holds {', '.join(names[:12]) or 'nothing'}.")
+                raise ModelError(f"{shown} on the Hub is no model: it contains {', '.join(names[:12]) or 'nothing'}.")
             return Path(huggingface_hub.snapshot_download(**common, allow_patterns=wanted))
         except (UsageError, ModelError):
             raise

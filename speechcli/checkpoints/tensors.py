@@ -85,11 +85,11 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # torch.load may raise nearly any exception for damaged files
         raise ModelError(
-            f"{path} is damaged, or holds something other than weights, and was not executed.",
+            f"{path} is damaged, or contains something other than weights, and was not executed.",
             hint="Use a model whose weights are in model.safetensors.",
         ) from error
     if not isinstance(value, dict) or not all(_is_plain(tensor) for tensor in value.values()):
-        raise ModelError(f"{path} must hold tensors by name, but holds something else.")
+        raise ModelError(f"{path} must contain tensors by name, but contains something else.")
     return {str(key): tensor.detach() for key, tensor in value.items()}
 
 

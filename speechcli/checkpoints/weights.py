@@ -61,7 +61,7 @@ def read_ctc_head(path: Path, *, prefix: str = "", width: int, dtype: torch.dtyp
     shapes = [tensor.shape for tensor in tensors.values()]
     vocabulary = shapes[0][0] if shapes and shapes[0] else 0
     if shapes != [(vocabulary, width), (vocabulary,)]:
-        raise ModelError(f"{path} must hold a weight (vocabulary, {width}) and a bias (vocabulary), but does not.")
+        raise ModelError(f"{path} must have a weight (vocabulary, {width}) and a bias (vocabulary), but does not.")
     head = nn.Linear(width, vocabulary, device="meta")
     with naming(path):
         check_numbers(head.state_dict(), tensors)

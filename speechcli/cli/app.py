@@ -79,8 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         the exit code
     """
-    console.bear_closed_stderr()
-    # torch asks the system for large pages then: a long recording's tensors take half the time to fill.
+    console.replace_closed_stderr()
+    # torch then requests large pages from the system, which halves the time for filling large tensors.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BaseException as error:  # every way out of the program ends here
-        return _told(error)
+        return _report(error)
     return code if isinstance(code, int) else 0
 
 
@@ -100,17 +100,17 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
         if re.fullmatch("(--[a-z-]+=)?", argument):
             raise UsageError(
                 f"The argument after `{argument or before}` must not be empty.",
-                hint="Is a variable of the shell not set?",
+                hint="Is a shell variable not set?",
             )
 
 
-def _told(error: BaseException) -> int:
+def _report(error: BaseException) -> int:
     """Print a message for an error, and return its exit code."""
     # Typer turns a closed pipe into SystemExit(1).
     if isinstance(error, BrokenPipeError) or (
         isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError)
     ):
-        console.forget_stdout()  # `| head -1` has read enough
+        console.silence_stdout()  # `| head -1` has read enough
         return 0
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
@@ -121,13 +121,13 @@ def _told(error: BaseException) -> int:
     if os.environ.get("SPEECHCLI_DEBUG") == "1":
         traceback.print_exception(error)
     if isinstance(error, typer.TyperException):
-        return _told_usage(error)
+        return _report_usage(error)
     known = error if isinstance(error, SpeechCliError) else _explained(error)
     console.say_error(known)
     return known.exit_code
 
 
-def _told_usage(error: typer.TyperException) -> int:
+def _report_usage(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     path = "speechcli" if context is None else context.command_path
     console.say_error(SpeechCliError(error.format_message(), hint=f"`{path} -h` shows what is possible."))

@@ -39,4 +39,4 @@ def average(
 
     report = run(sources, output_dir, last=last, best=best, dtype=dtype, overwrite=overwrite)
     if not quiet:
-        say(f"{output_dir} is the mean of {len(report.folders)} models: {', '.join(map(str, report.folders))}")
+        say(f"{output_dir}: the mean of {len(report.folders)} models: {', '.join(map(str, report.folders))}")

@@ -48,7 +48,7 @@ def options_of(given: Mapping[str, Any]) -> ComposeOptions:
 
 
 def show(report: ComposeReport, *, quiet: bool) -> None:
-    """Say what was made, and what the next step is."""
+    """Describe the new model and the next step."""
     if quiet:
         return
     say(f"{report.folder}: {report.parameters:,} parameters")

@@ -19,8 +19,8 @@ def write_data(data: bytes) -> None:
     """Write bytes to standard output and flush it, whatever the locale.
 
     Raises:
-        BrokenPipeError: nobody reads any more.
-        OutputError: the disk behind it is full, or the like.
+        BrokenPipeError: the reader has closed the pipe.
+        OutputError: it cannot be written, for example because the disk is full.
     """
     if sys.stdout is None:  # `>&-`
         raise OutputError("Standard output is closed.", hint="Write files with -o DIR.")
@@ -30,19 +30,24 @@ def write_data(data: bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _silence_stdout()
+        silence_stdout()
         raise OutputError(f"Standard output cannot be written: {error.strerror or error}.") from error
 
 
-def bear_closed_stderr() -> None:
+def replace_closed_stderr() -> None:
     """Redirect messages to the null device if the caller closed standard error (`2>&-`)."""
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (for as long as the process runs)
 
 
-def forget_stdout() -> None:
-    """Make sure that the process does not write to a closed pipe again when it exits."""
-    _silence_stdout()
+def silence_stdout() -> None:
+    """Redirect standard output to the null device, so that the process does not write to a closed pipe at its end."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (OSError, ValueError):
+        pass  # a stream without a file, as in tests
 
 
 def say(text: str) -> None:
@@ -82,7 +87,7 @@ class Console:
         self._quiet = quiet
         self._verbose = verbose
         self._clock = clock
-        self._began = self._told = clock()
+        self._began = self._shown = clock()
         self._bar = _Bar() if progress == "bar" else None
 
     def __enter__(self) -> Self:
@@ -105,7 +110,7 @@ class Console:
     def report(self, event: Event) -> None:
         """Show an event."""
         if isinstance(event, Loaded):
-            self._began = self._told = self._clock()
+            self._began = self._shown = self._clock()
         if isinstance(event, Progress):
             self._show_progress(event)
         elif self._kind == "json":
@@ -142,9 +147,9 @@ class Console:
             values = {**event._asdict(), **pace._asdict()}
             rounded = {name: value if value is None else round(value, 3) for name, value in values.items()}
             self._say(json.dumps({"event": "progress", **rounded}))
-        elif self._kind == "plain" and now - self._told >= PLAIN_SECONDS:
-            self._told = now
-            self._say(f"{event.done}/{event.total} inputs, {_Pace.of(event, now - self._began).told(event)}")
+        elif self._kind == "plain" and now - self._shown >= PLAIN_SECONDS:
+            self._shown = now
+            self._say(_Pace.of(event, now - self._began).sentence(event))
 
     def _say_json(self, name: str, event: Any) -> None:
         self._say(json.dumps({"event": name, **event._asdict()}, ensure_ascii=True))
@@ -176,13 +181,11 @@ class _Bar:
         if not self._shown:
             self._progress.start()
             self._shown = True
-        told = _Pace.of(event, seconds).told(event)
         done, total = float(event.done), float(event.total)
         if event.expected_seconds:
             done, total = event.audio_seconds, max(event.expected_seconds, event.audio_seconds)
-        self._progress.update(
-            self._task, completed=done, total=total, description=f"{event.done}/{event.total} inputs, {told}"
-        )
+        sentence = _Pace.of(event, seconds).sentence(event)
+        self._progress.update(self._task, completed=done, total=total, description=sentence)
 
     def hide(self) -> None:
         if self._shown:
@@ -207,27 +210,16 @@ class _Pace(NamedTuple):
             return cls(seconds, speed, None)
         return cls(seconds, speed, max(0.0, event.expected_seconds - event.audio_seconds) / speed)
 
-    def told(self, event: Progress) -> str:
+    def sentence(self, event: Progress) -> str:
+        inputs = f"{event.done}/{event.total} inputs"
         if self.speed is None:
-            return f"{self.seconds:.0f} s"
-        of = (
-            ""
-            if event.expected_seconds is None
-            else f" of about {max(event.expected_seconds, event.audio_seconds):.0f}"
-        )
+            return f"{inputs}, {self.seconds:.0f} s"
+        expected = event.expected_seconds
+        of = "" if expected is None else f" of about {max(expected, event.audio_seconds):.0f}"
         left = "" if self.seconds_left is None else f", about {_clock(self.seconds_left)} left"
-        return f"{event.audio_seconds:.0f}{of} s of audio ({self.speed:.1f} × real time){left}"
+        return f"{inputs}, {event.audio_seconds:.0f}{of} s of audio ({self.speed:.1f} × real time){left}"
 
 
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
-
-
-def _silence_stdout() -> None:
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
-    except (OSError, ValueError):
-        pass  # a stream without a file, as in tests

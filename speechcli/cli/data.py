@@ -7,7 +7,7 @@ import typer
 
 from speechcli.cli import shared_flags as flags
 
-MOST_TOKENS = 10_000_000
+MAX_TOKENS = 10_000_000
 
 data = typer.Typer(no_args_is_help=True, help="Check training data, and learn a vocabulary from it.")
 
@@ -41,7 +41,7 @@ TextManifests = Annotated[
 ]
 Size = Annotated[
     int,
-    typer.Option("--size", help="Maximum number of tokens.", metavar="N", min=1, max=MOST_TOKENS, show_default=False),
+    typer.Option("--size", help="Maximum number of tokens.", metavar="N", min=1, max=MAX_TOKENS, show_default=False),
 ]
 TextLanguages = Annotated[
     list[str] | None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from speechcli.data.check import CheckReport
 
-# Wide enough for any sentence: what is not read on a terminal is not cut.
+# Wide enough for any sentence: only output to a terminal is truncated.
 UNLIMITED_WIDTH = 10_000
 NUMBERS = ("rows", "usable", "hours", "speakers", "count")
 

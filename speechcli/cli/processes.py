@@ -18,9 +18,9 @@ def one_voice() -> Iterator[None]:
     """Let only the first failing process print its error; the others exit silently with the same code.
 
     Raises:
-        SpeechCliError: for all that came, or because another process is gone.
+        SpeechCliError: the error of this process, or another process ended.
     """
-    # a warning of DDP in each process, which looks for weights without a gradient on purpose
+    # hide DDP's warning about looking for weights without a gradient, which is intended
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         yield
@@ -29,7 +29,7 @@ def one_voice() -> Iterator[None]:
     except RuntimeError as error:
         if not _lost_another(error):
             raise
-        hint = "look for its message, or the system's if memory ran out; --resume continues the run"
+        hint = "look for its message, or for one of the system if memory ran out; --resume continues the run"
         _say_once(SpeechCliError("Training needs all of its processes, but another one ended.", hint=hint))
 
 
@@ -40,13 +40,13 @@ def _say_once(error: SpeechCliError) -> None:
 
 
 def _fails_first() -> bool:
-    # before the processes have met, all fail alike
+    # before the processes are connected, all fail with the same error
     torch = sys.modules.get("torch")
     if torch is None or not torch.distributed.is_initialized():
         return is_first()
     try:
         return bool(torch.distributed.distributed_c10d._get_default_store().add("failed", 1) == 1)
-    except RuntimeError:  # the process that held the store is gone, and has said why
+    except RuntimeError:  # the process with the store has ended, and has printed its error
         return False
 
 

@@ -23,4 +23,4 @@ def report(run: RunFolder, output: Page = None, quiet: flags.Quiet = False) -> N
 
     page = write_report(run, output)
     if not quiet:
-        say(f"{page} is the report of {run}")
+        say(f"{page}: the report of {run}")

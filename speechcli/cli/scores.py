@@ -27,7 +27,7 @@ def run(given: Mapping[str, Any]) -> None:
     values = report.to_dict()
     text = json.dumps(values, ensure_ascii=False, indent=2) + "\n" if given["as_json"] else _table(values["scores"])
     write_data(text.encode("utf-8", "backslashreplace"))
-    _tell_failures(report.bad_rows, report.failures, quiet=given["quiet"])
+    _report_failures(report.bad_rows, report.failures, quiet=given["quiet"])
 
 
 def _table(scores: list[dict[str, Any]]) -> str:
@@ -40,7 +40,7 @@ def _table(scores: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _tell_failures(bad_rows: tuple[str, ...], failures: Mapping[str, str], *, quiet: bool) -> None:
+def _report_failures(bad_rows: tuple[str, ...], failures: Mapping[str, str], *, quiet: bool) -> None:
     if not quiet:
         for row in bad_rows:
             say(f"warning: {row}")

@@ -28,7 +28,7 @@ def merge(given: Mapping[str, Any]) -> Merged:
     run = given["output_dir"] if given["resume"] else None
     merged = merge_options(given["recipe"], given["assignments"] or (), explicit, run=run)
     if run is not None and not (run / RUN_OPTIONS).is_file() and not merged.options.data.train:
-        raise UsageError(f"`--resume` continues a run, but {run} holds none.")
+        raise UsageError(f"`--resume` continues a run, but {run} contains none.")
     if not merged.options.data.train:
         raise UsageError("A training manifest is missing.", hint="Give --train train.tsv.")
     return merged

@@ -35,20 +35,20 @@ def average(
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     overwrite: bool = False,
 ) -> AverageReport:
-    """Write a model whose weights are the mean of those of other models; one model is copied, perhaps in another dtype.
+    """Write a model with the mean weights of other models; a single one is copied, possibly with another dtype.
 
-    Everything but the weights is copied from the last model.
+    Everything except the weights is copied from the last model.
 
     Args:
-        sources: model folders, or one run folder whose checkpoints are meant.
+        sources: model folders, or run folders with checkpoints.
         output: the folder to write.
         last: use only this many newest checkpoints; None: all.
         best: use only this many checkpoints with the best dev scores; None: all.
-        dtype: of the weights in the file.
+        dtype: dtype of the weights in the file.
         overwrite: replace a model in that folder.
 
     Raises:
-        UsageError: if `last` or `best` is below 1, or both are given, or the folder holds a model already.
+        UsageError: if `last` or `best` is below 1, or both are given, or the folder contains a model already.
         InputError: if there is nothing to average.
         ModelError: if a model cannot be loaded, or their weights differ in names or shapes.
         OutputError: if the folder cannot be written.
@@ -57,7 +57,7 @@ def average(
         if value is not None and value < 1:
             raise UsageError(f"`--{name}` must be at least 1, but is {value}.")
     if last is not None and best is not None:
-        raise UsageError("Checkpoints are chosen by `--last` or by `--best`, but both were given.")
+        raise UsageError("Checkpoints are chosen by either `--last` or `--best`, but both are given.")
     folders = [folder for source in sources for folder in _models(source, best)]
     folders = folders if last is None else folders[-last:]
     refuse_model(output, folders, overwrite=overwrite)
@@ -96,5 +96,5 @@ def _models(source: Path, best: int | None) -> list[Path]:
     scores = {event.step: event.score for event in read_history(source).evaluations}
     scored = [folder for folder in folders if checkpoint_step(folder) in scores]
     if not scored:
-        raise InputError(f"The best checkpoints are those with the best scores, but {source} has none that was scored.")
+        raise InputError(f"`--best` needs checkpoints with scores, but {source} has none.")
     return sorted(sorted(scored, key=lambda folder: -scores[checkpoint_step(folder)])[:best])

@@ -18,7 +18,7 @@ MANIFEST_SUFFIXES = (".tsv", ".csv", ".jsonl")
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """What to check, and against what."""
+    """Which manifests to check, and how."""
 
     manifests: tuple[Path, ...]
     """Manifests that are used together."""
@@ -49,7 +49,7 @@ def check(options: CheckOptions, *, progress: Callable[[int, int], None] = lambd
         InputError: if a manifest cannot be read, or no row is without an error.
         ModelError: if the model has no tokenizer.
         OutputError: if the output cannot be written.
-        UsageError: if the output is there already or an input, or its name says no kind of manifest.
+        UsageError: if the output already exists or is an input, or its name is not that of a manifest.
     """
     if options.output is not None:
         _check_output(options.output, options)

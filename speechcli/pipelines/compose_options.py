@@ -73,7 +73,7 @@ def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def refuse_model(folder: Path, sources: Iterable[str | Path] = (), *, overwrite: bool = False) -> None:
-    """Check that a folder can hold a new model and does not hold one already.
+    """Check that a folder can contain a new model and does not contain one already.
 
     Raises:
         OutputError: it is a file.
@@ -82,4 +82,4 @@ def refuse_model(folder: Path, sources: Iterable[str | Path] = (), *, overwrite:
     refuse_file(folder)
     refuse_replacing([folder / "config.json"], sources)
     if (folder / "config.json").exists() and not overwrite:
-        raise UsageError(f"{folder} already holds a model.", hint="Give --overwrite, or another folder with -o.")
+        raise UsageError(f"{folder} already contains a model.", hint="Give --overwrite, or another folder with -o.")

@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from speechcli.errors import UsageError
 
-MOST_TEXTS = 1000
+MAX_TEXTS = 1000
 """Limit for beams and returned texts: more only cost memory and time."""
-MOST_SECONDS = 86_400
+MAX_SECONDS = 86_400
 """Limit for the length of one piece: a day."""
-MOST_WEIGHT = 1000
-"""Limit for the weight of a scorer: at most this many times the model's own scores."""
+MAX_WEIGHT = 1000
+"""Limit for the weight of a scorer relative to the model's own scores."""
 
 
 def finite(value: float | None) -> bool:
@@ -102,8 +102,8 @@ class DecodingOptions:
             check(value in (None, "auto") or value >= 1, f"--{name.replace('_', '-')}", "at least 1", value)
         for name in ("beam_size", "num_return"):
             value = getattr(self, name)
-            fits = value is None or 1 <= value <= MOST_TEXTS
-            check(fits, f"--{name.replace('_', '-')}", f"from 1 to {MOST_TEXTS}", value)
+            fits = value is None or 1 <= value <= MAX_TEXTS
+            check(fits, f"--{name.replace('_', '-')}", f"from 1 to {MAX_TEXTS}", value)
         check(
             self.ctc_weight is None or 0 <= self.ctc_weight < 1,
             "--ctc-weight",
@@ -120,10 +120,10 @@ class DecodingOptions:
         check_used(self, "hotwords", "hotword_boost")
         for name in ("lm_weight", "hotword_boost"):
             value = getattr(self, name)
-            fits = abs(value) <= MOST_WEIGHT
-            check(fits, f"--{name.replace('_', '-')}", f"from -{MOST_WEIGHT} to {MOST_WEIGHT}", value)
-        fits = 1 <= self.max_segment <= MOST_SECONDS
-        check(fits, "--max-segment", f"from 1 to {MOST_SECONDS} seconds", self.max_segment)
+            fits = abs(value) <= MAX_WEIGHT
+            check(fits, f"--{name.replace('_', '-')}", f"from -{MAX_WEIGHT} to {MAX_WEIGHT}", value)
+        fits = 1 <= self.max_segment <= MAX_SECONDS
+        check(fits, "--max-segment", f"from 1 to {MAX_SECONDS} seconds", self.max_segment)
         check(self.batch_seconds is None or self.batch_seconds > 0, "--batch-seconds", "above 0", self.batch_seconds)
 
     @property

@@ -123,16 +123,16 @@ def evaluate(
         workers=options.workers,
     )
 
-    def tell(done: int) -> None:
+    def report_done(done: int) -> None:
         progress(done, len(utterances))
 
     if isinstance(bundle, CtcBundle):
         kind: type[SpeechOptions] = TranslateOptions if options.task == "translate" else TranscribeOptions
         speech = kind(model=options.model, decoding=options.decoding, language=options.language)
-        scored = transcribe_utterances(CtcRecognizer(bundle, speech), utterances, batches, progress=tell)
+        scored = transcribe_utterances(CtcRecognizer(bundle, speech), utterances, batches, progress=report_done)
     else:
         writer, objective = _writer(bundle, options), _objective(bundle)
-        scored = decode_utterances(writer, utterances, objective, batches, progress=tell)
+        scored = decode_utterances(writer, utterances, objective, batches, progress=report_done)
     if not scored.pairs:
         reason = next(iter(scored.failures.values()), "no row has a text")
         raise AllInputsFailed(f"None of {len(utterances)} recordings could be scored: {reason}")

@@ -39,7 +39,7 @@ _SPECIAL_IDS = ("decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_t
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is known about a model without loading it."""
+    """Description of a model that is not loaded."""
 
     name: str
     folder: str
@@ -52,12 +52,12 @@ class ModelInfo:
     dtypes: tuple[str, ...]
     """Types of the weights."""
     sample_rate: int | None
-    """Of the audio that the model takes, in Hz."""
+    """Sample rate of the model's input in Hz."""
     languages: tuple[str, ...]
     """The model's own language tags."""
     special_ids: dict[str, Any]
     generation: dict[str, Any]
-    """What differs from the defaults of decoding."""
+    """Decoding options that are not at their defaults."""
     missing: tuple[str, ...]
     """What the folder lacks, one sentence each."""
 
@@ -104,7 +104,7 @@ def _half(
 ) -> dict[str, Any]:
     values = section(config, part)
     if values is None:
-        missing.append(f"config.json has no section `{part}`: this is no speech encoder-decoder model.")
+        missing.append(f"config.json has no section `{part}`: this is not a speech encoder-decoder model.")
         return {}
     found = {ours: next((values[key] for key in keys if key in values), None) for ours, keys in sizes.items()}
     if part == "encoder":
@@ -113,7 +113,7 @@ def _half(
 
 
 def _headers(folder: Path, options: ModelOptions, missing: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the header entry of every tensor in safetensors files, by name; of a model on the Hub, from there."""
+    """Return the header entry of every tensor in safetensors files by name, for models on the Hub from there."""
     on_hub = options.model is not None and not Path(options.model).expanduser().exists()
     if on_hub and not options.offline and not files.has_weights(folder):
         return read_headers(str(options.model), revision=options.revision, token=options.token) or {}
@@ -151,7 +151,7 @@ def _count(config: Mapping[str, Any], headers: Mapping[str, Mapping[str, Any]]) 
 def _sample_rate(folder: Path, missing: list[str]) -> int | None:
     values = feature_values(folder)
     if values is None:
-        missing.append("There is no preprocessor_config.json: audio is prepared as models of this shape usually want.")
+        missing.append("There is no preprocessor_config.json: features are computed as usual for such an encoder.")
         return None
     return int(values.get("sampling_rate", 16_000))
 
@@ -167,9 +167,9 @@ def _languages(folder: Path, missing: list[str]) -> tuple[str, ...]:
 def _missing_ids(ids: Mapping[str, Any], folder: Path) -> list[str]:
     lacks = []
     if not (folder / files.GENERATION).exists():
-        lacks.append("There is no generation_config.json: config.json says how to decode.")
+        lacks.append("There is no generation_config.json: decoding options are read from config.json.")
     if ids["decoder_start_token_id"] is None and ids["bos_token_id"] is None:
         lacks.append("Neither decoder_start_token_id nor bos_token_id is set, so decoding has no first token.")
     if ids["eos_token_id"] is None:
-        lacks.append("eos_token_id is not set, so a text ends only at its longest length.")
+        lacks.append("eos_token_id is not set, so texts end only at their maximum length.")
     return lacks

@@ -43,8 +43,8 @@ def overfit(merged: Merged, count: int, *, hub: HubAccess = ANONYMOUS, report: R
     Nothing is written. The encoder is trained from the first step, unless it is always frozen.
 
     Args:
-        merged: the options of the run to come.
-        count: recordings, spread evenly over the training manifests.
+        merged: the options of the intended run.
+        count: number of recordings, spread evenly over the training manifests.
         hub: how to access the Hub.
         report: receives events.
 
@@ -62,7 +62,7 @@ def overfit(merged: Merged, count: int, *, hub: HubAccess = ANONYMOUS, report: R
     prepare_model(bundle, options, accelerator.device, utterances)
     collate = make_collate(bundle, ctc=options.objective.ctc_weight > 0)
     batches = _batches(collate, utterances, options)
-    # with two texts of one recording nobody could guess which language comes first
+    # with several texts per recording, the language of a text without a tag cannot be predicted
     named = all(target.language is not None for one in utterances for target in one.targets)
     section = replace(options.objective, learn_language=not named)
     objective = make_objective(bundle, section, collate.prompts, utterances)
@@ -101,7 +101,7 @@ def _learn(
     raise TrainingDiverged(
         f"The model must be able to overfit a few recordings, but after {MAX_STEPS} steps only {accuracy:.0%} of their "
         "tokens are right.",
-        hint="look at the texts and the recordings; try a higher optimizer.learning_rate, less model.freeze",
+        hint="check the texts and the recordings; try a higher optimizer.learning_rate, or freeze less (model.freeze)",
     )
 
 

@@ -105,7 +105,7 @@ def decode_utterances(
     Args:
         writer: writes the texts; its model is left in evaluation mode.
         utterances: recordings with reference texts.
-        objective: for the losses.
+        objective: the losses to compute.
         options: batches and number format.
         progress: called with the number of finished utterances.
 
@@ -163,7 +163,7 @@ def _losses(bundle: Bundle, encoded: Encoded, batch: Batch, objective: Objective
 
 @dataclass(frozen=True)
 class Recordings:
-    """The sound of a batch."""
+    """The audio of a batch."""
 
     utterances: list[Utterance] = field(default_factory=list)
     waveforms: list[Waveform] = field(default_factory=list)
@@ -222,7 +222,7 @@ def transcribe_utterances(
 
 
 class _Read(Protocol):
-    """A batch, and what could not be read of it."""
+    """A batch, and the utterances that could not be read."""
 
     @property
     def utterances(self) -> list[Utterance]: ...

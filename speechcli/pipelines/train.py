@@ -17,7 +17,7 @@ from speechcli.pipelines.files.outputs import Input, make_folder, refuse_replaci
 from speechcli.pipelines.scoring import Scored, ScoringOptions, decode_utterances, make_collate
 from speechcli.pipelines.search.write import TextWriter
 from speechcli.pipelines.speech_options import ANONYMOUS, HubAccess
-from speechcli.pipelines.training_run.data import Share, make_feed, read_manifests, spread, tell_leaks
+from speechcli.pipelines.training_run.data import Share, make_feed, read_manifests, spread, warn_of_leaks
 from speechcli.pipelines.training_run.log import RunLog
 from speechcli.pipelines.training_run.model import (
     add_teacher_head,
@@ -44,7 +44,7 @@ WRITTEN = (RUN_OPTIONS, "log.jsonl", "checkpoints", "best", "last", "tensorboard
 
 
 class TrainResult(NamedTuple):
-    """How a run ended, and where its models are."""
+    """The end of a run, and its models."""
 
     report: TrainReport
     best: Path | None
@@ -79,9 +79,9 @@ def train(
         report: receives every event.
 
     Raises:
-        UsageError: if options contradict each other, or the folder holds a model or an input where the run would write,
-            or already a run and `resume` is false.
-        ModelError: if the model cannot be loaded or has no tokenizer, or the Hub does not take it.
+        UsageError: if options contradict each other, or the folder contains a model, an input that the run would
+            replace, or a run and `resume` is false.
+        ModelError: if the model cannot be loaded or has no tokenizer, or the Hub does not accept it.
         InputError: if the manifests cannot be used.
         Stopped: at SIGINT or SIGTERM, after saving.
         TrainingDiverged: if too many steps in a row are not finite.
@@ -94,25 +94,25 @@ def train(
     checkpoint = latest_checkpoint(folder) if resume and checkpoints(folder) else None
     state = load_checkpoint(checkpoint) if checkpoint else None
     changes = changed_options(folder, options) if resume else ()
-    tell = _teller(folder, options, report, state) if accelerator.is_main_process else lambda event: None
+    log = _make_log(folder, options, report, state) if accelerator.is_main_process else lambda event: None
     for sentence in changes:
-        tell(Warned(sentence))
-    bundle = load(checkpoint) if checkpoint else load_or_compose(options, hub, tell)
-    read = read_manifests(options.data.train, options, tell, learn=True)
+        log(Warned(sentence))
+    bundle = load(checkpoint) if checkpoint else load_or_compose(options, hub, log)
+    read = read_manifests(options.data.train, options, log, learn=True)
     utterances = [utterance for _, utterance in read]
     prepare_model(bundle, options, accelerator.device, utterances)
     if options.objective.teacher_weight > 0:
         add_teacher_head(bundle, utterances, seed=options.run.seed)
     if push_to is not None and accelerator.is_main_process:
-        create(push_to, token=hub.token)  # a wrong token is told now, not after the training
-    accelerator.wait_for_everyone()  # all have seen that the folder held no run
-    trainer = _trainer(bundle, read, options, accelerator, folder, tell)
+        create(push_to, token=hub.token)  # a wrong token is an error now, not after the training
+    accelerator.wait_for_everyone()  # all processes have checked the folder
+    trainer = _trainer(bundle, read, options, accelerator, folder, log)
     step = 0 if state is None else state.progress["step"]
 
     def begin() -> None:
         if accelerator.is_main_process:
             write_options(merged, folder / RUN_OPTIONS)
-        tell(started(bundle, utterances, options, accelerator, step=step))
+        log(started(bundle, utterances, options, accelerator, step=step))
 
     result = trainer.run(state, begin=begin)
     best = folder / "best" if (folder / "best").is_dir() else None
@@ -142,9 +142,9 @@ def _trainer(
     collate = make_collate(bundle, ctc=options.objective.ctc_weight > 0)
     objective = make_objective(bundle, options.objective, collate.prompts, [utterance for _, utterance in read])
     dev = read_manifests(options.data.dev, options, report, learn=False) if options.data.dev else []
-    tell_leaks(read, dev, report)
-    heard = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
-    collate.check_languages(heard)
+    warn_of_leaks(read, dev, report)
+    evaluated = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
+    collate.check_languages(evaluated)
     frozen = (*options.model.freeze, *(["ctc_head"] if bundle.model.ctc_head and not collate.ctc else []))
     freeze(bundle.model, frozen, learn=options.model.learn)
     bundle.forget_misfits()
@@ -157,7 +157,7 @@ def _trainer(
         accelerator=accelerator,
         folder=folder,
         save=lambda target: save_model(bundle, target, options),
-        validate=(lambda: _validate(bundle, heard, objective, options, share)) if heard else None,
+        validate=(lambda: _validate(bundle, evaluated, objective, options, share)) if evaluated else None,
         report=report,
         frozen=frozen,
     )
@@ -173,7 +173,7 @@ def _run_folder(output: Path, options: TrainOptions, *, resume: bool) -> Path:
     else:
         if (output / RUN_OPTIONS).exists():
             raise UsageError(
-                f"{output} already holds a run.", hint="add --resume to continue it, or give another folder with -o"
+                f"{output} already contains a run.", hint="add --resume to continue it, or give another folder with -o"
             )
         refuse_model(output)
         read = [*manifests, options.model.path, options.model.encoder, options.model.decoder]
@@ -182,7 +182,7 @@ def _run_folder(output: Path, options: TrainOptions, *, resume: bool) -> Path:
     return output
 
 
-def _teller(folder: Path, options: TrainOptions, report: Report, state: TrainState | None) -> Report:
+def _make_log(folder: Path, options: TrainOptions, report: Report, state: TrainState | None) -> Report:
     best = state.progress["best"] if state else []
     step = state.progress["step"] if state else 0
     shown = TensorBoard(folder, report, step) if options.run.tensorboard else report
@@ -203,7 +203,7 @@ def _validate(
     scored = decode_utterances(TextWriter(bundle, generation), mine, objective, batches) if mine else Scored()
     scored = Scored.join(gather_object([scored]))
     scores = score_pairs(scored.pairs)
-    loss = scored.losses.get("cross_entropy", math.inf)  # nothing could be read
+    loss = scored.losses.get("cross_entropy", math.inf)  # infinite if no recording could be read
     shown = spread(scored.pairs, run.samples)
     return Evaluation(
         scored.losses,

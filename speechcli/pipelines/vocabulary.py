@@ -47,11 +47,11 @@ def make_vocabulary(options: VocabularyOptions) -> VocabularyReport:
     Raises:
         InputError: a manifest cannot be read, or has no wanted text.
         OutputError: the folder cannot be written.
-        UsageError: the size is too small, a language has no tag, or the folder holds a tokenizer or a manifest.
+        UsageError: the size is too small, a language has no tag, or the folder contains a tokenizer or a manifest.
     """
     if (options.output_dir / "tokenizer.json").exists() and not options.overwrite:
         raise UsageError(
-            f"{options.output_dir} already holds a tokenizer.", hint="Give --overwrite, or another folder with -o."
+            f"{options.output_dir} already contains a tokenizer.", hint="Give --overwrite, or another folder with -o."
         )
     texts = _texts(options)
     codes = sorted({language_code(language) for language, _ in texts if language is not None})

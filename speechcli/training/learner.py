@@ -90,7 +90,7 @@ class Learner:
         self.model.to("cpu")
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
-        """Return the optimizer's state, and the weights if the saved model holds their average instead.
+        """Return the optimizer's state, and the weights if the saved model contains their average instead.
 
         With sharding, all processes must call this together.
         """

@@ -195,5 +195,5 @@ def _convert_plain(value: Any, kind: type, key: str) -> Any:
         names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
         raise UsageError(f"`{key}` must be {names[kind]}, but is {value!r}.")
     if value == "":
-        raise UsageError(f"`{key}` must not be empty.", hint="Is a variable of the shell not set?")
+        raise UsageError(f"`{key}` must not be empty.", hint="Is a shell variable not set?")
     return value

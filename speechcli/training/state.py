@@ -33,7 +33,7 @@ class TrainState(NamedTuple):
     optimizer: dict[str, Any]
     """The optimizer's `state_dict`."""
     weights: dict[str, Tensor] | None
-    """The trained weights, if the saved model holds their average instead."""
+    """The trained weights, if the saved model contains their average instead."""
 
 
 def save_checkpoint(folder: Path, save_model: Callable[[Path], None], state: TrainState) -> None:

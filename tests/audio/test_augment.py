@@ -114,7 +114,7 @@ def test_a_stretch_of_noise_begins_anywhere_and_a_short_one_is_repeated(noises: 
 
 
 def test_a_folder_without_noise_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="must hold recordings, but has none"):
+    with pytest.raises(InputError, match="must contain recordings, but has none"):
         NoiseFolder.find(tmp_path)
 
 

@@ -139,7 +139,7 @@ def test_a_wav_whose_header_was_never_completed_is_no_silence(tmp_path: Path) ->
     data = bytearray(path.read_bytes())
     data[40:44] = bytes(4)
     path.write_bytes(data)
-    assert "says that it holds no samples" in refusal(path)
+    assert "says that it contains no samples" in refusal(path)
 
 
 def test_a_header_that_promises_years_costs_no_memory(tmp_path: Path) -> None:

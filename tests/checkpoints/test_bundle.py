@@ -243,7 +243,7 @@ def test_a_ctc_head_of_the_wrong_width_is_refused(model_folder: Write) -> None:
     folder = model_folder("wav2vec2", "bert")
     (folder / "speechcli.json").write_text('{"ctc": {}}')
     save_file({"weight": torch.ones(40, 3), "bias": torch.ones(40)}, folder / "ctc_head.safetensors")
-    with pytest.raises(ModelError, match=r"must hold a weight \(vocabulary, 16\)"):
+    with pytest.raises(ModelError, match=r"must have a weight \(vocabulary, 16\)"):
         load(folder)
 
 

@@ -58,7 +58,7 @@ def test_an_optional_json_file_may_be_absent(tmp_path: Path) -> None:
 
 def test_the_error_for_a_folder_without_config_lists_its_files(tmp_path: Path) -> None:
     (tmp_path / "flax_model.msgpack").touch()
-    with pytest.raises(ModelError, match=r"holds no config\.json.*flax_model\.msgpack"):
+    with pytest.raises(ModelError, match=r"contains no config\.json.*flax_model\.msgpack"):
         read_config(tmp_path)
 
 
@@ -68,7 +68,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_weights_says_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"looked for model\.safetensors, .*pytorch_model\.bin.*; it holds nothing"):
+    with pytest.raises(ModelError, match=r"looked for model\.safetensors, .*pytorch_model\.bin.*; it contains nothing"):
         read_weights(tmp_path)
 
 
@@ -280,6 +280,6 @@ def test_the_folder_of_a_run_names_the_model_inside(tmp_path: Path) -> None:
     for name in ("last", "best"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match="holds no config.json") as caught:
+    with pytest.raises(ModelError, match="contains no config.json") as caught:
         read_config(tmp_path)
     assert caught.value.hint == f"Did you mean {tmp_path / 'best'}?"

@@ -180,7 +180,7 @@ def test_a_server_that_fails_at_first_is_asked_again(name: str, hub: HubServer, 
 
 def test_the_error_for_a_repository_without_a_model_lists_its_files(hub: HubServer, tmp_path: Path) -> None:
     hub.files = {"README.md": b"", "data.csv": b""}
-    with pytest.raises(ModelError, match=r"no model: it holds README\.md, data\.csv"):
+    with pytest.raises(ModelError, match=r"no model: it contains README\.md, data\.csv"):
         get(tmp_path)
 
 

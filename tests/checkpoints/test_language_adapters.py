@@ -118,7 +118,7 @@ def test_a_language_file_without_a_head_is_refused(encoder_folder: Path) -> None
     write_ctc_vocabularies(encoder_folder)
     path = encoder_folder / "adapter.fra.safetensors"
     save_file({key: value for key, value in load_file(path).items() if not key.startswith("lm_head")}, path)
-    with pytest.raises(ModelError, match=r"adapter.fra.safetensors must hold a weight \(vocabulary, 16\)"):
+    with pytest.raises(ModelError, match=r"adapter.fra.safetensors must have a weight \(vocabulary, 16\)"):
         load_ctc(encoder_folder).set_language("fra")
 
 
@@ -127,7 +127,7 @@ def test_a_language_file_without_a_head_is_refused(encoder_folder: Path) -> None
     [
         (torch.full((12, 16), math.nan), "must be numbers, but 1 of 2 tensors contain NaN"),
         (torch.ones(12, 16, dtype=torch.long), "must be floating-point numbers"),
-        (torch.ones(()), "must hold a weight"),
+        (torch.ones(()), "must have a weight"),
     ],
 )
 def test_a_head_of_a_language_without_weights_is_refused(encoder_folder: Path, weight: torch.Tensor, why: str) -> None:

@@ -169,7 +169,7 @@ def test_an_empty_name_is_not_the_current_folder(command, capsys, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     place = next(command[i - 1] for i, text in enumerate(command) if not text) if "" in command else "--output-dir="
     assert main(command) == 2
-    told = f"error: The argument after `{place}` must not be empty.\nhint: Is a variable of the shell not set?\n"
+    told = f"error: The argument after `{place}` must not be empty.\nhint: Is a shell variable not set?\n"
     assert capsys.readouterr().err == told
 
 

@@ -43,7 +43,7 @@ def test_a_model_that_is_there_is_not_overwritten_unasked(tiny, tmp_path):
     options = ComposeOptions(tiny, tiny, tmp_path / "new")
     warm_start(options)
     for pipeline in (init, warm_start):
-        with pytest.raises(UsageError, match="already holds a model"):
+        with pytest.raises(UsageError, match="already contains a model"):
             pipeline(options)
     init(ComposeOptions(tiny, tiny, tmp_path / "new", overwrite=True))
     for encoder, decoder in ((tmp_path / "new", tiny), (tiny, tmp_path / "new" / "config.json")):

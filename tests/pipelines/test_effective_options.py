@@ -73,7 +73,7 @@ def test_contradiction_is_a_usage_error():
         DecodingOptions(strategy="greedy", beam_size=4)
 
 
-def test_what_the_search_would_not_hear_is_refused():
+def test_options_without_an_effect_on_the_search_are_refused():
     for name, value in (("length_penalty", 1.0), ("early_stopping", False)):
         with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}` is for beam search"):
             effective_options(MODEL.with_(num_beams=1), DecodingOptions(**{name: value}))
@@ -82,7 +82,7 @@ def test_what_the_search_would_not_hear_is_refused():
         assert effective_options(MODEL, DecodingOptions(**{name: value})).num_beams == 4
         retried = DecodingOptions(strategy="greedy", retry_repeats=True, **{name: value})
         assert effective_options(MODEL, retried).num_beams == 1
-    with pytest.raises(UsageError, match="`--top-k` says how to sample"):
+    with pytest.raises(UsageError, match="`--top-k` is for sampling, but"):
         effective_options(MODEL, DecodingOptions(top_k=5))
 
 
@@ -108,8 +108,8 @@ def test_limit_ends_with_the_positions_of_the_decoder():
 
 
 @pytest.mark.parametrize("name", ["temperature", "top_k", "top_p", "min_p", "typical_p"])
-def test_how_to_sample_is_refused_where_nothing_is_sampled(name):
-    with pytest.raises(UsageError, match=f"`--{name.replace('_', '-')}` says how to sample"):
+def test_sampling_options_are_refused_without_sampling(name):
+    with pytest.raises(UsageError, match=f"`--{name.replace('_', '-')}` is for sampling, but"):
         effective_options(MODEL, DecodingOptions(**{name: 1}))
     sampling = effective_options(MODEL.with_(do_sample=True, num_beams=1), DecodingOptions(**{name: 1}))
     assert getattr(sampling, name) == 1

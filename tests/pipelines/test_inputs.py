@@ -27,7 +27,7 @@ def find(*names, **options):
 
 def test_an_address_that_is_none_is_a_failure_of_that_input_alone(here):
     found = find("x.wav", "https://[::1")
-    assert len(found.sources) == 1 and found.failures[0].message.startswith("https://[::1 is no web address: ")
+    assert len(found.sources) == 1 and found.failures[0].message.startswith("https://[::1 is not a web address: ")
 
 
 def test_a_name_too_long_for_any_file_is_a_missing_one(here):
@@ -126,7 +126,7 @@ def test_missing_inputs_are_failures_beside_others_and_an_error_alone(here):
 
 def test_an_empty_folder_is_no_usable_input(here):
     (here / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no audio"):
+    with pytest.raises(InputError, match="contains no audio"):
         find("empty")
 
 

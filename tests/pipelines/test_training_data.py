@@ -7,7 +7,7 @@ import pytest
 from speechcli.data.batching import DurationBatches
 from speechcli.data.manifest import Target, read_manifest
 from speechcli.errors import InputError, UsageError
-from speechcli.pipelines.training_run.data import draw_weights, read_manifests, tell_leaks
+from speechcli.pipelines.training_run.data import draw_weights, read_manifests, warn_of_leaks
 from speechcli.training.events import Warned
 from speechcli.training.merge import merge_options
 from speechcli.transcript import Segment, Transcript
@@ -94,7 +94,7 @@ def test_errors_in_a_manifest_are_reported_and_too_many_end_the_run(people):
 def test_leaks_between_training_and_dev_are_reported(pseudo, people):
     train, dev = (read_manifests((str(path),), options(), lambda event: None, learn=False) for path in (people, pseudo))
     told = []
-    tell_leaks(train, [*dev, train[0]], told.append)
+    warn_of_leaks(train, [*dev, train[0]], told.append)
     assert [event.message.split(":")[0] for event in told] == ["leak-audio", "leak-text"]
     assert "(1)" in told[0].message and "(3)" in told[1].message
 

@@ -82,7 +82,7 @@ def test_averaged_models_have_the_mean_of_the_weights(places, tmp_path):
     assert all((parameter == 2.0).all() for parameter in load(tmp_path / "mean").model.parameters())
     average([tmp_path / "a", tmp_path / "b"], tmp_path / "newest", last=1)
     assert all((parameter == 3.0).all() for parameter in load(tmp_path / "newest").model.parameters())
-    with pytest.raises(UsageError, match="already holds a model"):
+    with pytest.raises(UsageError, match="already contains a model"):
         average([tmp_path / "a"], tmp_path / "newest")
     average([tmp_path / "a"], tmp_path / "newest", overwrite=True)
     with pytest.raises(UsageError, match="An output must not replace an input"):
@@ -104,7 +104,7 @@ def test_the_best_checkpoints_of_a_run_are_averaged(places, tmp_path):
     (tmp_path / "run" / "log.jsonl").write_text("\n".join(lines))
     report = average([tmp_path / "run"], tmp_path / "mean", best=2)
     assert [folder.name for folder in report.folders] == ["step-00000002", "step-00000003"]
-    with pytest.raises(UsageError, match="both were given"):
+    with pytest.raises(UsageError, match="both are given"):
         average([tmp_path / "run"], tmp_path / "mean", best=2, last=1)
     with pytest.raises(UsageError, match="`--best` must be at least 1"):
         average([tmp_path / "run"], tmp_path / "mean", best=0)

@@ -45,7 +45,7 @@ OPTIONS = merge_options(
 def test_the_card_tells_data_training_and_scores_and_no_folder_names():
     card = model_card("mine", HISTORY, OPTIONS, 4000)
     assert "`train.tsv`, 1,200 recordings, 3.46 hours" in card
-    assert "4,000 steps, 10.0 minutes on cpu in float32; 300,000 of 6,300,000 weights learned" in card
+    assert "4,000 steps, 10.0 minutes on cpu in float32; 300,000 of 6,300,000 weights were trained" in card
     assert "| en → en | WER | 12.35 | jiwer|norm:none |" in card.replace("\\|", "|")
     assert "| `optimizer.learning_rate` | 0.0005 |" in card
     assert "English speech to Spanish text (300)" in card

@@ -16,7 +16,7 @@ from speechcli.checkpoints.bundle import load
 from speechcli.cli.app import app
 from speechcli.data.manifest import ManifestOptions, read_manifest
 from speechcli.errors import InputError, UsageError
-from speechcli.pipelines.report.attention import look
+from speechcli.pipelines.report.attention import attention_maps
 from speechcli.pipelines.report.charts import Series, line_chart, number, ticks
 from speechcli.pipelines.report.differences import marked
 from speechcli.pipelines.report.write import write_report
@@ -211,7 +211,7 @@ def test_the_weights_shown_are_those_that_attention_uses(run, places, monkeypatc
         return plain(query, key, value, **options)
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
-    looked = look(bundle, utterance)
+    looked = attention_maps(bundle, utterance)
     assert attention.heads == 2
     assert [language for language, _, _ in looked.attention] == ["en", "es"]
     for row, (_, tokens, weights) in enumerate(looked.attention):

@@ -178,7 +178,7 @@ def test_a_file_in_place_of_the_run_folder_is_reported_before_any_work(places, t
 
 def test_a_folder_with_a_run_is_not_overwritten(places, tmp_path):
     train(options(places, run__max_steps=1), tmp_path / "run", report=lambda event: None)
-    with pytest.raises(UsageError, match="already holds a run") as caught:
+    with pytest.raises(UsageError, match="already contains a run") as caught:
         train(options(places, run__max_steps=1), tmp_path / "run", report=lambda event: None)
     assert "--resume" in caught.value.hint
 
@@ -206,7 +206,7 @@ def test_a_run_never_replaces_what_it_reads(places, tmp_path):
     ):
         with pytest.raises(UsageError, match=f"An output must not replace an input, but .*{told}"):
             train(chosen, run, report=lambda event: None)
-    with pytest.raises(UsageError, match="already holds a model"):
+    with pytest.raises(UsageError, match="already contains a model"):
         train(options(places), model, report=lambda event: None)
     assert sorted(path.name for path in run.iterdir()) == ["best", "last", "log.jsonl"]
     assert not (model / "options.toml").exists()

@@ -22,7 +22,7 @@ class Source(NamedTuple):
     name: str
     """Its name in transcripts, the journal and messages."""
     place: PurePath
-    """Its place in the input tree, which the output folder mirrors."""
+    """Its path in the input tree, which the output folder mirrors."""
     language: str | None = None
     """The spoken language, if a manifest names it."""
     start: float | None = None
@@ -41,12 +41,12 @@ class Inputs(NamedTuple):
 def find_inputs(options: InputOptions) -> Inputs:
     """Find every recording that the options name, once each, in the given order.
 
-    The place of a file is its name. The place of what a folder, glob or list names is relative to that folder, to the
+    The place of a file is its name. The place of files in a folder, glob or list is relative to that folder, to the
     fixed part of the glob, or to the common folder of all entries of the list.
 
     Raises:
-        UsageError: nothing is named at all, or standard input is named twice.
-        InputError: nothing of what is named is there, or a list or manifest cannot be read.
+        UsageError: no input is named, or standard input is named twice.
+        InputError: none of the inputs exists, or a list or manifest cannot be read.
     """
     if not options.inputs and options.manifest is None:
         raise UsageError(
@@ -94,19 +94,19 @@ def _from_folder(folder: Path) -> Iterator[Source | Failure]:
     for error in closed:
         yield Failure(str(error.filename), f"The folder {error.filename} cannot be read: {error.strerror or error}.")
     if not paths and not closed:
-        yield Failure(str(folder), f"The folder {folder} holds no audio files.", _extensions_hint())
+        yield Failure(str(folder), f"The folder {folder} contains no audio files.", _extensions_hint())
     yield from (Source(path, str(path), PurePath(path.relative_to(folder))) for path in paths)
 
 
 def _is_recording(path: Path) -> bool:
-    # A pipe would be waited for without end; a link to nothing is told as a failure.
+    # Reading a pipe could block forever; a broken link is reported as a failure.
     return path.suffix.lower() in AUDIO_EXTENSIONS and (os.path.isfile(path) or not os.path.exists(path))
 
 
-def _walk(folder: Path, tell: Callable[[OSError], None]) -> Iterator[Path]:
+def _walk(folder: Path, report: Callable[[OSError], None]) -> Iterator[Path]:
     """Yield every file below a folder, except hidden ones; unreadable folders are reported."""
     seen: set[str] = set()
-    for here, folders, files in os.walk(folder, onerror=tell, followlinks=True):
+    for here, folders, files in os.walk(folder, onerror=report, followlinks=True):
         real = os.path.realpath(here)
         if real in seen:
             folders.clear()
@@ -118,7 +118,7 @@ def _walk(folder: Path, tell: Callable[[OSError], None]) -> Iterator[Path]:
 
 def _from_glob(pattern: str) -> Iterator[Source | Failure]:
     matches = [match for match in glob.glob(pattern, recursive=True) if os.path.isfile(match)]
-    # A link to a folder above leads to each file by ever longer ways.
+    # A link to a parent folder leads to each file by longer and longer paths.
     shortest = {os.path.realpath(match): match for match in sorted(matches, key=len, reverse=True)}
     files = [Path(match) for match in sorted(shortest.values())]
     if not files:
@@ -165,7 +165,7 @@ def _from_url(text: str) -> Source | Failure:
     try:
         return Source(url, str(url), PurePath(url.file_name))
     except ValueError as error:
-        return Failure(str(url), f"{url} is no web address: {error}.")
+        return Failure(str(url), f"{url} is not a web address: {error}.")
 
 
 def _from_manifest(path: Path) -> Iterator[Source | Failure]:

@@ -27,10 +27,10 @@ class Stream:
         kind: the format.
         several_inputs: whether there are several recordings, so that paths are shown.
         targets: the target languages.
-        shape: of subtitles.
+        shape: the shape of subtitles.
 
     Raises:
-        UsageError: the format cannot hold several transcripts.
+        UsageError: the format cannot contain several transcripts.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Stream:
         self._count = 0
         if self._several and kind in ("srt", "vtt", "tsv"):
             raise UsageError(
-                f"Standard output takes {kind} of one recording in one language, but several are asked for.",
+                f"Standard output takes {kind} of one recording in one language, but there are several.",
                 hint="Write files with -o DIR.",
             )
 

@@ -16,7 +16,7 @@ from speechcli.models.speech_encoder_decoder import IGNORED_LABEL
 from speechcli.pipelines.scoring import make_collate
 
 
-class Looked(NamedTuple):
+class AttentionMaps(NamedTuple):
     """Attention and CTC probabilities for one recording."""
 
     utterance: Utterance
@@ -27,8 +27,8 @@ class Looked(NamedTuple):
 
 
 @torch.no_grad()
-def look(bundle: Bundle, utterance: Utterance) -> Looked:
-    """Run a model on a recording with teacher forcing, and record its attention.
+def attention_maps(bundle: Bundle, utterance: Utterance) -> AttentionMaps:
+    """Run a model on a recording with teacher forcing, and return its attention.
 
     Raises:
         InputError: if the recording cannot be read.
@@ -40,14 +40,14 @@ def look(bundle: Bundle, utterance: Utterance) -> Looked:
         reason = batch.failed[0].reason if batch.failed else "it has no text"
         raise InputError(f"The attention for {utterance.id} cannot be computed: {reason}")
     encoded = model.encode(batch.inputs, batch.lengths)
-    told = encoded.take(batch.rows.tolist())
-    layers = cross_attention_weights(model.decoder, batch.decoder_input_ids, told.memory, told.mask)
+    per_text = encoded.take(batch.rows.tolist())
+    layers = cross_attention_weights(model.decoder, batch.decoder_input_ids, per_text.memory, per_text.mask)
     weights = torch.stack([layer.mean(dim=1) for layer in layers.values()]).mean(dim=0)
     texts = []
     for row, target in enumerate(utterance.targets[: len(batch.labels)]):
         ids = batch.labels[row][batch.labels[row] != IGNORED_LABEL]
         texts.append((target.language or "", _names(bundle, ids), weights[row, : len(ids)].numpy()))
-    return Looked(utterance, texts, _ctc(bundle, batch, encoded.frames))
+    return AttentionMaps(utterance, texts, _ctc(bundle, batch, encoded.frames))
 
 
 def _ctc(bundle: Bundle, batch: Batch, frames: Tensor) -> tuple[list[str], NDArray[np.float32]] | None:
@@ -56,8 +56,8 @@ def _ctc(bundle: Bundle, batch: Batch, frames: Tensor) -> tuple[list[str], NDArr
         return None
     ids = batch.ctc_labels[0][batch.ctc_labels[0] != IGNORED_LABEL]
     probabilities = head(frames[0]).float().softmax(dim=-1)  # (frames, vocabulary)
-    said = bundle.characters
-    names = _names(bundle, ids) if said is None else [said.decode([id_]).strip() or "␣" for id_ in ids.tolist()]
+    own = bundle.characters
+    names = _names(bundle, ids) if own is None else [own.decode([id_]).strip() or "␣" for id_ in ids.tolist()]
     return (names, probabilities[:, ids].T.numpy()) if len(ids) else None
 
 

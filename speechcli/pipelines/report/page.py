@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from html import escape
 from string import Template
 
-from speechcli.pipelines.report.attention import Looked
+from speechcli.pipelines.report.attention import AttentionMaps
 from speechcli.pipelines.report.charts import Series, heat_map, line_chart, number
 from speechcli.pipelines.report.differences import marked
 from speechcli.pipelines.training_run.history import History
 from speechcli.training.events import Evaluated, Sample
 
-BETTER = {
+METRICS = {
     "wer": "lower is better",
     "cer": "lower is better",
     "bleu": "higher is better",
@@ -19,22 +19,24 @@ BETTER = {
 }
 
 
-def make_page(template: str, name: str, history: History, options: str, looked: Looked | None, missing: str) -> str:
+def make_page(
+    template: str, name: str, history: History, options: str, maps: AttentionMaps | None, missing: str
+) -> str:
     """Assemble the page.
 
     Args:
-        template: the page with places for `title`, `summary`, `body`.
-        name: of the run.
-        history: what the log says.
+        template: the page, with placeholders for `title`, `summary` and `body`.
+        name: name of the run.
+        history: the events of the run.
         options: text of the run's `options.toml`.
-        looked: attention of the model for one recording; None: not available.
+        maps: attention of the model for one recording; None: not available.
         missing: why it is not available.
     """
     sections = [
         _section("Scores", _scores(history)),
         _section("Training", _training(history)),
         _section("Examples", _examples(history)),
-        _section("Where the model looks", _pictures(looked) if looked else f"<p>{escape(missing)}</p>"),
+        _section("Where the model looks", _pictures(maps) if maps else f"<p>{escape(missing)}</p>"),
         _section("Warnings", _warnings(history)),
         _section("Options", f"<details><summary>options.toml</summary><pre>{escape(options)}</pre></details>"),
     ]
@@ -73,7 +75,7 @@ def _summary(history: History) -> str:
 def _scores(history: History) -> str:
     pairs = sorted({pair for event in history.evaluations for pair in event.scores})
     charts = []
-    for metric, note in BETTER.items():
+    for metric, note in METRICS.items():
         series = [Series(_arrow(pair), history.scores(pair, metric)) for pair in pairs]
         title = metric.upper().replace("_", " ")
         charts.append(line_chart(title, [one for one in series if one.points], note=note))
@@ -82,36 +84,28 @@ def _scores(history: History) -> str:
 
 def _training(history: History) -> str:
     names = dict.fromkeys(name for event in history.steps for name in event.losses if name != "accuracy")
-    charts = [
-        line_chart(
-            f"Loss: {name.replace('_', ' ')}",
-            [
-                Series("training", history.losses(history.steps, name), smooth=True),
-                Series("dev", history.losses(history.evaluations, name)),
-            ],
-        )
-        for name in names
-    ]
-    accuracy = [
-        Series("training", history.losses(history.steps, "accuracy"), smooth=True),
-        Series("dev", history.losses(history.evaluations, "accuracy")),
-    ]
-    charts.append(line_chart("Accuracy", accuracy, note="share of next tokens that are right"))
+    charts = [_loss_chart(history, name, f"Loss: {name.replace('_', ' ')}") for name in names]
+    charts.append(_loss_chart(history, "accuracy", "Accuracy", note="share of next tokens that are right"))
     for key, title, note in (
         ("learning_rate", "Learning rate", ""),
         ("gradient_norm", "Gradient", "norm before clipping"),
-        ("audio_rate", "Throughput", "seconds of audio a second"),
+        ("audio_rate", "Throughput", "seconds of audio per second"),
     ):
         points = [(event.step, getattr(event, key)) for event in history.steps]
         charts.append(line_chart(title, [Series(title, points, smooth=key == "gradient_norm")], note=note))
     return _grid(charts)
 
 
+def _loss_chart(history: History, name: str, title: str, *, note: str = "") -> str:
+    training = Series("training", history.losses(history.steps, name), smooth=True)
+    return line_chart(title, [training, Series("dev", history.losses(history.evaluations, name))], note=note)
+
+
 def _examples(history: History) -> str:
     if not history.evaluations or not history.evaluations[-1].samples:
         return ""
     rows = [_example(sample, history.evaluations) for sample in history.evaluations[-1].samples]
-    key = '<p class="legend"><del>left out</del> <ins>put in</ins> of the last evaluation</p>'
+    key = '<p class="legend">Last evaluation: <del>missing words</del> <ins>inserted words</ins></p>'
     return key + "".join(rows)
 
 
@@ -134,9 +128,9 @@ def _example(sample: Sample, evaluations: Sequence[Evaluated]) -> str:
     )
 
 
-def _pictures(looked: Looked) -> str:
-    seconds = looked.utterance.seconds
-    maps = [
+def _pictures(maps: AttentionMaps) -> str:
+    seconds = maps.utterance.seconds
+    pictures = [
         heat_map(
             f"Cross-attention{f', {language}' if language else ''}",
             weights / max(float(weights.max()), 1e-9),
@@ -144,13 +138,13 @@ def _pictures(looked: Looked) -> str:
             seconds=seconds,
             note="each token of the right text over time; mean of all layers and heads",
         )
-        for language, tokens, weights in looked.attention
+        for language, tokens, weights in maps.attention
     ]
-    if looked.ctc is not None:
-        tokens, probabilities = looked.ctc
+    if maps.ctc is not None:
+        tokens, probabilities = maps.ctc
         note = "probability of each token of the transcript over time"
-        maps.append(heat_map("CTC", probabilities, tokens, seconds=seconds, note=note))
-    return f"<p><code>{escape(looked.utterance.id)}</code>, {seconds:.2f} s</p>{''.join(maps)}"
+        pictures.append(heat_map("CTC", probabilities, tokens, seconds=seconds, note=note))
+    return f"<p><code>{escape(maps.utterance.id)}</code>, {seconds:.2f} s</p>{''.join(pictures)}"
 
 
 def _warnings(history: History) -> str:

@@ -7,7 +7,7 @@ from speechcli.checkpoints.bundle import load
 from speechcli.data.manifest import Utterance
 from speechcli.errors import InputError, SpeechCliError, UsageError
 from speechcli.pipelines.files.outputs import write_atomically
-from speechcli.pipelines.report.attention import Looked, look
+from speechcli.pipelines.report.attention import AttentionMaps, attention_maps
 from speechcli.pipelines.report.page import make_page
 from speechcli.pipelines.training_run.data import read_manifests
 from speechcli.pipelines.training_run.history import History, read_history
@@ -26,31 +26,31 @@ def write_report(run: Path, output: Path | None = None) -> Path:
         the file
 
     Raises:
-        InputError: if the folder holds no run.
+        InputError: if the folder contains no run.
         OutputError: if the file cannot be written.
-        UsageError: if the name of the file is not that of a page.
+        UsageError: if the name of the file does not end in .html.
     """
     path = run / "report.html" if output is None else output
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"`--output` must end in .html, but is {path}.")
     history = read_history(run)
-    looked, missing = _looked(run, history)
+    maps, missing = _attention_maps(run, history)
     try:
         options = (run / RUN_OPTIONS).read_text(encoding="utf-8") if (run / RUN_OPTIONS).is_file() else ""
         template = files("speechcli.pipelines.report").joinpath("page.html").read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{run / RUN_OPTIONS} cannot be read: {error.strerror or error}.") from error
-    write_atomically(path, encode(make_page(template, run.resolve().name, history, options, looked, missing)))
+    write_atomically(path, encode(make_page(template, run.resolve().name, history, options, maps, missing)))
     return path
 
 
-def _looked(run: Path, history: History) -> tuple[Looked | None, str]:
-    """Compute the attention for one dev recording with the run's best model, or say why that is not possible."""
+def _attention_maps(run: Path, history: History) -> tuple[AttentionMaps | None, str]:
+    """Compute the attention for one dev recording with the run's best model, or return why that is not possible."""
     folder = next((run / name for name in ("best", "last") if (run / name).is_dir()), None)
     if folder is None:
         return None, "No model has been saved yet."
     try:
-        return look(load(folder), _example(run, history)), ""
+        return attention_maps(load(folder), _example(run, history)), ""
     except SpeechCliError as error:
         return None, error.message
 

@@ -1,4 +1,4 @@
-"""The decoding options in force: those of the user over those of the model's generation_config.json."""
+"""The effective decoding options: those of the model's generation_config.json, overridden by those of the user."""
 
 import math
 from collections.abc import Collection, Iterator
@@ -14,11 +14,11 @@ from speechcli.text.tokenizer import Tokenizer
 DEFAULT_BEAMS = 5
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
-# Fast speech has 6 syllables or 20 letters a second, and some vocabularies are single letters.
+# Fast speech has 6 syllables or 20 letters per second, and in some vocabularies each letter is a token.
 TOKENS_PER_SECOND = 25
 # Room for tags and the end, and for a word in a very short clip.
 SPARE_TOKENS = 16
-# The limit grows in steps, so that clips of like length are decoded together with one limit.
+# The limit grows in steps, so that clips of similar length have the same limit and are decoded together.
 LIMIT_STEP_SECONDS = 5
 
 _NAMES = {
@@ -62,28 +62,28 @@ def effective_options(model: GenerationOptions, decoding: DecodingOptions) -> Ge
     if decoding.timestamps is not None:
         changes |= {"return_timestamps": bool(decoding.timestamps)}
     options = model.with_(**(parse_changes(decoding.generation_set) | changes))
-    _refuse_idle(decoding, options)
+    _refuse_unused(decoding, options)
     return options
 
 
-def _refuse_idle(decoding: DecodingOptions, options: GenerationOptions) -> None:
+def _refuse_unused(decoding: DecodingOptions, options: GenerationOptions) -> None:
     """Refuse options that have no effect in the chosen search."""
     ranks = options.num_beams > 1 or decoding.retry_repeats
-    for names, heard, does, strategy in (
-        (_OF_SAMPLING, options.do_sample, "says how to sample, but this search does not", "sample"),
+    for names, used, problem, strategy in (
+        (_OF_SAMPLING, options.do_sample, "is for sampling, but this search does not sample", "sample"),
         (_OF_BEAMS, ranks, "is for beam search, but this search keeps one text", "beam"),
     ):
         for name in names:
-            if getattr(decoding, name) is not None and not heard:
+            if getattr(decoding, name) is not None and not used:
                 flag = f"--{name.replace('_', '-')}"
-                raise UsageError(f"`{flag}` {does}.", hint=f"Add --strategy {strategy}.")
+                raise UsageError(f"`{flag}` {problem}.", hint=f"Add --strategy {strategy}.")
 
 
 def check_times(decoding: DecodingOptions, tokenizer: Tokenizer, name: str) -> None:
     """Refuse `--timestamps` if the model's vocabulary has no timestamps.
 
     Raises:
-        UsageError: times are asked for, and there are none.
+        UsageError: timestamps are requested, but there are none.
     """
     if decoding.timestamps is True and tokenizer.no_timestamps_id is None:
         raise UsageError(
@@ -111,7 +111,7 @@ def decoder_prompts(tokenizer: Tokenizer, options: GenerationOptions, taught: Co
         taught: `Bundle.taught`.
 
     Raises:
-        UsageError: the options have no token to begin with.
+        UsageError: the options have no start token.
     """
     start, forced = options.start_token_id, options.forced_bos_token_id
     return prompts_for(tokenizer, start=start, forced=forced, times=options.return_timestamps, taught=taught)

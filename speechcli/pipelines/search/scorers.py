@@ -82,7 +82,7 @@ class Scorers:
 
 
 def make_hotwords(tokenizer: Tokenizer | None, decoding: DecodingOptions) -> Hotwords | None:
-    """Return the scorer of the hotwords that the user asks for, if any.
+    """Return the scorer of the user's hotwords, if there are any.
 
     Raises:
         UsageError: the file cannot be read, or has no words.
@@ -93,7 +93,7 @@ def make_hotwords(tokenizer: Tokenizer | None, decoding: DecodingOptions) -> Hot
 
 
 def read_hotwords(tokenizer: Tokenizer | None, path: Path) -> tuple[tuple[int, ...], ...]:
-    """Read hotwords, one per line, and tokenize each as at the start of a text and as after a space.
+    """Read hotwords, one per line, and tokenize each as at the start of a text and after a space.
 
     Raises:
         UsageError: the file cannot be read, or has no words.

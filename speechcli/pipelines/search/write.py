@@ -38,12 +38,12 @@ class TextWriter:
     Args:
         bundle: the model with its tokenizer, features and settings.
         options: how to decode; the prompt overrides the first token and timestamps.
-        decoding: the scorers that the user asks for; None: only those that the model was trained with.
+        decoding: the scorers to use; None: only those that the model was trained with.
         access: how to access the Hub, and the seed for sampling.
 
     Raises:
         ModelError: the model has no tokenizer, or the language model cannot be loaded.
-        UsageError: the options have no token to begin with, or something asked for is not possible with this model.
+        UsageError: the options have no start token, or an option is not possible with this model.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ def _check_prompts(requests: Sequence[Request], vocabulary: int) -> None:
     if largest >= vocabulary:
         raise UsageError(
             f"A text must begin with tokens below the vocabulary's size {vocabulary}, but begins with {largest}.",
-            hint="Is `decoder_start_token_id`, or the vocabulary, that of another model?",
+            hint="Check `decoder_start_token_id`, and that the vocabulary belongs to this model.",
         )
 
 

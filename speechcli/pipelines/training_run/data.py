@@ -56,8 +56,8 @@ def read_manifests(
     Args:
         paths: manifest files.
         options: section `data` is read.
-        report: receives warnings about rows that were left out.
-        learn: whether to leave out what is too short, too long or too uncertain for training.
+        report: receives warnings about rows that are left out.
+        learn: whether to leave out utterances that are too short, too long or too uncertain for training.
 
     Raises:
         InputError: if a manifest cannot be read, or too many of its rows have errors.
@@ -76,10 +76,10 @@ def read_manifests(
     return _unique(read)
 
 
-def tell_leaks(train: Sequence[tuple[str, Utterance]], dev: Sequence[tuple[str, Utterance]], report: Report) -> None:
+def warn_of_leaks(train: Sequence[tuple[str, Utterance]], dev: Sequence[tuple[str, Utterance]], report: Report) -> None:
     """Warn of recordings, speakers and texts that are in both splits, which make scores unreliable."""
     pairs = [(Path(path), utterance) for path, utterance in train]
-    _tell(list(find_leaks(pairs, [utterance for _, utterance in dev], {})), report)
+    _warn(list(find_leaks(pairs, [utterance for _, utterance in dev], {})), report)
 
 
 def _check(manifest: Manifest, max_bad: float, report: Report) -> None:
@@ -96,11 +96,11 @@ def _check(manifest: Manifest, max_bad: float, report: Report) -> None:
             f"{checked.errors} rows of {manifest.path} have errors, the first {first.where}: {first.message}",
             hint=f"speechcli data check {manifest.path} -o filtered.tsv; or allow more: --max-bad {enough:g}",
         )
-    _tell(checked.findings, report)
+    _warn(checked.findings, report)
 
 
-def _tell(findings: Sequence[Finding], report: Report) -> None:
-    """Warn once of each kind of finding."""
+def _warn(findings: Sequence[Finding], report: Report) -> None:
+    """Warn once for each kind of finding."""
     for kind, what in (ERRORS | NOTES).items():
         same = [finding for finding in findings if finding.kind == kind]
         if same:
@@ -128,8 +128,8 @@ def make_feed(
     """Make the training batches: balanced, augmented, and read by worker processes.
 
     Args:
-        read: what `read_manifests` returned.
-        collate: the model's, without augmentation.
+        read: the result of `read_manifests`.
+        collate: the collate function of the model, without augmentation.
         options: sections `data`, `batch` and `augment` are read.
         share: the rank of this process.
 

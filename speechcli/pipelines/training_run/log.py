@@ -16,11 +16,11 @@ from speechcli.training.train_options import TrainOptions
 
 
 class RunLog:
-    """Write every event to `log.jsonl`, publish checkpoints as models with a card, and hand events on.
+    """Writes every event to `log.jsonl`, publishes checkpoints as models with a card, and passes events on.
 
     Args:
-        folder: the run's.
-        options: of the run, for the card.
+        folder: the run's folder.
+        options: options of the run, for the card.
         report: receives every event afterwards.
         best_step: step of the best evaluation so far, if the run is resumed; -1: none.
     """
@@ -30,7 +30,7 @@ class RunLog:
         self._best_step = best_step
 
     def catch_up(self) -> None:
-        """Publish the checkpoints that an interrupted run has written, but not yet published.
+        """Publish the checkpoints that an interrupted run has written but not published.
 
         Raises:
             OutputError: if the folder cannot be written.

@@ -30,7 +30,7 @@ from speechcli.training.train_options import AugmentSection, TrainOptions
 
 
 def load_or_compose(options: TrainOptions, hub: HubAccess, report: Report) -> Bundle:
-    """Load the model that the options name, or join an encoder and a decoder; without any, load the embedded model.
+    """Load the model in the options, or join an encoder and a decoder; without either, load the embedded model.
 
     Raises:
         UsageError: if they name both, or half of a pair.
@@ -41,7 +41,7 @@ def load_or_compose(options: TrainOptions, hub: HubAccess, report: Report) -> Bu
         return load(find_model(model.path, hub, revision=model.revision))
     if model.path is not None or model.encoder is None or model.decoder is None:
         raise UsageError(
-            "A run starts from one model, or from one encoder and one decoder, but the options do not say which.",
+            "A run must start from one model, or from one encoder and one decoder, but the options name others.",
             hint="--model DIR, or --encoder NAME --decoder NAME",
         )
     encoder, decoder = find_model(model.encoder, hub), find_model(model.decoder, hub)
@@ -52,16 +52,16 @@ def load_or_compose(options: TrainOptions, hub: HubAccess, report: Report) -> Bu
 
 
 def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device, utterances: Sequence[Utterance]) -> None:
-    """Put the model on its device, and add what the options ask for: CTC head, LoRA, masks.
+    """Move the model to its device, and apply the options: CTC head, LoRA, gradient checkpointing, masks.
 
     Raises:
-        InputError: if a CTC head is to say characters and there are no transcripts.
-        ModelError: if a CTC head is to say the decoder's tokens, of which none is for padding.
-        UsageError: if masks are asked for and the model has no SpecAugment, or no map is to get a low-rank addition.
+        InputError: if a CTC head over characters is needed, but there are no transcripts.
+        ModelError: if a CTC head over the decoder's tokens is needed, but there is no padding token.
+        UsageError: if masks are set but the model has no SpecAugment, or no linear layer matches the LoRA targets.
     """
     if options.objective.ctc_weight > 0:
-        _have_ctc_head(bundle, options, utterances)
-    _teach_languages(bundle, utterances)
+        _ensure_ctc_head(bundle, options, utterances)
+    _record_translations(bundle, utterances)
     bundle.model.to(device)
     for parameter in bundle.model.parameters():
         parameter.data = parameter.data.clone()  # loaded weights are a view of the file
@@ -71,10 +71,10 @@ def prepare_model(bundle: Bundle, options: TrainOptions, device: torch.device, u
     _mask(bundle, options.augment)
 
 
-def _have_ctc_head(bundle: Bundle, options: TrainOptions, utterances: Sequence[Utterance]) -> None:
-    asked, seed = options.objective.ctc_vocabulary, options.run.seed
+def _ensure_ctc_head(bundle: Bundle, options: TrainOptions, utterances: Sequence[Utterance]) -> None:
+    chosen, seed = options.objective.ctc_vocabulary, options.run.seed
     has = None if bundle.model.ctc_head is None else "decoder" if bundle.characters is None else "characters"
-    wanted = (has or "decoder") if asked == "auto" else asked
+    wanted = (has or "decoder") if chosen == "auto" else chosen
     if wanted == "characters" and has != wanted:
         characters = Characters.of(u.transcript for u in utterances if u.transcript is not None)
         if not characters.symbols:
@@ -91,12 +91,12 @@ def _have_ctc_head(bundle: Bundle, options: TrainOptions, utterances: Sequence[U
                 hint="--set objective.ctc_vocabulary=characters, or --set objective.ctc_weight=0",
             )
         add_ctc_head(bundle, vocabulary_size=tokenizer.vocabulary_size, blank_id=tokenizer.pad_id, seed=seed)
-    if wanted == "decoder":  # texts are searched for alike
+    if wanted == "decoder":  # the default of `--ctc-weight` in decoding
         bundle.settings["ctc"] |= {"weight": min(options.objective.ctc_weight, 0.9)}
 
 
-def _teach_languages(bundle: Bundle, utterances: Sequence[Utterance]) -> None:
-    # Whisper translates into English only, until it is trained to translate into other languages.
+def _record_translations(bundle: Bundle, utterances: Sequence[Utterance]) -> None:
+    # Whisper only translates into English, unless it is trained to translate into other languages.
     if bundle.tokenizer is None or not bundle.tokenizer.tasks:
         return
     pairs = {(u.language, target.language) for u in utterances for target in u.targets}
@@ -121,7 +121,7 @@ def save_model(bundle: Bundle, folder: Path, options: TrainOptions) -> None:
 
 def _add_lora(bundle: Bundle, options: TrainOptions) -> None:
     section = options.model
-    # The bridge is trained anyway, and a head that is tied to the embeddings has no weights of its own in the file.
+    # The bridge is trained anyway, and a head that is tied to the embeddings has no weights in the file.
     tied = bundle.config.tied[0] if bundle.config.tied else ""
     linear = [
         name
@@ -132,9 +132,9 @@ def _add_lora(bundle: Bundle, options: TrainOptions) -> None:
     names = [name for name in wanted if their_map(bundle.config, name) is not None]
     if not names:
         raise UsageError(
-            f"`model.lora_targets` must match linear maps, but {', '.join(section.lora_targets)} match none that "
+            f"`model.lora_targets` must match linear layers, but {', '.join(section.lora_targets)} match none that "
             "transformers stores as one.",
-            hint=f"maps: {', '.join(dict.fromkeys(re.sub('[0-9]+', '*', name) for name in linear))}",
+            hint=f"linear layers: {', '.join(dict.fromkeys(re.sub('[0-9]+', '*', name) for name in linear))}",
         )
     add_lora(
         bundle.model,
@@ -165,7 +165,7 @@ def started(
 
 
 def add_teacher_head(bundle: Bundle, utterances: Sequence[Utterance], *, seed: int) -> None:
-    """Add a head that predicts the classes of a teacher's frames; it is not saved with the model.
+    """Add a head that predicts the teacher's class of each frame; it is not saved with the model.
 
     Raises:
         InputError: if no utterance has such classes, or they cannot be read.
@@ -191,7 +191,7 @@ def _highest_class(path: Path) -> int:
     except (OSError, ValueError) as error:
         raise InputError(f"A teacher's classes must be a .npy file, but {path} cannot be read: {error}.") from error
     if classes.ndim != 1 or not np.issubdtype(classes.dtype, np.integer) or (classes < 0).any():
-        raise InputError(f"A teacher's classes must be whole numbers (frames,) from 0, but {path} holds others.")
+        raise InputError(f"A teacher's classes must be integers (frames,) from 0, but {path} contains others.")
     return int(classes.max(initial=0))
 
 

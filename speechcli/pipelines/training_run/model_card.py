@@ -18,12 +18,12 @@ CARD = "README.md"
 TITLES = {"wer": "WER", "cer": "CER", "bleu": "BLEU", "chrf": "chrF", "exact_match": "exact match"}
 LICENSE = """## License and limits
 
-To be written by whoever publishes this model: the license (it follows from the data and the pretrained parts), what
-the model is for, and whose voices it has not heard."""
+To be written by the publisher of this model: the license (it depends on the data and the pretrained parts), the
+intended use, and groups of speakers that the training data lacks."""
 EMBEDDED_LICENSE = """
 
-The embedded model of speechcli, from which it was trained, has the license CC BY-SA 4.0, which models made from it
-keep; its ATTRIBUTION.md lists whom to name."""
+It was trained from the embedded model of speechcli, whose license, CC BY-SA 4.0, also applies to derived models; the
+authors to attribute are listed in its ATTRIBUTION.md."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -35,8 +35,8 @@ def model_card(
     Args:
         name: the name of the model.
         history: the log of the run so far.
-        options: of the run; only names of files and models are told, never their folders.
-        step: which the model was saved at; its scores are those of that step, where it was evaluated.
+        options: options of the run; only names of files and models are shown, never their folders.
+        step: step of the saved model; its scores are shown if it was evaluated.
         config: content of its `config.json`.
     """
     evaluated = next((event for event in reversed(history.evaluations) if event.step == step), None)
@@ -54,7 +54,7 @@ def model_card(
 
 
 def _opener(config: Mapping[str, Any]) -> str | None:
-    """Return the class of transformers that opens a model; None: it has none for Whisper's encoder in a new model."""
+    """Return the class of transformers for a model; None: it has none for Whisper's encoder with another decoder."""
     if config.get("encoder", {}).get("model_type") == "whisper":
         return None
     return str((config.get("architectures") or ["SpeechEncoderDecoderModel"])[0])
@@ -90,15 +90,14 @@ def _introduction(history: History, options: TrainOptions) -> str:
     base = " and ".join(
         _shown(part) for part in (options.model.path, options.model.encoder, options.model.decoder) if part
     )
-    heard = ", ".join(
+    tasks = ", ".join(
         f"{_language(spoken)} speech to {_language(written)} text ({count:,})"
         for pair, count in start.languages.items()
         for spoken, _, written in [pair.partition("->")]
     )
     return (
         f"A speech encoder-decoder of {start.parameters:,} weights, trained with speechcli from "
-        f"{base or 'its embedded model'}. It learned: "
-        f"{heard}."
+        f"{base or 'its embedded model'}. Training data: {tasks}."
     )
 
 
@@ -127,20 +126,20 @@ def _training(history: History, options: TrainOptions, step: int) -> str:
     return (
         f"## Training\n\nData: {_names(options.data.train)}, {start.utterances:,} recordings, "
         f"{start.hours:.2f} hours. {step:,} steps{seconds}; {start.learning:,} of {start.parameters:,} "
-        f"weights learned. speechcli {__version__}, torch {torch.__version__}.\n\n{table}"
+        f"weights were trained. speechcli {__version__}, torch {torch.__version__}.\n\n{table}"
     )
 
 
 def _results(options: TrainOptions, evaluated: Evaluated | None) -> str:
     if evaluated is None or not evaluated.scores:
         return "## Results\n\nThis step was not scored."
-    counted = {pair: text.replace("|", "\\|") for pair, text in evaluated.signatures.items()}
+    signatures = {pair: text.replace("|", "\\|") for pair, text in evaluated.signatures.items()}
     rows = [
-        f"| {pair.replace('->', ' → ')} | {TITLES.get(metric, metric)} | {value:.2f} | {counted.get(pair, '')} |"
+        f"| {pair.replace('->', ' → ')} | {TITLES.get(metric, metric)} | {value:.2f} | {signatures.get(pair, '')} |"
         for pair, values in evaluated.scores.items()
         for metric, value in values.items()
     ]
-    head = ["| languages | metric | value | counted by |", "|---|---|---|---|"]
+    head = ["| languages | metric | value | computed by |", "|---|---|---|---|"]
     return f"## Results\n\nOn {_names(options.data.dev)}, step {evaluated.step:,}:\n\n" + "\n".join([*head, *rows])
 
 

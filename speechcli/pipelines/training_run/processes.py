@@ -19,12 +19,12 @@ def meet(run: RunSection) -> Accelerator:
     """Choose the device of this process, and connect to the others.
 
     Raises:
-        UsageError: if the device is not there, or `accelerate` was told to train in its own ways.
+        UsageError: if the device is not available, or `accelerate` is configured to use its own engine.
     """
     for engine, instead in (("FSDP", "--set run.shard_weights=true"), ("DEEPSPEED", ""), ("MEGATRON_LM", "")):
         if os.environ.get(f"ACCELERATE_USE_{engine}", "").lower() in ("1", "true", "yes"):
             raise UsageError(
-                f"`accelerate launch` may start the processes, but was told to use its own {engine}.",
+                f"`accelerate launch` may start the processes, but must not use its own {engine}.",
                 hint=f"leave out --use_{engine.lower()}{' for ' if instead else ''}{instead}",
             )
     if run.threads:

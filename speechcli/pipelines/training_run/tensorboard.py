@@ -9,12 +9,12 @@ from speechcli.training.events import Evaluated, Event, Report, Stepped
 
 
 class TensorBoard:
-    """Write numbers and examples to `tensorboard/` in the run's folder, and hand events on.
+    """Writes numbers and examples to `tensorboard/` in the run's folder, and passes events on.
 
     Args:
-        folder: the run's.
+        folder: the run's folder.
         report: receives every event afterwards.
-        step: where the run starts or resumes; later steps of an interrupted run are no longer shown.
+        step: first step of the run or of its resumption; later steps of an interrupted run are no longer shown.
 
     Raises:
         UsageError: if TensorBoard is not installed.
