@@ -27,6 +27,8 @@ def run(given: Mapping[str, Any]) -> None:
     values = report.to_dict()
     text = json.dumps(values, ensure_ascii=False, indent=2) + "\n" if given["as_json"] else _table(values["scores"])
     write_data(text.encode("utf-8", "backslashreplace"))
+    if report.left_out and not given["quiet"]:
+        say(f"warning: the model cannot write {', '.join(report.left_out)}, so these texts were left out.")
     _report_failures(report.bad_rows, report.failures, quiet=given["quiet"])
 
 

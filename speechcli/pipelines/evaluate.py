@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from speechcli.pipelines.speech_options import (
     TranslateOptions,
     local_inputs,
 )
+from speechcli.text.prompts import Prompts
 from speechcli.training.metrics import GroupScore, Pair, score_pairs
 from speechcli.training.objective import Objective
 from speechcli.writers import encode
@@ -82,6 +83,8 @@ class EvaluateReport:
     """Unusable rows of the manifests, one sentence each."""
     failures: dict[str, str]
     """Utterance id -> why it could not be used."""
+    left_out: tuple[str, ...] = ()
+    """Languages of texts that the model cannot write."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as a JSON object."""
@@ -91,6 +94,7 @@ class EvaluateReport:
             "losses": {name: round(value, 5) for name, value in self.losses.items()},
             "seconds": round(self.seconds, 3),
             "bad_rows": list(self.bad_rows),
+            "left_out": list(self.left_out),
             "failures": self.failures,
         }
 
@@ -123,6 +127,8 @@ def evaluate(
         workers=options.workers,
     )
 
+    left_out: tuple[str, ...] = ()
+
     def report_done(done: int) -> None:
         progress(done, len(utterances))
 
@@ -132,6 +138,7 @@ def evaluate(
         scored = transcribe_utterances(CtcRecognizer(bundle, speech), utterances, batches, progress=report_done)
     else:
         writer, objective = _writer(bundle, options), _objective(bundle)
+        utterances, left_out = _writable(utterances, writer.prompts)
         scored = decode_utterances(writer, utterances, objective, batches, progress=report_done)
     if not scored.pairs:
         reason = next(iter(scored.failures.values()), "no row has a text")
@@ -139,7 +146,8 @@ def evaluate(
     if options.hypotheses is not None:
         write_pairs(scored.pairs, options.hypotheses)
     scores = tuple(score_pairs(scored.pairs, uncased=options.uncased))
-    return EvaluateReport(options.model.shown, scores, scored.losses, scored.seconds, bad_rows, scored.failures)
+    name, losses, seconds = options.model.shown, scored.losses, scored.seconds
+    return EvaluateReport(name, scores, losses, seconds, bad_rows, scored.failures, left_out)
 
 
 def _check_place(place: Path | None, inputs: Sequence[Input]) -> None:
@@ -154,6 +162,22 @@ def _writer(bundle: Bundle, options: EvaluateOptions) -> TextWriter:
         bundle.set_language(options.language)
     searched = effective_options(bundle.generation, options.decoding).with_(num_return_sequences=1)
     return TextWriter(bundle, searched, options.decoding, options.model)
+
+
+def _writable(utterances: Sequence[Utterance], prompts: Prompts) -> tuple[list[Utterance], tuple[str, ...]]:
+    """Return the utterances with the texts that the model can write, and the languages of the others."""
+    kept, left_out = [], set()
+    for utterance in utterances:
+        targets = [each for each in utterance.targets if prompts.writes(utterance.language, each.language)]
+        left_out |= {each.language for each in utterance.targets if each.language and each not in targets}
+        if targets:
+            kept.append(replace(utterance, targets=tuple(targets)))
+    if not kept:
+        raise UsageError(
+            f"This model cannot write {', '.join(sorted(left_out))}, the languages of the texts.",
+            hint=f"It can translate into {', '.join(prompts.into)}." if prompts.into else None,
+        )
+    return kept, tuple(sorted(left_out))
 
 
 def _objective(bundle: Bundle) -> Objective:

@@ -67,6 +67,19 @@ class Prompts:
         name = None if first is None else self._names.get(first)
         return Prompt((self.start,), first, None if name is None else language_code(name))
 
+    def writes(self, spoken: str | None, written: str | None) -> bool:
+        """Return whether the model can write a language, as a transcript or as a translation.
+
+        Args:
+            spoken: the language of the recording, in any spelling; None: unknown.
+            written: the language of the text, in any spelling; None: unknown, which is never refused.
+        """
+        if written is None or not self.tags:
+            return True
+        code = language_code(written)
+        tags = self.tags if spoken is None or language_code(spoken) == code else self.into
+        return code in map(language_code, tags)
+
     def between(self, spoken: str | None, written: str | None) -> Prompt:
         """Return the prompt of a given text, for training and scoring.
 

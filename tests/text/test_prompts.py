@@ -90,6 +90,18 @@ def test_whisper_translates_into_english_and_into_the_languages_that_it_was_taug
     assert taught.of("translate", spoken=None, target="fr") == Prompt((50, 54, 61, 63), None, "fr")
 
 
+def test_a_model_writes_the_languages_of_its_tags_and_whisper_translates_only_into_some():
+    assert [prompts().writes("French", written) for written in ("German", "es", "cs", None)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert prompts({}).writes("en", "cs")
+    assert [TOLD.writes("de", written) for written in ("de", "en", "German", "cs")] == [True, True, True, False]
+    assert not TOLD.writes("en", "de")
+
+
 def test_a_target_must_be_a_language_of_the_model():
     assert translation_tag("German", ("en_XX", "de_DE")) == "de_DE"
     assert translation_tag("eng", ("en",)) == "en"

@@ -39,6 +39,17 @@ def test_one_task_scores_one_kind_of_text(places):
     assert [score.name for score in evaluate(options(places, task="translate", limit=2)).scores] == ["en->es"]
 
 
+def test_texts_in_languages_that_the_model_cannot_write_are_left_out(places, tmp_path):
+    header, row, *_ = places[1].read_text().splitlines()
+    manifest = tmp_path / "more.tsv"
+    manifest.write_text(f"{header}\ttext_cs\n{places[1].parent}/{row}\tnízký\n")
+    report = evaluate(options((places[0], manifest)))
+    assert [score.name for score in report.scores] == ["en->en", "en->es"]
+    assert report.left_out == ("cs",)
+    with pytest.raises(UsageError, match="cannot write cs, the languages of the texts"):
+        evaluate(options((places[0], manifest), target_languages=("cs",)))
+
+
 def test_nothing_readable_is_an_error(places, tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
     manifest = tmp_path / "bad.tsv"
