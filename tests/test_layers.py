@@ -56,7 +56,7 @@ def rooms_imported(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_down_and_through_no_wall(path):
+def test_imports_point_downwards_and_respect_the_walls(path):
     room = room_of(path)
     for other in rooms_imported(path) - {room}:
         assert FLOOR[other] <= FLOOR[room], f"{room} may not import {other}"
@@ -74,7 +74,7 @@ def test_private_names_stay_in_their_file(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_one_file_knows_the_hub(path):
+def test_only_one_file_imports_huggingface_hub(path):
     if path != PACKAGE / "checkpoints" / "hub.py":
         assert "huggingface_hub" not in {name.split(".")[0] for name in imports(path)}
 

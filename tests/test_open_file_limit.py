@@ -80,7 +80,7 @@ class Unseekable(io.RawIOBase):
         return True
 
 
-def test_processes_that_could_never_send_what_they_read_are_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_not_started_if_the_limit_of_open_files_is_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "DataLoader", lambda *given, **more: ["batch"])
     batches = DurationBatches([Utterance("a", Path("a.wav"), 1.0, ())], max_seconds=1.0)
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (20, 20))

@@ -114,7 +114,7 @@ def test_a_model_is_made_of_a_pretrained_encoder_and_decoder(encoder_id: str, de
     assert (model.config.decoder_start_token_id, model.config.eos_token_id, model.config.pad_token_id) == (0, 1, 2)
 
 
-def test_a_checkpoint_generates_what_transformers_generates(model_id: str, audio: np.ndarray) -> None:
+def test_a_checkpoint_generates_the_same_tokens_as_transformers(model_id: str, audio: np.ndarray) -> None:
     found = run(INFERENCE, model_id=model_id, audio=audio)
     theirs = transformers.SpeechEncoderDecoderModel.from_pretrained(model_id).eval()
     values = transformers.Wav2Vec2FeatureExtractor()(audio, sampling_rate=16_000, return_tensors="pt").input_values
@@ -123,7 +123,7 @@ def test_a_checkpoint_generates_what_transformers_generates(model_id: str, audio
     assert found["generated_text"].startswith("w")
 
 
-def test_a_text_gives_a_loss_and_gradients(encoder_id: str, decoder_id: str, audio: np.ndarray) -> None:
+def test_labels_yield_a_loss_and_gradients(encoder_id: str, decoder_id: str, audio: np.ndarray) -> None:
     found = run(TRAINING, encoder_id=encoder_id, decoder_id=decoder_id, audio=audio, text="w1 w2 w3")
     assert found["labels"].tolist() == [[5, 6, 7]]
     assert found["loss"].item() > 0

@@ -49,6 +49,6 @@ def test_infinite_log_probability_becomes_null():
     json.dumps(value, allow_nan=False)
 
 
-def test_a_suspect_text_says_so_and_others_say_nothing():
+def test_only_suspect_texts_are_marked():
     assert replace(SEGMENT, suspect=True).to_dict()["suspect"] is True
     assert "suspect" not in SEGMENT.to_dict()

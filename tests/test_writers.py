@@ -81,7 +81,7 @@ def test_several_cues_are_apart_by_one_empty_line_and_silence_has_none():
     )
 
 
-def test_subtitles_say_which_channel_speaks():
+def test_subtitles_show_the_channel():
     segments = (Segment(0, 0, 1, "a", channel=0), Segment(1, 0.5, 2, "b", channel=1))
     value = Transcript("a", "a b", segments=segments)
     srt, vtt = (make_writers()[kind].write(value).decode() for kind in ("srt", "vtt"))

@@ -41,7 +41,7 @@ def test_everything_off_changes_nothing_and_copies() -> None:
 
 
 @pytest.mark.parametrize("samples", [0, 1, 2, 50, 12_345])
-def test_any_length_gives_float32_of_one_dimension(samples: int) -> None:
+def test_clips_of_any_length_become_one_dimensional_float32(samples: int) -> None:
     augment = Augment(noise_probability=1.0, band_probability=1.0)
     for seed in range(3):
         result = augment(tone(440)[:samples], RATE, np.random.default_rng(seed))
@@ -71,7 +71,7 @@ def test_gain_is_in_decibels() -> None:
 
 @pytest.mark.parametrize("pink", [False, True])
 @pytest.mark.parametrize("snr", [0.0, 20.0])
-def test_noise_has_the_asked_distance_from_the_clip(pink: bool, snr: float) -> None:
+def test_noise_has_the_requested_signal_to_noise_ratio(pink: bool, snr: float) -> None:
     clip = tone(440)
     noise = add_noise(clip, make_noise(len(clip), pink=pink, generator=np.random.default_rng(0)), snr) - clip
     assert 10 * np.log10(power(clip) / power(noise)) == pytest.approx(snr, abs=0.01)
@@ -94,7 +94,7 @@ def noises(tmp_path: Path) -> NoiseFolder:
     return NoiseFolder.find(tmp_path)
 
 
-def test_recorded_noise_is_mixed_in_at_the_asked_distance(noises: NoiseFolder) -> None:
+def test_recorded_noise_has_the_requested_signal_to_noise_ratio(noises: NoiseFolder) -> None:
     clip = tone(440)
     augment = Augment(**OFF | {"noise_probability": 1.0, "noise_snr": (5.0, 5.0), "noise": noises})  # type: ignore[arg-type]
     drawn = [augment(clip, RATE, np.random.default_rng(seed)) - clip for seed in range(8)]

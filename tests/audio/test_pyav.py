@@ -28,7 +28,7 @@ def webm(path: Path, seconds: float = 1.0) -> Path:
     return path
 
 
-def test_pyav_decodes_what_soundfile_decodes(tmp_path: Path) -> None:
+def test_pyav_decodes_the_same_samples_as_soundfile(tmp_path: Path) -> None:
     samples = (0.1 * np.random.default_rng(0).standard_normal((30_000, 2))).astype(np.float32)
     soundfile.write(tmp_path / "a.flac", samples, 44_100)
     for options in ({}, {"channel": "1"}, {"start": 0.1, "end": 0.3}):
@@ -94,7 +94,7 @@ def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
         read_audio(tmp_path / "a.mp4", sample_rate=RATE)
 
 
-def test_a_cut_container_says_so(tmp_path: Path) -> None:
+def test_a_truncated_container_is_detected(tmp_path: Path) -> None:
     path = webm(tmp_path / "a.webm", seconds=4.0)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     audio = read_audio(path, sample_rate=RATE)

@@ -169,7 +169,7 @@ def test_headerless_pcm_is_read_in_the_given_format(encoding: str, dtype: str) -
     np.testing.assert_array_equal(audio.samples, wanted[:, 0].astype(np.float32))
 
 
-def test_a_raw_file_without_its_format_is_refused_with_what_to_type(tmp_path: Path) -> None:
+def test_the_error_for_a_raw_file_without_its_format_names_the_flags(tmp_path: Path) -> None:
     path = tmp_path / "a.raw"
     path.write_bytes(bytes(100))
     with pytest.raises(InputError, match="headerless") as caught:

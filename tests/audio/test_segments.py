@@ -62,7 +62,7 @@ speech_and_pauses = st.lists(st.tuples(st.booleans(), st.integers(1, 150)), max_
 
 @settings(max_examples=25, deadline=None)
 @given(speech_and_pauses, st.floats(0.5, 5.0), st.integers(0, 19), st.lists(st.integers(0, 3_000), max_size=5))
-def test_all_speech_is_in_one_stretch_whatever_the_pauses_and_the_blocks(audio, max_seconds, rest, sizes):
+def test_all_speech_is_in_exactly_one_stretch_for_any_pauses_and_blocks(audio, max_seconds, rest, sizes):
     audio = np.append(audio, np.ones(rest, dtype=np.float32))
     stretches = list(cut(blocks(audio, sizes), RATE, detector=Marked(), max_seconds=max_seconds))
     taken = np.zeros(len(audio), dtype=int)
@@ -76,7 +76,7 @@ def test_all_speech_is_in_one_stretch_whatever_the_pauses_and_the_blocks(audio, 
     )
 
 
-def test_a_long_pause_ends_a_stretch_and_is_left_out_but_for_its_edges():
+def test_a_long_pause_ends_a_stretch_and_is_removed_except_for_its_margins():
     spoken = np.ones(2000, dtype=np.float32)
     audio = np.concatenate([np.zeros(5000, dtype=np.float32), spoken, np.zeros(3000, dtype=np.float32), spoken])
     margin = round(MARGIN_SECONDS * RATE)
@@ -112,7 +112,7 @@ def test_a_recording_as_long_as_the_longest_stretch_fits_although_its_last_frame
 
 
 @pytest.mark.parametrize("level", [0.1, 1e-4])
-def test_stationary_noise_is_not_left_out_where_only_the_level_tells_pauses(level):
+def test_the_energy_detector_does_not_remove_stationary_noise(level):
     noise = (level * np.random.default_rng(0).normal(size=3_500)).astype(np.float32)
     stretches = list(cut([noise], RATE, detector=EnergyDetector(RATE), max_seconds=1.0))
     np.testing.assert_array_equal(np.concatenate([stretch.samples for stretch in stretches]), noise)
@@ -130,14 +130,14 @@ def test_no_more_than_a_stretch_and_a_block_is_held(monkeypatch):
     assert max(held) <= 3000 + 100 + 20
 
 
-def test_cut_lies_in_the_pause():
+def test_recordings_are_cut_in_pauses():
     audio = np.ones(4000, dtype=np.float32)
     audio[2300:2600] = 0.001
     (first, second) = everything(audio, max_seconds=3.0)
     assert 2350 <= first.end <= 2550 and places([second]) == [(first.end, 4000)]
 
 
-def test_short_audio_is_one_stretch_and_none_is_none():
+def test_short_audio_is_one_stretch_and_empty_audio_is_none():
     assert places(everything(np.zeros(3000, dtype=np.float32), max_seconds=3.0)) == [(0, 3000)]
     assert everything(np.zeros(0, dtype=np.float32)) == []
 
@@ -192,7 +192,7 @@ def test_energy_remembers_the_loudest_frame_between_pieces():
     assert detector(np.full(20, 0.0005, dtype=np.float32)).tolist() == [False]
 
 
-def test_the_detector_is_chosen_by_name_rate_and_what_is_installed():
+def test_the_detector_is_chosen_by_name_rate_and_installed_packages():
     best = SileroDetector if weights_path() is not None else EnergyDetector
     assert isinstance(make_detector("auto", 16_000), best)
     assert isinstance(make_detector("auto", 8_000), EnergyDetector)

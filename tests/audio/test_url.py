@@ -93,12 +93,12 @@ def test_a_url_that_is_too_large_missing_or_cut_off_is_refused(server):
     assert refusal("http://[::1/a.wav")
 
 
-def test_what_never_ends_is_given_up(server):
+def test_an_endless_download_is_stopped(server):
     with pytest.raises(InputError, match="cannot be fetched: it takes longer than 0 s"):
         Url(f"{server}/a.wav").open(max_seconds=0)
 
 
-def test_a_server_that_says_nothing_is_not_waited_for_forever(monkeypatch):
+def test_a_silent_server_causes_a_timeout(monkeypatch):
     monkeypatch.setattr(url, "TIMEOUT_SECONDS", 0.05)
     with HTTPServer(("127.0.0.1", 0), Server) as silent:
         assert "sent nothing" in refusal(f"http://127.0.0.1:{silent.server_port}/a.wav")

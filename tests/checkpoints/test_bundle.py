@@ -66,7 +66,7 @@ def test_a_folder_of_transformers_is_saved_bit_for_bit(
     torch.testing.assert_close(logits, their_logits(ours), atol=1e-5, rtol=0)
 
 
-def test_what_we_write_loads_as_a_processor(model_folder: Write, tmp_path: Path) -> None:
+def test_transformers_loads_the_saved_processor(model_folder: Write, tmp_path: Path) -> None:
     save(load(model_folder("wav2vec2", "bert")), tmp_path / "ours")
     processor = AutoProcessor.from_pretrained(tmp_path / "ours")
     assert processor.feature_extractor.sampling_rate == 16_000
@@ -223,7 +223,7 @@ def test_weights_on_the_cpu_are_not_copied(model_folder: Write) -> None:
     assert not model.training
 
 
-def test_a_ctc_head_travels_in_its_own_file(model_folder: Write, tmp_path: Path) -> None:
+def test_a_ctc_head_is_saved_in_its_own_file(model_folder: Write, tmp_path: Path) -> None:
     bundle = load(model_folder("wav2vec2", "bert"))
     add_ctc_head(bundle, vocabulary_size=40, blank_id=6)
     bundle.settings["license"] = "CC0"

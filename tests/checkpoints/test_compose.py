@@ -188,7 +188,7 @@ def test_fewer_layers_than_the_checkpoint_has_are_taken_from_the_bottom(tmp_path
     assert len(report.left_in_encoder) == 16
 
 
-def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_configuration_key_names_the_nearest_one(tmp_path: Path) -> None:
     encoder, decoder = write_encoder(tmp_path / "encoder", "hubert"), write_decoder(tmp_path / "decoder")
     with pytest.raises(UsageError, match="hubert configuration has no key 'add_adapter'"):
         warm_start(encoder, decoder, encoder_changes={"add_adapter": True})
@@ -322,7 +322,7 @@ def test_a_random_model_may_be_made_of_two_names(encoder: str, decoder: str) -> 
     assert std == pytest.approx(0.02, rel=0.1)
 
 
-def test_an_unknown_name_gets_a_list_of_the_families() -> None:
+def test_the_error_for_an_unknown_name_lists_the_families() -> None:
     with pytest.raises(ModelError, match=r"wav2vec9 is no folder. The speech encoder must be one of wav2vec2, "):
         init("wav2vec9", "bert")
     with pytest.raises(ModelError, match="llama is no folder.*has no cross-attention"):

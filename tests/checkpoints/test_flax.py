@@ -38,7 +38,7 @@ def as_the_esb_checkpoints(arrays: Arrays) -> Arrays:
     [("bart", plain), ("bert", plain), ("roberta", plain), ("gpt2", plain), ("bart", as_the_esb_checkpoints)],
 )
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_flax_model_computes_what_the_same_model_computes_in_torch(tmp_path, decoder, layout, tied) -> None:
+def test_a_flax_model_has_the_same_outputs_as_in_torch(tmp_path, decoder, layout, tied) -> None:
     theirs = seq2seq("wav2vec2", decoder, tie_word_embeddings=tied, **STABLE)
     theirs.config.save_pretrained(tmp_path)
     write_flax(tmp_path / "flax_model.msgpack", layout(flax_arrays(theirs)))

@@ -67,7 +67,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         read_config(tmp_path / "nowhere")
 
 
-def test_a_folder_without_weights_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_the_error_for_a_folder_without_weights_lists_the_possible_files(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"looked for model\.safetensors, .*pytorch_model\.bin.*; it contains nothing"):
         read_weights(tmp_path)
 
@@ -93,7 +93,7 @@ def test_large_weights_are_written_in_shards_with_an_index(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_pickle_of_weights_is_read_whatever_its_age(tmp_path: Path, zipped: bool) -> None:
+def test_pickles_of_all_torch_versions_are_read(tmp_path: Path, zipped: bool) -> None:
     torch.save(tensors(), tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
     assert_same(read_weights(tmp_path), tensors())
 

@@ -280,7 +280,7 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path, place: str, zipped: bool)
     ids=["sparse", "meta", "nested", "text"],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_pickle_of_anything_but_plain_tensors_is_refused(tmp_path: Path, value: object) -> None:
+def test_a_pickle_that_is_not_a_dict_of_plain_tensors_is_refused(tmp_path: Path, value: object) -> None:
     torch.save({"a": value}, tmp_path / "pytorch_model.bin")
     with pytest.raises(ModelError, match="must contain tensors by name|not executed"):
         read_weights(tmp_path)

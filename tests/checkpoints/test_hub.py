@@ -80,7 +80,7 @@ def test_names_that_look_like_paths_are_never_looked_up_on_the_hub(
     assert fake.calls == []
 
 
-def test_a_file_is_no_model_but_its_folder_may_be(tmp_path: Path) -> None:
+def test_a_file_is_not_a_model_but_the_hint_names_its_folder(tmp_path: Path) -> None:
     (tmp_path / "config.json").touch()
     with pytest.raises(ModelError, match="is a file") as caught:
         resolve_model(str(tmp_path / "config.json"))
@@ -92,7 +92,9 @@ def test_no_name_means_the_embedded_model(tmp_path: Path, monkeypatch: pytest.Mo
     assert resolve_model(None) == tmp_path / "default_model"
 
 
-def test_an_installation_without_the_embedded_model_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installation_without_the_embedded_model_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hub, "EMBEDDED", tmp_path)
     with pytest.raises(ModelError, match="no embedded model"):
         resolve_model(None)
@@ -137,7 +139,7 @@ def test_offline_takes_the_cache_and_never_lists(fake: FakeHub, tmp_path: Path) 
     assert fake.calls[0]["local_files_only"] is True
 
 
-def test_offline_and_not_cached_says_both(fake: FakeHub) -> None:
+def test_the_error_for_an_uncached_model_offline_says_both(fake: FakeHub) -> None:
     with pytest.raises(ModelError, match="not in the cache, and the network may not be used"):
         resolve_model("owner/name", offline=True)
 

@@ -84,14 +84,14 @@ def test_cached_files_are_not_downloaded_again(hub: HubServer, tmp_path: Path) -
     assert hub.sent == before
 
 
-def test_offline_finds_what_was_downloaded(hub: HubServer, tmp_path: Path) -> None:
+def test_offline_the_cache_is_used(hub: HubServer, tmp_path: Path) -> None:
     online = get(tmp_path)
     hub.faults["api"] = ["500"] * 100
     assert get(tmp_path, offline=True) == online
     assert hub.faults["api"] == ["500"] * 100, "the network was asked"
 
 
-def test_when_the_hub_is_down_the_cache_serves(hub: HubServer, tmp_path: Path) -> None:
+def test_the_cache_is_used_if_the_hub_cannot_be_reached(hub: HubServer, tmp_path: Path) -> None:
     online = get(tmp_path)
     hub.faults["api"] = ["503"] * 100
     assert get(tmp_path) == online
@@ -121,7 +121,7 @@ def test_a_model_that_is_not_there_is_named(hub: HubServer, tmp_path: Path) -> N
         resolve_model("owner/other", cache_dir=tmp_path)
 
 
-def test_a_private_model_comes_with_the_token_only(hub: HubServer, tmp_path: Path) -> None:
+def test_a_private_model_needs_the_token(hub: HubServer, tmp_path: Path) -> None:
     hub.token = "hf_good"
     for token in (None, "hf_wrong"):
         with pytest.raises(ModelError, match="neither a folder") as caught:
@@ -130,16 +130,14 @@ def test_a_private_model_comes_with_the_token_only(hub: HubServer, tmp_path: Pat
     assert_whole(get(tmp_path, token="hf_good"))
 
 
-def test_a_gated_model_says_where_its_terms_are(hub: HubServer, tmp_path: Path) -> None:
+def test_the_error_for_a_gated_model_names_its_terms(hub: HubServer, tmp_path: Path) -> None:
     hub.gated = True
     with pytest.raises(ModelError, match="gated") as caught:
         get(tmp_path)
     assert caught.value.hint is not None and "huggingface.co/owner/name" in caught.value.hint
 
 
-def test_a_connection_that_is_cut_goes_on_where_it_stopped(
-    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_download_is_continued(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
     hub.faults["model.safetensors"] = ["cut", "cut"]
     assert_whole(get(tmp_path))
@@ -159,7 +157,7 @@ def test_a_connection_that_is_cut_again_and_again_leaves_no_half_model(
     assert_whole(get(tmp_path))
 
 
-def test_a_file_of_the_wrong_size_is_refused_and_comes_whole_the_next_time(hub: HubServer, tmp_path: Path) -> None:
+def test_a_file_of_the_wrong_size_is_refused_and_downloaded_again(hub: HubServer, tmp_path: Path) -> None:
     hub.faults["model.safetensors"] = ["short"]
     with pytest.raises(ModelError, match="was not downloaded whole") as caught:
         get(tmp_path)
@@ -168,7 +166,7 @@ def test_a_file_of_the_wrong_size_is_refused_and_comes_whole_the_next_time(hub: 
 
 
 @pytest.mark.parametrize("name", ["api", "model.safetensors"])
-def test_a_server_that_fails_at_first_is_asked_again(name: str, hub: HubServer, tmp_path: Path) -> None:
+def test_requests_to_a_failing_server_are_repeated(name: str, hub: HubServer, tmp_path: Path) -> None:
     hub.faults[name] = ["503"]
     try:
         folder = get(tmp_path)
@@ -222,7 +220,7 @@ def test_shards_are_described_from_their_beginnings(hub: HubServer, tmp_path: Pa
     }
 
 
-def test_pickles_are_not_described_without_being_loaded(hub: HubServer, tmp_path: Path) -> None:
+def test_pickles_are_not_described_because_they_have_no_header(hub: HubServer, tmp_path: Path) -> None:
     del hub.files["model.safetensors"]
     assert info(ModelOptions(NAME, cache_dir=tmp_path)).parameters is None
     assert hub.sent["pytorch_model.bin"] == 0

@@ -38,7 +38,7 @@ def joined(places: tuple[Path, Path]) -> tuple[Bundle, FreshParameters]:
     return warm_start(*places)
 
 
-def test_everything_of_the_encoder_comes_from_the_checkpoint(joined: tuple[Bundle, FreshParameters]) -> None:
+def test_all_weights_of_the_encoder_are_those_of_the_checkpoint(joined: tuple[Bundle, FreshParameters]) -> None:
     _, report = joined
     assert not [key for key in report.fresh if key.startswith("encoder.")]
     assert report.from_encoder == 5 + 2 * 15 + 2  # two convolutions and positions, two layers, the last norm
@@ -103,7 +103,7 @@ def test_a_pretrained_window_cannot_be_lengthened(places: tuple[Path, Path]) -> 
         warm_start(*places, encoder_changes={"max_source_positions": 100})
 
 
-def test_whispers_decoder_begins_with_its_own_start_token(places: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_decoder_of_whisper_starts_with_its_dedicated_token(places: tuple[Path, Path], tmp_path: Path) -> None:
     vocabulary = write_whisper(tmp_path / "vocabulary", words=60)
     bundle, report = warm_start(*[places[0]] * 2, tokenizer=vocabulary)
     assert bundle.config.decoder_start_token_id == START

@@ -142,7 +142,7 @@ def test_full_disk_behind_standard_output_is_an_output_error(monkeypatch, capsys
         (JobReport(done=1, failures=[Failure("a", "big", None, 7)]), 7),
     ],
 )
-def test_exit_code_says_how_many_failed(monkeypatch, capsys, report, code):
+def test_the_exit_code_depends_on_how_many_inputs_failed(monkeypatch, capsys, report, code):
     monkeypatch.setattr(deliver, "run_job", lambda *given, **more: report)
     assert main(["transcribe", "a.wav"]) == code
     assert bool(capsys.readouterr().err) == bool(code)

@@ -341,7 +341,7 @@ def test_average_hands_over_every_option(monkeypatch, tmp_path):
     assert given == [([Path("run"), Path("other")], Path("mean"), 3, None, "float16", True)]
 
 
-def test_the_least_that_makes_a_model_is_two_families(tmp_path, capsys):
+def test_two_families_are_enough_to_make_a_model(tmp_path, capsys):
     sizes = ("num_hidden_layers=0", "hidden_size=16", "num_attention_heads=1")
     small = [part for half in ("encoder", "decoder") for size in sizes for part in (f"--{half}-set", size)]
     least = ["init", "--encoder", "wav2vec2", "--decoder", "bert", "-o", str(tmp_path / "m"), *small]

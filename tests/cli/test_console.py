@@ -30,7 +30,7 @@ def shown(capsys, kind, *, clock=None, events=EVENTS, **options):
     return captured.err
 
 
-def test_failures_and_warnings_are_lines_whatever_is_in_them(capsys):
+def test_failures_and_warnings_are_lines_with_any_content(capsys):
     text = "warning: careful [b]\nerror: x[/red].wav: It is bad.\nhint: mend it\n"
     assert shown(capsys, "plain") == shown(capsys, "none") == shown(capsys, "auto") == text
 
@@ -58,7 +58,7 @@ def test_plain_progress_is_a_line_every_ten_seconds(capsys):
     ]
 
 
-def test_progress_says_how_long_it_will_take(capsys):
+def test_progress_shows_the_remaining_time(capsys):
     clock = Clock()
     event = Progress(1, 3, 30.0, 7230.0)
     with Console("plain", clock=clock) as plain, Console("json", clock=clock) as as_json:

@@ -71,7 +71,7 @@ def test_collision_of_outputs_is_found_without_importing_torch(folder, tmp_path)
     assert result.returncode == 2 and b"both be written" in result.stderr
 
 
-def test_standard_input_and_output_are_bytes_whatever_the_locale(folder):
+def test_standard_input_and_output_are_bytes_in_any_locale(folder):
     sound = (folder / "a.wav").read_bytes()
     environment = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     result = run("transcribe", "-", "-m", "model", "-f", "json", stdin=sound, cwd=folder, environment=environment)
@@ -98,7 +98,7 @@ def test_a_full_disk_behind_standard_output_is_exit_code_8(folder):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_a_folder_job_that_can_go_on(folder, tmp_path, number):
+def test_a_folder_job_stopped_by_a_signal_can_be_continued(folder, tmp_path, number):
     command = [sys.executable, "-m", "speechcli", "transcribe", "a.wav", "-", "-m", "model", "-o", tmp_path]
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": PACKAGE}
     with subprocess.Popen(

@@ -33,7 +33,7 @@ def ids(epoch: list[list[Utterance]]) -> list[list[int]]:
 
 @laws
 @given(lengths, st.integers(0, 5), st.booleans(), st.integers(1, 9))
-def test_every_utterance_comes_exactly_once_an_epoch(
+def test_every_utterance_occurs_exactly_once_per_epoch(
     seconds: list[float], seed: int, shuffle: bool, buckets: int
 ) -> None:
     source = batches(seconds, seed=seed, shuffle=shuffle, buckets=buckets, longest_first=True)
@@ -114,7 +114,7 @@ def test_concatenated_neighbors_are_drawn_as_often_as_single_ones(
     assert heard == Counter(utterance.id for utterance in alone)
 
 
-def test_about_the_asked_share_is_joined_and_differently_in_every_epoch() -> None:
+def test_approximately_the_requested_share_is_joined_and_it_differs_between_epochs() -> None:
     options = {"joinable": range(0, 199, 2), "join_probability": 0.3}
     source = batches([5.0] * 200, **options)
     first, second = ({u.id for batch in source for u in batch if u.parts} for _ in range(2))
@@ -163,7 +163,7 @@ def test_epochs_differ_and_the_seed_repeats_them() -> None:
     assert ids(list(batches(seconds, seed=2))) != first
 
 
-def test_an_epoch_that_was_left_goes_on_where_it_was() -> None:
+def test_an_interrupted_epoch_is_continued_at_its_position() -> None:
     source = batches([5.0] * 12)
     expected = ids(list(batches([5.0] * 12)))
     for batch in source:
@@ -174,7 +174,7 @@ def test_an_epoch_that_was_left_goes_on_where_it_was() -> None:
     assert (source.epoch, source.position) == (1, 0)
 
 
-def test_a_state_can_note_what_was_used_instead_of_what_was_taken() -> None:
+def test_a_state_can_have_the_number_of_used_instead_of_yielded_batches() -> None:
     source = batches([5.0] * 12)
     expected = ids(list(source))
     state = source.state_dict(epoch=0, position=2)

@@ -207,7 +207,9 @@ def test_the_command_prints_all_findings_as_json(faulty: Path, capfd: pytest.Cap
     assert (finding["kind"], finding["where"], finding["id"]) == ("all-caps", "line 5", "train3")
 
 
-def test_an_output_that_is_there_is_kept_and_an_input_always(faulty: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_output_is_kept_without_the_flag_and_an_input_always(
+    faulty: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     before = faulty.read_bytes()
     there = faulty.with_name("there.tsv")
     there.write_text("precious")
@@ -225,7 +227,7 @@ def test_the_output_ends_as_a_kind_of_manifest(faulty: Path, capfd: pytest.Captu
     assert "must end in .tsv, .csv, .jsonl, but is filtered.xml" in capfd.readouterr().err
 
 
-def test_nothing_usable_is_no_input(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_manifest_without_usable_rows_is_an_input_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.tsv").write_text("path\ttext\nnowhere.wav\tx\n")
     assert main(["data", "check", str(tmp_path / "m.tsv")]) == 4
     assert "must have at least one usable row" in capfd.readouterr().err

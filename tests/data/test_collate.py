@@ -75,7 +75,7 @@ def utterance(name: str, seconds: float, **texts: str) -> Utterance:
 TWO = [utterance("a", 0.2, de="ja", en="yes no"), utterance("b", 0.3, en="no")]
 
 
-def test_a_batch_holds_exactly_these_numbers(tokenizer: Tokenizer) -> None:
+def test_a_batch_has_exactly_these_numbers(tokenizer: Tokenizer) -> None:
     batch = collate(tokenizer, ctc=True)(TWO)
     assert batch.inputs.tolist() == [[1, 2, 0], [1, 2, 3]]
     assert batch.lengths is not None
@@ -236,7 +236,7 @@ def test_an_empty_or_damaged_recording_is_refused(
         read_waveform(TWO[0], 10)
 
 
-def test_load_epoch_gives_the_epochs_one_after_the_other_and_resumes(tokenizer: Tokenizer) -> None:
+def test_load_epoch_yields_successive_epochs_and_resumes(tokenizer: Tokenizer) -> None:
     many = [utterance(str(i), 0.1 * (1 + i % 4), de="ja", en="yes") for i in range(10)]
 
     def batches() -> DurationBatches:

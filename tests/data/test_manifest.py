@@ -31,7 +31,7 @@ def write_lines(folder: Path, *rows: dict[str, Any]) -> Path:
     return write(folder, "".join(json.dumps(row) + "\n" for row in rows), "m.jsonl")
 
 
-def test_a_wide_manifest_gives_the_transcript_and_every_translation(folder: Path) -> None:
+def test_a_wide_manifest_has_the_transcript_and_every_translation(folder: Path) -> None:
     manifest = read_manifest(write(folder, WIDE))
     first, second, third = manifest.utterances
     assert (first.id, first.audio, first.seconds, first.speaker) == ("a", folder / "a.flac", 1.5, "Ada")
@@ -59,7 +59,7 @@ def test_options_choose_the_texts(options: dict[str, Any], texts: list[list[str]
     assert manifest.left_out == left_out
 
 
-def test_the_transcript_stays_known_when_only_translations_are_learned(folder: Path) -> None:
+def test_the_transcript_is_kept_when_only_translations_are_targets(folder: Path) -> None:
     manifest = read_manifest(write(folder, WIDE), options=ManifestOptions(task="translate"))
     assert manifest.utterances[0].transcript == 'Yes "sir.'
 
@@ -76,7 +76,7 @@ def test_csv_is_quoted_and_its_columns_have_synonyms(folder: Path) -> None:
     assert utterance.targets == (Target('one, "two"\nlines', "en"),)
 
 
-def test_a_broken_quote_spoils_its_own_line_only(folder: Path) -> None:
+def test_a_broken_quote_affects_only_its_line(folder: Path) -> None:
     path = write(folder, 'path,seconds,text\na.flac,1,"x"y\nb.flac,1,good\n', "m.csv")
     manifest = read_manifest(path)
     assert [utterance.id for utterance in manifest.utterances] == ["b.flac"]
@@ -84,7 +84,7 @@ def test_a_broken_quote_spoils_its_own_line_only(folder: Path) -> None:
     assert "closed quotes" in manifest.bad_rows[0].reason
 
 
-def test_an_open_quote_spoils_every_line_that_it_swallows(folder: Path) -> None:
+def test_an_unclosed_quote_affects_all_lines_in_it(folder: Path) -> None:
     path = write(folder, 'path,seconds,text\na.flac,1,good\nb.flac,1,"open\nc.flac,1,x\nd.flac,1,y\n', "m.csv")
     assert [row.where for row in read_manifest(path).bad_rows] == ["line 3", "line 4", "line 5"]
 
@@ -132,7 +132,7 @@ def test_lines_of_several_makers_name_the_same_column_differently(folder: Path) 
     assert manifest.bad_rows == ()
 
 
-def test_an_unknown_target_language_is_refused_and_a_manifests_own_is_known(folder: Path) -> None:
+def test_an_unknown_target_language_is_refused_unless_the_manifest_has_it(folder: Path) -> None:
     path = write_lines(folder, {"audio": "a.flac", "seconds": 1, "text": "nuqneH", "lang": "tlh"})
     with pytest.raises(UsageError, match="must be one that is known, but is `klingon`"):
         read_manifest(path, options=ManifestOptions(target_languages=("klingon",)))
@@ -233,7 +233,7 @@ def test_lines_that_are_no_rows_are_bad(folder: Path) -> None:
     assert (bad.where, bad.reason) == ("line 4", "the line must have 3 cells, but has 4")
 
 
-def test_json_that_is_not_one_object_a_line_says_so(folder: Path) -> None:
+def test_json_without_one_object_per_line_is_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="must have a JSON object in each line; line 1: .* is a list"):
         read_manifest(write(folder, '[{"path": "a.flac", "text": "x"}]', "m.json"))
 
@@ -263,7 +263,7 @@ def test_a_manifest_without_a_usable_row_or_with_a_column_twice_is_refused(
         read_manifest(write(folder, text))
 
 
-def test_a_manifest_of_unwanted_rows_is_refused_with_its_columns(folder: Path) -> None:
+def test_the_error_for_a_manifest_of_excluded_rows_lists_its_columns(folder: Path) -> None:
     with pytest.raises(InputError, match="0 are bad and 3 are excluded") as caught:
         read_manifest(write(folder, WIDE), options=ManifestOptions(source_languages=("fr",)))
     assert caught.value.hint is not None

@@ -123,7 +123,7 @@ def test_the_folder_of_common_voice_must_be_narrowed_to_a_table(tmp_path: Path) 
         read_manifest(tmp_path)
 
 
-def test_covost_says_its_languages_in_the_name_of_its_file(tmp_path: Path) -> None:
+def test_the_languages_of_covost_are_in_its_file_names(tmp_path: Path) -> None:
     sound(tmp_path / "clips" / "cv_1.wav")
     row = "cv_1.wav\tJa.\tYes.\tc1"
     table = write(tmp_path / "covost_v2.de_en.train.tsv", "path\tsentence\ttranslation\tclient_id", row)
@@ -148,7 +148,7 @@ def mustc(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("place", [".", "txt/dev.yaml"])
-def test_mustc_gives_the_transcript_and_the_translation_of_every_segment(mustc: Path, place: str) -> None:
+def test_every_segment_of_mustc_has_a_transcript_and_a_translation(mustc: Path, place: str) -> None:
     manifest = read_manifest(mustc / place)
     first, second = manifest.utterances
     targets = (Target("Good day.", "en"), Target("Guten Tag.", "de"))

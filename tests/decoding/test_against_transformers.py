@@ -76,14 +76,14 @@ def assert_same(kind: str, values: dict[str, Any], seed: int, prompt: torch.Tens
 
 @pytest.mark.parametrize("kind", [BERT, BART])
 @pytest.mark.parametrize("seed", range(40))
-def test_beam_search_returns_what_transformers_returns(kind: str, seed: int) -> None:
+def test_beam_search_returns_the_same_tokens_as_transformers(kind: str, seed: int) -> None:
     choice = random.Random(seed)
     assert_same(kind, random_options(kind, choice, num_beams=choice.randint(2, 5)), seed)
 
 
 @pytest.mark.parametrize("kind", [BERT, BART])
 @pytest.mark.parametrize("rules", SOME_RULES[1:])
-def test_greedy_search_returns_what_transformers_returns(kind: str, rules: dict[str, Any]) -> None:
+def test_greedy_search_returns_the_same_tokens_as_transformers(kind: str, rules: dict[str, Any]) -> None:
     seed = SOME_RULES.index(rules)
     assert_same(kind, random_options(kind, random.Random(seed), num_beams=1) | rules, seed)
 
@@ -109,12 +109,12 @@ WARPS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("warps", WARPS)
-def test_sampling_draws_what_transformers_draws_from_the_same_seed(warps: dict[str, Any]) -> None:
+def test_sampling_draws_the_same_tokens_as_transformers_from_the_same_seed(warps: dict[str, Any]) -> None:
     values = {**IDS[BART], **warps, "do_sample": True, "num_beams": 1, "num_return_sequences": 2, "max_new_tokens": 8}
     assert_same(BART, values, 11)
 
 
 @pytest.mark.parametrize("warps", WARPS[:5])
-def test_beam_sampling_draws_what_transformers_draws_from_the_same_seed(warps: dict[str, Any]) -> None:
+def test_beam_sampling_draws_the_same_tokens_as_transformers_from_the_same_seed(warps: dict[str, Any]) -> None:
     values = {**IDS[BERT], **warps, "do_sample": True, "num_beams": 3, "num_return_sequences": 3, "max_new_tokens": 6}
     assert_same(BERT, values, 7)

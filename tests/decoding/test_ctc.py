@@ -32,7 +32,7 @@ def test_equal_neighbors_are_merged_and_blanks_removed():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_prefix_beam_search_finds_the_texts_that_all_paths_together_make_likeliest(seed):
+def test_prefix_beam_search_sums_the_probability_of_all_paths_of_a_text(seed):
     table = logprobs(5, 4, seed)
     expected = sorted(brute_force(table).items(), key=lambda item: -item[1])
     found = prefix_beam_search(table, beams=400, blank=BLANK)
@@ -47,7 +47,7 @@ def test_a_narrow_beam_keeps_the_best_texts():
     assert best[0] == prefix_beam_search(table, beams=4, blank=BLANK)[0][0]
 
 
-def test_the_likeliest_text_need_not_be_that_of_the_likeliest_path():
+def test_the_most_likely_text_may_differ_from_that_of_the_most_likely_path():
     # a blank twice: 0.36; "0" by three paths: 0.48 + 0.16
     table = torch.tensor([[0.4, 0.6, 0.0], [0.4, 0.6, 0.0]]).clamp(min=1e-9).log()
     assert collapse(table.argmax(dim=-1).tolist(), BLANK) == ()
@@ -75,7 +75,7 @@ def test_no_frames_are_no_text():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_tokens_are_aligned_with_the_likeliest_of_all_their_paths(seed):
+def test_tokens_are_aligned_with_their_most_likely_path(seed):
     table, text = logprobs(6, 4, seed), (2, 2, 0)
     paths = [path for path in itertools.product(range(4), repeat=6) if collapse(path, BLANK) == text]
     best = max(paths, key=lambda path: sum(table[frame, token].item() for frame, token in enumerate(path)))

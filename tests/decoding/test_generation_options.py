@@ -87,7 +87,7 @@ def test_a_forced_token_that_is_suppressed_is_refused() -> None:
         GenerationOptions(forced_bos_token_id=5, suppress_tokens=(4, 5))
 
 
-def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
+def test_the_error_for_an_unknown_option_names_the_nearest_one() -> None:
     with pytest.raises(UsageError, match="`num_beam` is not a generation option") as caught:
         GenerationOptions().with_(num_beam=3)
     assert caught.value.hint == "Did you mean num_beams?"
@@ -162,7 +162,7 @@ OLD_FILES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("config", OLD_FILES)
-def test_old_configs_mean_what_transformers_reads_from_them(config: dict[str, Any], tmp_path: Path) -> None:
+def test_options_in_old_configs_are_read_as_in_transformers(config: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     theirs = GenerationConfig.from_pretrained(tmp_path, config_file_name="config.json", _from_model_config=True)
     ours = GenerationOptions.from_files(config).to_dict()

@@ -78,7 +78,7 @@ WARPERS: list[tuple[dict[str, Any], Callable[[int], theirs.LogitsProcessor]]] = 
 
 
 @pytest.mark.parametrize(("values", "reference"), RULES, ids=lambda value: str(value)[:60])
-def test_a_processor_gives_the_scores_of_its_counterpart(
+def test_the_scores_of_a_processor_equal_the_reference(
     values: dict[str, Any], reference: theirs.LogitsProcessor
 ) -> None:
     (processor,) = built(GenerationOptions.from_dict({"eos_token_id": EOS, **values}))
@@ -100,7 +100,7 @@ def test_a_processor_gives_the_scores_of_its_counterpart(
 
 @pytest.mark.parametrize("beams", [1, 3])
 @pytest.mark.parametrize(("values", "make"), WARPERS, ids=lambda value: str(value)[:40])
-def test_a_warper_gives_the_probabilities_of_its_counterpart(
+def test_the_probabilities_of_a_warper_equal_the_reference(
     values: dict[str, Any], make: Callable[[int], theirs.LogitsProcessor], beams: int
 ) -> None:
     settings = {"eos_token_id": EOS, "do_sample": True, "top_k": 0, "num_beams": beams, **values}

@@ -122,7 +122,7 @@ def test_a_language_model_adds_its_weighted_score(beams):
 
 
 @pytest.mark.parametrize(("seed", "end", "kept"), [(0, END, 64), (1, None, 64), (2, END, 2)])
-def test_a_language_model_adds_its_weighted_score_to_what_a_ctc_head_says(seed, end, kept, monkeypatch):
+def test_a_language_model_adds_its_weighted_score_to_that_of_a_ctc_head(seed, end, kept, monkeypatch):
     monkeypatch.setattr("speechcli.decoding.scorers.KEPT_TEXTS", kept)
     lm, table = table_model(seed), logprobs(4, VOCABULARY, seed)
     gains = LanguageModelBonus(lm, lambda: Ids(1), weight=0.6, begin=START, end=end, longest=10)
@@ -136,7 +136,7 @@ def test_a_language_model_adds_its_weighted_score_to_what_a_ctc_head_says(seed, 
     assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
 
 
-def test_a_language_model_says_nothing_of_texts_that_it_cannot_read():
+def test_texts_too_long_for_a_language_model_get_no_bonus():
     gains = LanguageModelBonus(table_model(0), lambda: Ids(1), weight=0.6, begin=START, end=END, longest=3)
     assert len(gains((2, 4))[1]) == VOCABULARY and gains((2, 4, 2)) == (0.0, {})
 
@@ -166,14 +166,14 @@ def test_a_hotword_gains_for_each_of_its_tokens():
     assert bonus([(5, 6, 7)], [5, 6, 7, 5, 6, 7, 2]) == 6.0
 
 
-def test_a_hotword_that_is_not_finished_gives_its_bonus_back():
+def test_the_bonus_of_an_unfinished_hotword_is_taken_back():
     assert bonus([(5, 6, 7)], [5, 6]) == 2.0
     assert bonus([(5, 6, 7)], [5, 6, 2]) == 0.0
     assert bonus([(5, 6, 7)], [5, 5, 6, 7, 2]) == 3.0
     assert bonus([(5, 5, 6)], [5, 5, 5, 6, 2]) == 3.0
 
 
-def test_a_longer_hotword_goes_on_where_a_shorter_one_ends():
+def test_a_longer_hotword_may_start_with_a_shorter_one():
     assert bonus([(5,), (5, 6)], [5, 2]) == 1.0
     assert bonus([(5,), (5, 6)], [5, 6, 2]) == 2.0
 

@@ -54,7 +54,7 @@ def decode(rows: int = 1, cache: TableCache | None = None, **values: Any) -> lis
     return generate(table_step, cache or TableCache(rows), start_prompt(options, rows), options)
 
 
-def test_greedy_search_takes_the_likeliest_token_each_time() -> None:
+def test_greedy_search_takes_the_most_likely_token_at_each_step() -> None:
     ((found,),) = decode()
     assert found.tokens == (A, A, END)
     assert found.logprobs == pytest.approx([math.log(0.6), math.log(0.5), math.log(0.6)])
@@ -96,7 +96,7 @@ def test_the_model_reads_the_prompt_once_for_each_utterance_and_the_cache_then_g
     assert cache.reorders[2] == [1, 0, 3, 2]  # "B A" is now better than "A A"
 
 
-def test_greedy_search_never_asks_the_cache_to_reorder() -> None:
+def test_greedy_search_never_reorders_the_cache() -> None:
     cache = TableCache(2)
     decode(2, cache)
     assert cache.reorders == []
@@ -127,7 +127,7 @@ def test_a_result_does_not_depend_on_its_batch() -> None:
             assert [each.tokens for each in alone] == [each.tokens for each in expected]
 
 
-def test_logprobs_are_those_of_the_raw_model_whatever_the_processors() -> None:
+def test_logprobs_are_those_of_the_raw_model_with_any_processors() -> None:
     for beams in (1, 2):
         ((found,),) = decode(num_beams=beams, suppress_tokens=[A], repetition_penalty=3.0)
         assert found.tokens == (B, B, END)
@@ -147,7 +147,7 @@ def test_the_same_seed_draws_the_same_texts_and_leaves_the_global_generator_alon
     assert torch.get_rng_state().equal(state)
 
 
-def test_tokens_are_drawn_as_often_as_the_processed_softmax_says() -> None:
+def test_tokens_are_drawn_in_proportion_to_the_processed_softmax() -> None:
     options = GenerationOptions(
         do_sample=True, num_return_sequences=4000, temperature=0.5, max_new_tokens=1, decoder_start_token_id=START
     )

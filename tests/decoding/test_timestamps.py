@@ -36,7 +36,7 @@ def test_the_rules_are_those_of_the_reference(
     assert torch.equal(ours, reference(ids, scores))
 
 
-def test_times_are_only_asked_for_where_the_vocabulary_has_them() -> None:
+def test_timestamps_are_generated_only_if_the_vocabulary_has_them() -> None:
     def kinds(**options: object) -> list[type]:
         chosen = GenerationOptions(eos_token_id=END, **options)
         built = build_processors(chosen, prompt_tokens=3, vocabulary=VOCABULARY, device=torch.device("cpu"))

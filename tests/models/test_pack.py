@@ -12,7 +12,7 @@ from .test_speech_encoder_decoder import SIZES, make
 
 @pytest.mark.skipif(not native_bfloat16(torch.device("cpu")), reason="this CPU has no bfloat16")
 @torch.inference_mode()
-def test_a_packed_decoder_says_the_same_at_once_and_step_by_step() -> None:
+def test_a_packed_decoder_has_the_same_logits_in_a_full_pass_and_step_by_step() -> None:
     model = make(Wav2Vec2Config(**SIZES)).bfloat16()
     packed = copy.deepcopy(model)
     pack_decoder(packed)

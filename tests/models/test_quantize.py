@@ -9,7 +9,7 @@ from .test_speech_encoder_decoder import SIZES, make
 
 
 @torch.inference_mode()
-def test_a_rounded_decoder_says_nearly_the_same_and_its_encoder_exactly_the_same() -> None:
+def test_a_quantized_decoder_has_nearly_the_same_logits_and_the_encoder_is_unchanged() -> None:
     model = make(Wav2Vec2Config(**SIZES))
     rounded = copy.deepcopy(model)
     quantize_decoder(rounded)

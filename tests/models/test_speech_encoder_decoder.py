@@ -53,7 +53,7 @@ def test_several_targets_of_one_recording_share_its_encoder_pass() -> None:
 
 
 @torch.no_grad()
-def test_what_comes_after_a_recording_does_not_change_it_when_lengths_are_given() -> None:
+def test_with_lengths_padding_does_not_change_the_frames_of_a_recording() -> None:
     model = make(Wav2Vec2Config(**SIZES | {"feat_extract_norm": "layer"}))
     short, ids = torch.randn(1, 200), torch.randint(20, (1, 4))
     padded = torch.cat([short, torch.full((1, 150), 7.0)], dim=1)
@@ -150,7 +150,7 @@ def test_spec_augment_hides_spans_even_of_clips_shorter_than_one(samples: int) -
     assert model.encode(torch.randn(1, samples), torch.tensor([samples])).memory.isfinite().all()
 
 
-def test_spec_augment_masks_about_the_given_share() -> None:
+def test_spec_augment_masks_approximately_the_given_share() -> None:
     torch.manual_seed(0)
     model = make(Wav2Vec2Config(**SIZES | {"mask_time_prob": 0.3, "mask_feature_prob": 0.25, "mask_feature_length": 4}))
     masks = model.encoder.spec_augment

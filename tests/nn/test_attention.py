@@ -20,7 +20,7 @@ def test_attention_to_a_memory_in_bfloat16_is_that_in_float32_rounded(queries: i
     assert torch.equal(again, found)
 
 
-def test_the_scale_of_the_scores_holds_in_bfloat16() -> None:
+def test_the_scale_of_the_scores_is_right_in_bfloat16() -> None:
     torch.manual_seed(0)
     attention = MultiHeadAttention(16, 2, scale=3.0).eval()
     x = torch.randn(1, 4, 16)

@@ -197,7 +197,7 @@ def rules(config: Any) -> tuple[Rule, ...]:
 @pytest.mark.parametrize("seed", range(DRAWS))
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_logits_are_theirs_whatever_the_configuration(kind: str, seed: int) -> None:
+def test_logits_equal_the_reference_for_any_configuration(kind: str, seed: int) -> None:
     theirs, ours = twins(kind, seed)
     ids = torch.randint(5, 30, (2, 6))
     # the reference's Megatron reads a memory only where it is as long as the text

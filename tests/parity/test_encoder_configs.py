@@ -195,7 +195,7 @@ def test_an_adapter_with_a_large_kernel_counts_frames_as_theirs(kind: str, kerne
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
-def test_an_encoder_learns_as_theirs_where_nothing_is_dropped(kind: str) -> None:
+def test_gradients_of_an_encoder_equal_the_reference_without_dropout(kind: str) -> None:
     draw = Draw(f"{kind} learns")
     still = {"layerdrop": 0.0, "apply_spec_augment": False, "layer_norm_eps": 1e-3, "feature_layer_norm_eps": 1e-3}
     parts = ("hidden", "activation", "attention", "feat_proj", "conformer_conv")

@@ -91,7 +91,7 @@ def test_translations_are_theirs(models: tuple[Bundle, Any]) -> None:
     assert our_tokens(models[0], options) == their_tokens(models, num_beams=1, task="translate")
 
 
-def test_words_begin_where_the_attention_of_theirs_says(models: tuple[Bundle, Any]) -> None:
+def test_word_starts_equal_those_of_transformers(models: tuple[Bundle, Any]) -> None:
     bundle, theirs = models
     assert bundle.tokenizer is not None
     theirs.set_attn_implementation("eager")

@@ -36,7 +36,7 @@ def test_batch_is_halved_until_it_fits_and_stays_small(error):
     assert calls == [1, 1, 1]
 
 
-def test_an_item_that_never_fits_is_an_error_and_the_others_go_on():
+def test_an_item_that_never_fits_is_an_error_and_the_others_are_processed():
     def work(items):
         if "big" in items:
             raise MemoryError

@@ -27,19 +27,19 @@ def test_init_makes_a_random_model_from_configurations(tiny, tmp_path):
     assert bundle.tokenizer is not None and bundle.tokenizer.languages
 
 
-def test_init_without_a_vocabulary_says_so(tiny, tmp_path):
+def test_init_without_a_vocabulary_is_remarked(tiny, tmp_path):
     report = init(ComposeOptions(tiny, f"{tiny}/config.json", tmp_path / "new"))
     assert report.remarks[0] == "All weights are random."
 
 
-def test_warm_start_joins_two_models_and_says_what_is_new(tiny, tmp_path):
+def test_warm_start_joins_two_models_and_reports_new_weights(tiny, tmp_path):
     report = warm_start(ComposeOptions(tiny, tiny, tmp_path / "new", language="es"))
     bundle = load(tmp_path / "new")
     assert "must be trained" in " ".join(report.remarks)
     assert bundle.generation.forced_bos_token_id == bundle.tokenizer.languages["es_XX"]
 
 
-def test_a_model_that_is_there_is_not_overwritten_unasked(tiny, tmp_path):
+def test_an_existing_model_is_not_overwritten_without_the_flag(tiny, tmp_path):
     options = ComposeOptions(tiny, tiny, tmp_path / "new")
     warm_start(options)
     for pipeline in (init, warm_start):

@@ -98,7 +98,7 @@ def test_greedy_text_is_that_of_transformers(kind: str, tmp_path: Path) -> None:
     assert len(set(texts)) > 1 and max(map(len, texts)) > 3
 
 
-def test_ids_beyond_the_vocabulary_are_unknown_and_capitals_small(tmp_path: Path) -> None:
+def test_ids_outside_the_vocabulary_are_unknown_and_texts_are_lowercased(tmp_path: Path) -> None:
     folder = write_ctc(tmp_path, vocabulary=40, lower=True)
     model = transformers.AutoModelForCTC.from_pretrained(folder).eval()
     tokenizer = transformers.Wav2Vec2CTCTokenizer.from_pretrained(folder)
@@ -111,7 +111,7 @@ def test_ids_beyond_the_vocabulary_are_unknown_and_capitals_small(tmp_path: Path
     assert any("<unk>" in text for text in texts)
 
 
-def test_without_a_padding_token_the_blank_is_what_the_configuration_pads_with(tmp_path: Path) -> None:
+def test_without_a_padding_token_the_blank_is_the_pad_token_id_of_the_configuration(tmp_path: Path) -> None:
     folder = write_ctc(tmp_path)
     tokens = {token: id_ for id_, token in enumerate(["ε", *TOKENS[1:]])}
     (folder / "vocab.json").write_text(json.dumps(tokens))
@@ -205,7 +205,7 @@ def test_silence_is_an_empty_text_in_the_language_that_the_user_names(tmp_path: 
     assert (silence.text, silence.language, loud.language) == ("", "de", "de")
 
 
-def test_what_takes_a_decoder_is_refused(tmp_path: Path) -> None:
+def test_options_that_need_a_decoder_are_refused(tmp_path: Path) -> None:
     model = ModelOptions(str(write_ctc(tmp_path)))
     bundle = load_bundle(model)
     with pytest.raises(UsageError, match="Translation needs a decoder"):
@@ -224,14 +224,14 @@ def test_segmentation_can_be_chosen(tmp_path: Path) -> None:
     assert recognizer(write_ctc(tmp_path), vad="none", max_segment=5.0, batch_size=2).targets == 1
 
 
-def test_subtitles_have_the_times_of_segments_and_a_decoder_that_says_times_is_not_there(tmp_path: Path) -> None:
+def test_subtitles_have_the_times_of_segments_and_timestamps_are_refused(tmp_path: Path) -> None:
     folder = write_ctc(tmp_path)
     assert recognizer(folder, timestamps="auto").targets == 1
     with pytest.raises(UsageError, match="`--timestamps` needs a decoder that predicts timestamps"):
         recognizer(folder, timestamps=True)
 
 
-def test_it_is_described_as_what_it_is(tmp_path: Path) -> None:
+def test_a_ctc_model_is_described(tmp_path: Path) -> None:
     found = info(ModelOptions(str(write_ctc(tmp_path))))
     assert found.encoder["family"] == "wav2vec2" and found.missing == ()
     assert found.decoder == {"family": "none, a CTC head", "vocabulary": len(TOKENS)}

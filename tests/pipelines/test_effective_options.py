@@ -8,7 +8,7 @@ from speechcli.pipelines.search.effective_options import effective_options, with
 MODEL = GenerationOptions(num_beams=4, max_length=200, length_penalty=0.5, forced_bos_token_id=9)
 
 
-def test_nothing_asked_leaves_the_model_options():
+def test_without_user_options_the_options_of_the_model_are_effective():
     assert effective_options(MODEL, DecodingOptions()) == MODEL
 
 
@@ -92,7 +92,7 @@ def test_without_any_limit_text_is_in_proportion_to_the_audio():
     assert with_limit(free, 5.1, 1000).max_new_tokens == 16 + 25 * 10
 
 
-def test_auto_is_in_proportion_to_the_audio_whatever_the_model_says():
+def test_auto_is_in_proportion_to_the_audio_even_if_the_model_sets_a_length():
     options = effective_options(MODEL.with_(max_new_tokens=9), DecodingOptions(max_new_tokens="auto"))
     assert with_limit(options, 3.0, 1000).max_new_tokens == 16 + 25 * 5
 

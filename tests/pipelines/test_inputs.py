@@ -25,7 +25,7 @@ def find(*names, **options):
     return find_inputs(InputOptions(inputs=names, **options))
 
 
-def test_an_address_that_is_none_is_a_failure_of_that_input_alone(here):
+def test_an_invalid_address_is_a_failure_of_that_input_only(here):
     found = find("x.wav", "https://[::1")
     assert len(found.sources) == 1 and found.failures[0].message.startswith("https://[::1 is not a web address: ")
 
@@ -39,7 +39,7 @@ def places(found):
     return [(source.name, str(source.place)) for source in found.sources]
 
 
-def test_a_file_is_placed_by_its_name_whatever_it_is_called(here):
+def test_the_place_of_a_file_is_its_name(here):
     assert places(find("in/a.wav", "y", str(here / "x.wav"))) == [
         ("in/a.wav", "a.wav"),
         ("y", "y"),
@@ -130,7 +130,7 @@ def test_an_empty_folder_is_no_usable_input(here):
         find("empty")
 
 
-def test_no_input_at_all_is_a_usage_error(here):
+def test_a_missing_input_is_a_usage_error(here):
     with pytest.raises(UsageError, match="missing"):
         find()
 
@@ -140,7 +140,7 @@ def test_a_list_that_cannot_be_read_is_an_error(here):
         find("x.wav", "@none.txt")
 
 
-def test_a_manifest_gives_recordings_languages_and_stretches(here):
+def test_a_manifest_provides_recordings_languages_and_times(here):
     write_tone(here / "wavs" / "1.wav", 2.0)
     rows = ["id\taudio\tsrc_lang\tstart\tend", "s/u1\twavs/1.wav\tde\t0.5\t1.0", "../u2\twavs/1.wav\tde\t1.0\t1.5"]
     (here / "m.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")

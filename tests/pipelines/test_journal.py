@@ -25,7 +25,7 @@ def journal(folder, model="m", **options):
     return Journal(folder, model={"name": model}, options=options)
 
 
-def test_what_was_written_is_done_for_the_same_model_and_options(job):
+def test_a_written_output_is_done_for_the_same_model_and_options(job):
     source, files, folder = job
     first = journal(folder, beam=1)
     assert not first.done(source, files)
@@ -49,7 +49,7 @@ def test_a_changed_recording_or_a_lost_output_is_not_done(job):
     assert not journal(folder).done(source, files)
 
 
-def test_an_output_that_a_crash_left_without_its_line_is_ours_but_not_done(job):
+def test_an_output_left_by_a_crash_is_ours_but_not_done(job):
     source, files, folder = job
     journal(folder).add(source, files, done=False)
     files[0].path.write_text("text")

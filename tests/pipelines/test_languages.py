@@ -29,7 +29,7 @@ def test_the_users_language_overrides_the_manifest_and_that_the_detected_one():
     assert make().spoken_in(None, "en_XX") == "en_XX"
 
 
-def test_translating_says_each_target_and_takes_any_spoken_language():
+def test_a_translation_has_each_target_and_any_spoken_language():
     languages = make("translate", spoken="fr", targets=("Spanish", "de"))
     assert languages.spoken == "fr"
     assert languages.targets == ("es_XX", "de_DE")
@@ -51,7 +51,7 @@ def test_a_model_without_tags_cannot_be_given_a_language():
         make(ids={}, spoken="en")
 
 
-def test_unknown_language_names_near_matches():
+def test_the_error_for_an_unknown_language_names_similar_ones():
     with pytest.raises(UsageError) as caught:
         make("translate", targets=("spanisch",))
     assert "Spanish" in caught.value.hint
@@ -103,6 +103,6 @@ def test_a_model_that_only_writes_english_does_not_translate():
         ({}, None),
     ],
 )
-def test_a_fine_tuned_model_may_name_the_language_that_it_hears(generation, expected):
+def test_the_spoken_language_of_a_fine_tuned_model_may_be_in_its_generation_config(generation, expected):
     assert usual_language(generation, TOLD) == expected
     assert usual_language(generation, ENGLISH_ONLY) is None

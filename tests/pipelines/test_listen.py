@@ -120,13 +120,13 @@ def test_long_recordings_are_cut_and_put_together_with_exact_times(job):
     assert sum(int(segment.text) for segment in transcript.segments) == 700
 
 
-def test_no_piece_is_longer_than_the_model_hears(job):
+def test_no_piece_is_longer_than_the_window_of_the_model(job):
     ears = Ears()
     job(100.0, max_segment=60.0, ears=ears)
     assert all(length <= 40 * RATE for batch in ears.batches for length in batch)
 
 
-def test_transcript_says_everything_about_its_recording(job):
+def test_a_transcript_describes_its_recording_completely(job):
     (outcome,) = job(1.0, beam_size=2)
     (transcript,) = outcome.transcripts
     assert transcript.to_dict() == {
@@ -158,7 +158,7 @@ def test_an_empty_recording_has_an_empty_text_and_no_segment(job):
     assert (transcript.text, transcript.segments, transcript.target_language) == ("", (), "en")
 
 
-def test_a_broken_recording_is_a_failure_and_the_rest_goes_on(job):
+def test_a_broken_recording_is_a_failure_and_the_others_are_transcribed(job):
     outcomes = job(1.0, None, 2.0)
     failure = texts(outcomes)[1]
     assert texts(outcomes)[::2] == ["100", "200"]
@@ -170,7 +170,7 @@ def test_when_memory_runs_out_the_batch_shrinks_and_the_text_stays(job):
     assert texts(job(1.0, 1.1, 1.2, 2.4, ears=ears)) == ["100", "110", "120", "240"]
 
 
-def test_what_does_not_fit_alone_is_a_failure_with_its_own_exit_code(job):
+def test_a_piece_that_does_not_fit_into_memory_is_a_failure_with_its_own_exit_code(job):
     outcomes = job(1.0, 5.0, max_segment=3.0, ears=Ears(memory=150))
     assert [outcome.failure and outcome.failure.exit_code for outcome in in_order(iter(outcomes))] == [None, 7]
 
@@ -210,7 +210,7 @@ def test_a_recording_that_breaks_in_the_middle_is_one_failure(job):
     ]
 
 
-def test_it_stops_between_batches_when_asked(job):
+def test_a_job_can_be_stopped_between_batches(job):
     ears = Ears()
     outcomes = job(1.0, 1.0, 1.0, ears=ears, batch_seconds=1.0, stop=lambda: len(ears.batches) == 2)
     assert [outcome.index for outcome in outcomes] == [0, 1]
@@ -239,7 +239,7 @@ def test_sound_in_which_no_speech_is_found_is_a_warning(job, monkeypatch, level,
     assert (Warned(sentence) in events) is warned
 
 
-def test_outcomes_are_put_in_order_as_early_as_possible():
+def test_outcomes_are_ordered_as_early_as_possible():
     outcomes = iter([Outcome(1, ()), Outcome(0, ()), Outcome(2, ())])
     ordered = in_order(outcomes)
     assert next(ordered).index == 0 and next(ordered).index == 1
@@ -318,7 +318,7 @@ def test_channels_take_turns_in_short_recordings_too(call, monkeypatch):
     assert len(heard_on("mix", call).segments) == 1
 
 
-def test_a_web_address_is_not_asked_offline():
+def test_offline_no_web_address_is_opened():
     source = Source(Url("https://example.org/a.wav"), "https://example.org/a.wav", PurePath("a.wav"))
     options = TranscribeOptions(model=ModelOptions(offline=True))
     (outcome,) = Listener(Ears(), options).listen([source])

@@ -40,7 +40,7 @@ def test_numbers_on_the_processor_are_bfloat16_only_for_large_models_where_it_is
     assert choose_dtype("auto", torch.device("cpu"), tmp_path) == expected
 
 
-def test_numbers_are_those_asked_for(tmp_path):
+def test_the_dtype_is_the_requested_one(tmp_path):
     assert choose_dtype("bfloat16", torch.device("cpu"), tmp_path) == torch.bfloat16
 
 

@@ -35,7 +35,7 @@ def test_inputs_that_would_collide_keep_their_extension():
     assert plan("x.wav", "x.mp3", "y.wav") == [["x.wav.txt"], ["x.mp3.txt"], ["y.txt"]]
 
 
-def test_only_known_extensions_are_taken_off():
+def test_only_known_extensions_are_removed():
     assert plan("talk.v1", "talk.v2.wav") == [["talk.v1.txt"], ["talk.v2.txt"]]
 
 
@@ -70,7 +70,7 @@ def test_a_name_too_long_for_the_file_system_is_shortened_and_still_its_own(tmp_
         write_atomically(tmp_path / name, b"new")
 
 
-def test_nothing_is_overwritten_unasked(tmp_path):
+def test_nothing_is_overwritten_without_the_flag(tmp_path):
     (tmp_path / "x.txt").write_text("mine")
     files = plan_outputs([Source(Path("x.wav"), "x.wav", PurePath("x.wav"))], tmp_path, ("txt", "json"), ())[0]
     with pytest.raises(UsageError, match="already exists") as caught:
@@ -80,7 +80,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
 
 
 @pytest.mark.parametrize("alias", ["same", "hard link", "symbolic link", "inside a folder"])
-def test_an_input_is_never_replaced_under_whatever_name(tmp_path, alias):
+def test_an_input_is_never_replaced_under_any_name(tmp_path, alias):
     read = tmp_path / "in" / "list.txt"
     read.parent.mkdir()
     read.write_text("mine")
@@ -115,7 +115,7 @@ def test_a_file_is_written_whole(tmp_path):
     assert os.listdir(tmp_path / "a") == ["x.txt"]
 
 
-def test_a_pipe_or_a_device_is_written_into_and_stays_what_it_is(tmp_path):
+def test_a_pipe_or_a_device_is_written_to_but_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     write_atomically(tmp_path / "pipe", b"text")

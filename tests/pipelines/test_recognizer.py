@@ -47,7 +47,7 @@ def test_several_targets_come_from_one_pass_of_the_encoder(bundle, monkeypatch):
     assert [result[0].tokens for result in single] == [result[1].tokens for result in results]
 
 
-def test_the_ctc_head_says_which_language_is_spoken(bundle):
+def test_the_ctc_head_detects_the_spoken_language(bundle):
     head = bundle.model.ctc_head
     tags = bundle.tokenizer.languages
     before = head.bias.detach().clone()
@@ -67,7 +67,7 @@ def test_the_ctc_head_says_which_language_is_spoken(bundle):
     assert (translated[0].language, translated[0].target_language) == ("en", "es")
 
 
-def test_without_a_ctc_head_the_model_says_its_own_first_token(tmp_path):
+def test_without_a_ctc_head_the_default_first_token_of_the_model_is_used(tmp_path):
     plain = make_bundle(tmp_path, ctc=False, forced_bos_token_id=22)
     (result,) = AttentionRecognizer(plain, TranscribeOptions()).decode(CLIPS[:1])
     code = {number: tag for tag, number in plain.tokenizer.languages.items()}[22][:2]

@@ -107,7 +107,7 @@ def test_hotwords_are_spelled_as_at_the_start_and_inside_of_a_text(bundle, tmp_p
         read_hotwords(bundle.tokenizer, tmp_path / "nowhere.txt")
 
 
-def test_what_a_ctc_head_cannot_say_is_refused(bundle, tmp_path):
+def test_a_ctc_weight_needs_a_head_over_the_tokens_of_the_decoder(bundle, tmp_path):
     with pytest.raises(UsageError, match="has none"):
         recognize(make_bundle(tmp_path, ctc=False), ctc_weight=0.3)
     with pytest.raises(UsageError, match="not for translations"):

@@ -45,7 +45,7 @@ def test_a_prompt_beyond_the_vocabulary_is_refused(bundle):
         TextWriter(bundle, bundle.generation).write(encode(bundle, 0.5), [Request(0, Prompt((99999,)), 0.5)])
 
 
-def test_what_the_decoder_reads_first_counts_for_its_positions(bundle):
+def test_the_prompt_counts_for_the_positions_of_the_decoder(bundle):
     free = bundle.generation.with_(max_length=None, eos_token_id=None)
     ((found,),) = TextWriter(bundle, free).write(encode(bundle, 0.5), [Request(0, Prompt((2, 21, 5)), 0.5)])
     assert len(found.tokens) == 60 - 3

@@ -56,7 +56,7 @@ from speechcli.pipelines.speech_options import (
         (lambda: DecodingOptions(num_return=1001), "`--num-return` must be from 1 to 1000"),
     ],
 )
-def test_what_makes_no_sense_is_refused(make, words):
+def test_invalid_options_are_refused(make, words):
     with pytest.raises(UsageError, match=words):
         make()
 
@@ -97,7 +97,7 @@ def test_a_language_that_is_named_twice_is_one_target():
         (DecodingOptions(timestamps=True), ("txt",), "`--timestamps` is shown in json, jsonl, srt"),
     ],
 )
-def test_what_no_format_shows_is_refused(decoding, formats, words):
+def test_options_that_no_format_can_show_are_refused(decoding, formats, words):
     with pytest.raises(UsageError, match=words):
         check_shown(decoding, formats)
     check_shown(decoding, (*formats, "jsonl"))

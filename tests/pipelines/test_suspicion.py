@@ -31,5 +31,5 @@ def test_a_text_that_shrinks_much_is_suspect():
     ("no_speech", "avg_logprob", "expected"),
     [(0.7, -1.1, True), (0.5, -1.1, False), (0.7, -0.9, False), (None, -5.0, False)],
 )
-def test_a_text_is_of_silence_where_the_model_hears_none_and_is_unsure(no_speech, avg_logprob, expected):
+def test_a_text_counts_as_silence_if_both_probabilities_say_so(no_speech, avg_logprob, expected):
     assert is_silence(no_speech, avg_logprob) is expected

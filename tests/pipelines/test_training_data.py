@@ -41,7 +41,7 @@ def people(tmp_path):
     return path
 
 
-def test_what_a_model_wrote_is_a_manifest_with_its_confidence(pseudo):
+def test_pseudo_labels_are_a_manifest_with_confidence(pseudo):
     first, second = read_manifest(pseudo).utterances
     assert (first.audio, first.start, first.end, first.seconds) == (pseudo.parent / "a.wav", 0.0, 1.0, 1.0)
     assert (first.targets, first.transcript, first.confidence) == ((Target("good day", "en"),), "good day", 0.9)
@@ -56,7 +56,7 @@ def test_translations_by_a_model_are_joined_and_the_least_sure_counts(pseudo, tm
     assert (utterance.targets, utterance.confidence) == ((Target("ja", "de"), Target("sì", "it")), 0.5)
 
 
-def test_json_lines_are_known_whatever_their_file_is_called(pseudo):
+def test_json_lines_are_recognized_under_any_file_name(pseudo):
     assert len(read_manifest(pseudo.rename(pseudo.with_name("talk.manifest"))).utterances) == 2
 
 
@@ -99,7 +99,7 @@ def test_leaks_between_training_and_dev_are_reported(pseudo, people):
     assert "(1)" in told[0].message and "(3)" in told[1].message
 
 
-def test_weights_of_manifests_and_of_what_a_model_wrote_multiply(pseudo, people):
+def test_weights_of_manifests_and_pseudo_labels_multiply(pseudo, people):
     paths = (str(people), str(pseudo))
     values = {"data__train": paths, "data__weights": (2.0, 3.0), "data__pseudo_weight": 0.5}
     read = read_manifests(paths, options(**values), lambda event: None, learn=True)

@@ -93,7 +93,7 @@ def outputs(out):
     ],
     ids=["beams", "samples", "translations"],
 )
-def test_a_long_recording_goes_on_where_it_was_interrupted_with_the_same_result(job, tmp_path, how):
+def test_an_interrupted_long_recording_is_continued_with_the_same_result(job, tmp_path, how):
     pieces = job(tmp_path / "straight", "a.wav", **how)
     expected = outputs(tmp_path / "straight")
     left = []

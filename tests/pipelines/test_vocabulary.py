@@ -40,7 +40,7 @@ def test_languages_that_can_have_no_tag_and_that_no_text_has_are_refused(manifes
     assert not (tmp_path / "made").exists()
 
 
-def test_a_tokenizer_that_is_there_is_not_overwritten_unasked(manifest, tmp_path):
+def test_an_existing_tokenizer_is_not_overwritten_without_the_flag(manifest, tmp_path):
     arguments = ["data", "vocabulary", str(manifest), "--size", "30", "--language", "en", "-o", str(tmp_path / "made")]
     assert main(arguments) == 0
     assert main(arguments) == 2
@@ -60,7 +60,7 @@ def test_texts_are_not_replaced_by_their_tokenizer(tmp_path):
 
 
 @pytest.mark.parametrize("languages", [["--language", "en"], []])
-def test_what_it_says_to_do_next_makes_a_model(manifest, tmp_path, capsys, languages):
+def test_the_suggested_next_command_makes_a_model(manifest, tmp_path, capsys, languages):
     made = str(tmp_path / "made")
     assert main(["data", "vocabulary", str(manifest), "--size", "40", "--lowercase", *languages, "-o", made]) == 0
     proposed = capsys.readouterr().err.splitlines()[-1]

@@ -132,7 +132,7 @@ def test_a_transcript_has_a_segment_for_each_phrase_that_has_times(bundle: Bundl
     assert transcript.text == " ".join(segment.text for segment in segments)
 
 
-def test_the_probability_of_silence_is_what_the_decoder_says_after_its_start_token(
+def test_the_probability_of_silence_is_that_of_the_first_token_after_the_start(
     bundle: Bundle, reference: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundle.tokenizer, "silence_id", 7)
@@ -179,7 +179,7 @@ def test_labels_are_those_of_the_reference_recipe(bundle: Bundle) -> None:
         collate.check_languages([Utterance(id="2", audio=Path("2"), seconds=1.0, targets=(Target("ab", None),))])
 
 
-def test_training_goes_on_and_transformers_opens_the_result(whisper_folder: Path, tmp_path: Path) -> None:
+def test_whisper_can_be_fine_tuned_and_transformers_loads_the_result(whisper_folder: Path, tmp_path: Path) -> None:
     lines = ["path\tlanguage\ttext"]
     for number, clip in enumerate(CLIPS[:3]):
         soundfile.write(tmp_path / f"{number}.wav", clip, RATE)

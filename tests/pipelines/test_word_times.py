@@ -42,9 +42,7 @@ def reference(whisper_folder: Path) -> Any:
 
 @pytest.mark.parametrize("seconds", [1.0, 0.72, 0.34])
 @pytest.mark.parametrize("times", [False, True])
-def test_words_begin_and_end_where_transformers_says(
-    bundle: Bundle, reference: Any, seconds: float, times: bool
-) -> None:
+def test_word_times_equal_those_of_transformers(bundle: Bundle, reference: Any, seconds: float, times: bool) -> None:
     samples, tokens = noise(seconds, 1), [7, 8, 9, 30, 31, 12]
     prompt = [START, ENGLISH, TRANSCRIBE] if times else [START, ENGLISH, TRANSCRIBE, TRANSCRIBE + 1]
     said = [TIMESTAMPS[0], *tokens, TIMESTAMPS[9]] if times else tokens
@@ -98,5 +96,5 @@ def test_of_equally_cheap_ways_the_one_of_transformers_is_taken() -> None:
     assert dynamic_time_warping(costs) == [int(columns[rows == row].min()) for row in range(8)]
 
 
-def test_one_token_looks_on_from_the_start() -> None:
+def test_the_alignment_of_one_token_starts_at_the_first_frame() -> None:
     assert align_by_attention(torch.rand(2, 1, 9)) == [0]

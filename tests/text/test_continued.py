@@ -106,7 +106,7 @@ def test_the_small_blenderbot_encodes_as_in_transformers(tmp_path: Path) -> None
     assert (ours.bos_id, ours.pad_id, ours.eos_id, ours.unk_id) == (1, 0, 2, 3)
 
 
-def test_what_tokenizer_json_does_not_support_stays_in_the_old_files(tmp_path: Path) -> None:
+def test_tokenizers_that_tokenizer_json_does_not_support_keep_their_old_files(tmp_path: Path) -> None:
     tokens = vocabulary(SPEECH2TEXT2, without=("th@@",))
     before = Tokenizer.load(write(tmp_path / "old", tokens, "", tokenizer_class="Speech2Text2Tokenizer"))
     before.save(tmp_path / "new")

@@ -10,7 +10,7 @@ NLLB = ["arb_Arab", "arz_Arab", "deu_Latn", "nob_Latn", "nno_Latn", "zho_Hans", 
 @pytest.mark.parametrize(
     "name", ["de", "deu", "ger", "German", "german", "de_DE", "DE_de", "deu_Latn", "de-AT", " de "]
 )
-def test_every_spelling_of_german_is_the_model_s_own_tag(name: str) -> None:
+def test_every_spelling_of_german_resolves_to_the_tag_of_the_model(name: str) -> None:
     assert resolve_language(name, MBART) == "de_DE"
     assert resolve_language(name, NLLB) == "deu_Latn"
 
@@ -50,7 +50,7 @@ def test_a_name_without_near_matches_gets_the_whole_list() -> None:
     assert caught.value.hint == "the model knows de_DE, en_XX"
 
 
-def test_a_known_language_that_the_model_lacks_is_refused() -> None:
+def test_a_known_language_without_a_tag_in_the_model_is_refused() -> None:
     with pytest.raises(UsageError, match="but is `fr`"):
         resolve_language("fr", MBART)
 

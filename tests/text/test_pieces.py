@@ -281,7 +281,7 @@ def test_a_marian_vocabulary_survives_saving(train, tmp_path: Path) -> None:
     assert after.vocabulary_size == before.vocabulary_size
 
 
-def test_bartpho_knows_the_pieces_of_its_list_only(train, tmp_path: Path) -> None:
+def test_bartpho_has_only_the_pieces_in_its_list(train, tmp_path: Path) -> None:
     model = train()
     theirs = reference(model)
     listed = [theirs.id_to_piece(n) for n in range(3, theirs.get_piece_size(), 2)]

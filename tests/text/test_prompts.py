@@ -14,12 +14,12 @@ def test_a_transcript_must_begin_with_the_tag_of_the_spoken_language():
     assert prompts().of("transcribe", spoken="de_DE", target=None) == Prompt((2,), 10, "de")
 
 
-def test_a_translation_must_begin_with_the_tag_of_the_target_whatever_is_spoken():
+def test_a_translation_begins_with_the_tag_of_the_target_for_any_spoken_language():
     for spoken in ("en_XX", "French", None):
         assert prompts(forced=10).of("translate", spoken=spoken, target="es_XX") == Prompt((2,), 12, "es")
 
 
-def test_without_a_language_the_models_own_first_token_is_forced():
+def test_without_a_language_the_default_first_token_of_the_model_is_forced():
     for task in ("transcribe", "translate"):
         assert prompts(forced=11).of(task, spoken=None, target=None) == Prompt((2,), 11, "en")
         assert prompts().of(task, spoken=None, target=None) == Prompt((2,))
@@ -70,7 +70,7 @@ def test_whispers_prompt_needs_the_spoken_language():
         TOLD.of("transcribe", spoken="fr", target=None)
 
 
-def test_whisper_learns_transcripts_and_translations():
+def test_whisper_is_trained_on_transcripts_and_translations():
     assert TOLD.between("German", "German").given == (53, 61, 63)
     assert TOLD.between("de", None).given == TOLD.between(None, "de").given == (53, 61, 63)
     assert TOLD.between("de", "en").given == (53, 60, 63)

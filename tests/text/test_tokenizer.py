@@ -196,7 +196,7 @@ def test_mask_takes_the_space_before_it(tmp_path: Path) -> None:
     assert tokenizer.encode("hello <mask>") == [*tokenizer.encode("hello"), tokenizer.mask_id]
 
 
-def test_without_a_class_the_vocabulary_tells_bart_from_gpt2(tmp_path: Path) -> None:
+def test_without_a_class_bart_and_gpt2_are_distinguished_by_their_vocabularies(tmp_path: Path) -> None:
     bart = Tokenizer.load(write_bart(tmp_path / "bart"))
     gpt2 = Tokenizer.load(write_gpt2(tmp_path / "gpt2"))
     assert bart.encode("", special=True) == [0, 2]
@@ -280,7 +280,7 @@ def test_added_tokens_must_be_tokens_with_ids(tmp_path: Path) -> None:
         Tokenizer.load(folder)
 
 
-def test_has_tokenizer_sees_vocabularies_and_not_configs(tmp_path: Path) -> None:
+def test_has_tokenizer_detects_vocabularies_but_not_configs(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text("{}")
     assert not has_tokenizer(tmp_path)
     (tmp_path / "spiece.model").write_bytes(b"")

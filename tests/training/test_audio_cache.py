@@ -13,7 +13,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 
 @pytest.mark.parametrize("name", ["en-one-digit.flac", "es-reach-an-operator.mp3", "fr-check-the-number.flac"])
 @pytest.mark.parametrize("rate", [8_000, 16_000])
-def test_cached_audio_is_what_the_file_gives_to_the_last_bit(name, rate):
+def test_cached_audio_equals_the_file_bit_for_bit(name, rate):
     utterance = Utterance(name, SAMPLES / name, 1.0)
     cache = fill_cache([utterance], rate)
     assert name in cache.samples
@@ -30,7 +30,7 @@ def test_sixteen_bits_are_kept_where_they_lose_nothing(tmp_path):
     assert fill_cache([noise], 16_000).samples["noise"].dtype == np.float32
 
 
-def test_what_cannot_be_read_is_left_to_the_run(tmp_path):
+def test_unreadable_files_are_skipped_by_the_cache(tmp_path):
     (tmp_path / "text.wav").write_text("no sound")
     text = Utterance("text", tmp_path / "text.wav", 1.0)
     cache = fill_cache([text], 16_000)

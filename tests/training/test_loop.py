@@ -79,7 +79,7 @@ def stop_at(step):
     return report
 
 
-def test_a_signal_saves_and_names_the_command_to_go_on(start_run):
+def test_a_signal_saves_and_the_error_names_the_command_to_continue(start_run):
     run = start_run(options(run__max_steps=50, run__save_every=4))
     run.trainer.report = stop_at(4)
     before = signal.getsignal(signal.SIGTERM)
@@ -176,7 +176,7 @@ def test_unreadable_recordings_are_left_out_and_remembered(start_run):
     assert run.trainer.feed.failures == {"3": "`3.wav` is empty."}
 
 
-def test_a_run_in_which_nothing_is_readable_says_why(start_run):
+def test_a_run_without_readable_recordings_is_an_error_with_the_reason(start_run):
     def broken(utterance):
         raise InputError("`x.wav` is empty.")
 
@@ -244,7 +244,7 @@ def test_a_full_disk_is_an_output_error_and_leaves_the_last_checkpoint(start_run
     assert [path.name for path in (run.folder / "checkpoints").iterdir()] == ["step-00000002"]
 
 
-def test_a_frozen_encoder_thaws_at_its_step(start_run):
+def test_a_frozen_encoder_is_unfrozen_at_its_step(start_run):
     run = start_run(options(model__freeze_encoder_steps=4, run__max_steps=4))
     before = weights(run.model)
     run.trainer.run()
@@ -256,7 +256,7 @@ def test_a_frozen_encoder_thaws_at_its_step(start_run):
     assert not torch.equal(before["encoder.0.weight"], run.model.state_dict()["encoder.0.weight"])
 
 
-def test_evaluation_sees_the_running_mean_and_training_goes_on_with_the_weights(start_run):
+def test_evaluation_uses_the_averaged_weights_and_training_the_current_ones(start_run):
     seen = []
     run = start_run(options(run__max_steps=4, run__ema_decay=0.9))
     run.trainer.validate = lambda: seen.append(weights(run.model)) or Evaluation({}, {}, 0.0)

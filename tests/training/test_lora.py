@@ -67,7 +67,7 @@ def test_an_addition_is_a_scaled_product_and_nothing_at_first():
     torch.testing.assert_close(x @ state["0.weight"].T + state["0.bias"], model(x))
 
 
-def test_a_run_with_lora_learns_the_additions_only(run, places):
+def test_a_run_with_lora_trains_only_the_adapters(run, places):
     folder, events = run
     started = next(event for event in events if isinstance(event, Started))
     assert 0 < started.learning < 0.1 * started.parameters
@@ -127,7 +127,7 @@ def test_additions_that_peft_wrote_are_read(places, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False")
-def test_additions_to_transposed_maps_are_read_whatever_their_file_says(tmp_path):
+def test_adapters_of_transposed_layers_are_read_with_any_fan_in_fan_out(tmp_path):
     peft = pytest.importorskip("peft")
     transformers = pytest.importorskip("transformers")
     encoder = transformers.Wav2Vec2Config(
@@ -200,7 +200,7 @@ def test_a_model_with_additions_is_saved_as_one_that_transformers_reads(places, 
     assert torch.equal(weights(tmp_path / "saved")["decoder.layers.0.ffn.up.weight"], expected)
 
 
-def test_the_bridge_learns_beside_the_additions(places):
+def test_the_bridge_is_trained_with_the_adapters(places):
     model = load(places[0]).model
     model.projection = torch.nn.Linear(16, 16)
     add_lora(model, ["encoder.layers.0.self_attn.query"], 2, alpha=4.0, dropout=0.0, seed=0)

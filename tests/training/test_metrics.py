@@ -46,7 +46,7 @@ def test_languages_without_spaces_are_scored_by_characters():
     assert "tok:zh" in score.signature
 
 
-def test_an_empty_reference_counts_what_was_invented():
+def test_insertions_count_for_an_empty_reference():
     assert error_rate(["a b", ""], ["a b", "x"]) == 50.0
     assert error_rate(["a b"], [""]) == 100.0
 

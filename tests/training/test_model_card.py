@@ -42,7 +42,7 @@ OPTIONS = merge_options(
 ).options
 
 
-def test_the_card_tells_data_training_and_scores_and_no_folder_names():
+def test_the_card_shows_data_training_and_scores_but_no_folder_names():
     card = model_card("mine", HISTORY, OPTIONS, 4000)
     assert "`train.tsv`, 1,200 recordings, 3.46 hours" in card
     assert "4,000 steps, 10.0 minutes on cpu in float32; 300,000 of 6,300,000 weights were trained" in card
@@ -53,7 +53,7 @@ def test_the_card_tells_data_training_and_scores_and_no_folder_names():
     assert "someone" not in card
 
 
-def test_the_front_matter_is_what_the_hub_reads():
+def test_the_front_matter_has_the_keys_of_the_hub():
     hub = pytest.importorskip("huggingface_hub")
     data = hub.ModelCard(model_card("mine", HISTORY, OPTIONS, 4000)).data
     assert data.language == ["en", "es"]
@@ -78,7 +78,7 @@ def test_a_model_trained_from_the_embedded_one_keeps_its_license():
     assert "ATTRIBUTION.md" not in model_card("mine", HISTORY, OPTIONS, 4000)
 
 
-def test_a_model_that_was_not_scored_says_so():
+def test_the_card_of_a_model_without_scores_says_so():
     assert "This step was not scored." in model_card("mine", HISTORY, OPTIONS, 17)
     assert "This step was not scored." in model_card("mine", History(starts=HISTORY.starts), OPTIONS, 0)
 

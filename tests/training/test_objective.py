@@ -83,7 +83,7 @@ def test_smoothing_leaves_out_the_labels_that_are_given(batch):
     torch.testing.assert_close(total(Objective(label_smoothing=0.1, given_labels=1), batch), theirs)
 
 
-def test_smoothed_loss_and_ctc_are_what_a_pencil_computes():
+def test_smoothed_loss_and_ctc_equal_values_computed_by_hand():
     logits = torch.tensor([[[2.0, 0.0, 0.0]]])
     log_p = logits[0, 0].log_softmax(-1)
     labels = torch.tensor([[0]])
@@ -96,7 +96,7 @@ def test_smoothed_loss_and_ctc_are_what_a_pencil_computes():
     torch.testing.assert_close(ctc.total, -(a[0] * a[1] + a[0] * blank[1] + blank[0] * a[1]).log())
 
 
-def test_means_of_parts_add_up_over_batches(batch):
+def test_means_over_batches_are_exact(batch):
     objective = Objective(ctc_weight=0.5, blank_id=1)
     one = detached(objective.losses(**batch))
     assert means(one) == means(one + one)

@@ -38,7 +38,7 @@ def test_without_a_warm_up_the_first_step_has_the_highest_rate():
     assert learning_rate(OptimizerSection(learning_rate=2.0, warmup_steps=0), 0, 0.0) == 2.0
 
 
-def test_norms_and_biases_have_no_weight_decay_and_each_part_its_own_rate():
+def test_norms_and_biases_have_no_weight_decay_and_each_part_has_its_own_learning_rate():
     model = TinyModel()
     options = OptimizerSection(weight_decay=0.1, encoder_scale=0.5, bridge_scale=3.0, decoder_scale=2.0)
     optimizer = build_optimizer(model, options)
@@ -55,7 +55,7 @@ def test_norms_and_biases_have_no_weight_decay_and_each_part_its_own_rate():
 
 
 @pytest.mark.parametrize(("scales", "expected"), [((0.0, 0.5, 2.0), 1.0), ((0.0, 0.0, 0.0), 0.0)])
-def test_a_part_whose_scale_is_0_keeps_its_weights_and_the_rate_of_the_others_is_told(scales, expected):
+def test_a_part_with_scale_0_keeps_its_weights_and_the_rate_of_the_others_is_reported(scales, expected):
     options = OptimizerSection(encoder_scale=scales[0], bridge_scale=scales[1], decoder_scale=scales[2])
     model = TinyModel()
     optimizer = build_optimizer(model, options)
@@ -76,7 +76,7 @@ def test_gradients_are_clipped_to_the_given_norm():
     assert model.weight.grad.item() == pytest.approx(2.0)
 
 
-def test_frozen_parts_do_not_learn_and_thaw_again():
+def test_frozen_parts_are_not_trained_and_can_be_unfrozen():
     model = TinyModel()
     everything = freeze(model, ())
     assert freeze(model, ("encoder",)) == everything - (4 * 6 + 6 + 6 + 6)
@@ -92,7 +92,7 @@ def test_a_part_that_the_model_lacks_is_refused():
         freeze(TinyModel(), ("encoder", "decoder", "ctc_head"))
 
 
-def test_a_pattern_freezes_what_it_matches():
+def test_a_pattern_freezes_the_parameters_that_match():
     model = TinyModel()
     freeze(model, ("*.bias",))
     learning = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -101,7 +101,7 @@ def test_a_pattern_freezes_what_it_matches():
         freeze(model, ("*.ffn.*",))
 
 
-def test_lna_learns_norms_attention_and_the_bridge_only(tmp_path):
+def test_lna_trains_only_norms_attention_and_the_bridge(tmp_path):
     save_tiny_model(tmp_path / "model")
     model = load(tmp_path / "model").model
     freeze(model, (), learn="lna")

@@ -31,7 +31,7 @@ def test_a_working_set_up_memorizes_a_few_recordings(places):
     assert isinstance(steps[-1], Stepped) and steps[-1].losses["accuracy"] == 1.0
 
 
-def test_a_set_up_that_cannot_learn_says_so(places, monkeypatch):
+def test_a_setup_that_cannot_learn_is_an_error(places, monkeypatch):
     monkeypatch.setattr(module, "MAX_STEPS", 3)
     with pytest.raises(TrainingDiverged, match="after 3 steps only") as caught:
         overfit(options(places, optimizer__learning_rate=1e-9), 2, report=lambda event: None)

@@ -124,7 +124,7 @@ def test_sixty_steps_of_two_have_the_same_losses_as_twenty_then_kill_9_of_both_t
     assert len(rest[0]["steps"]) == 40
 
 
-def test_weights_that_are_shared_out_learn_what_copies_learn(together):
+def test_sharded_weights_are_trained_like_replicated_ones(together):
     copies = together("copies", model=TinyModel(0.1), batch__accumulation=2)
     parts = together("parts", model=TinyModel(0.1), batch__accumulation=2, run__shard_weights=True)
     assert_near(parts[0]["steps"], copies[0]["steps"])
@@ -167,7 +167,7 @@ def test_both_learn_at_the_same_rate_when_their_clocks_differ(together, monkeypa
     assert one["rate"] == other["rate"]
 
 
-def test_the_dev_recordings_are_scored_by_both_and_the_best_is_known_to_both(together):
+def test_both_processes_score_the_dev_recordings_and_know_the_best_step(together):
     scores = iter([3.0, 2.0, 1.0])
     two = together(
         "two", validate=lambda: Evaluation({}, {}, next(scores)), run__eval_every=1, run__patience=2, run__max_steps=50

@@ -111,7 +111,7 @@ def test_chromium_shows_the_page(run, tmp_path):
     assert (tmp_path / "page.png").stat().st_size > 20_000
 
 
-def test_the_command_says_where_the_page_is(run, tmp_path):
+def test_the_command_prints_the_path_of_the_page(run, tmp_path):
     result = CliRunner().invoke(app, ["report", str(run), "-o", str(tmp_path / "new" / "page.html")])
     assert result.exit_code == 0
     assert (tmp_path / "new" / "page.html").is_file()
@@ -197,7 +197,7 @@ def test_steps_that_were_made_again_after_an_interruption_count_once(tmp_path):
 
 
 @torch.no_grad()
-def test_the_weights_shown_are_those_that_attention_uses(run, places, monkeypatch):
+def test_the_shown_weights_are_those_of_the_attention(run, places, monkeypatch):
     bundle = load(run / "best")
     utterance = read_manifest(places[1], options=ManifestOptions(task="both")).utterances[3]
     attention = bundle.model.decoder.layers[0].cross_attn

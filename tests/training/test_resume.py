@@ -75,7 +75,7 @@ def test_sixty_steps_have_the_same_losses_as_twenty_then_kill_9_then_forty(start
 
 
 @needs_fork
-def test_a_kill_at_any_change_of_a_save_leaves_a_run_that_goes_on(tmp_path):
+def test_a_run_killed_at_any_point_of_a_save_can_be_resumed(tmp_path):
     state = TrainState({"step": 2, "best": []}, {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": []}, None)
 
     def begin(run):

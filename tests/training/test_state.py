@@ -33,7 +33,7 @@ def test_a_saved_state_is_read_back(tmp_path):
     assert state.optimizer["param_groups"] == [{"lr": 0.1}]
 
 
-def test_a_save_that_fails_leaves_what_was_there(tmp_path):
+def test_a_failed_save_keeps_the_previous_checkpoint(tmp_path):
     folder = checkpoint_folder(tmp_path, 3)
     write(folder, "old")
 
@@ -81,7 +81,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(tmp_path):
         latest_checkpoint(tmp_path)
 
 
-def test_pruning_keeps_the_wanted_and_the_newest_which_alone_has_state(tmp_path):
+def test_pruning_keeps_the_best_and_the_newest_and_only_the_newest_has_state(tmp_path):
     folders = [checkpoint_folder(tmp_path, step) for step in (2, 4, 6, 8)]
     for folder in folders:
         write(folder)

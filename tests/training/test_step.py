@@ -35,7 +35,7 @@ class Small(TinyModel):
         return super().forward(inputs, *rest)
 
 
-def test_a_step_that_does_not_fit_is_done_in_pieces_and_learns_the_same(start_run, tmp_path):
+def test_a_step_that_does_not_fit_into_memory_is_split_with_the_same_result(start_run, tmp_path):
     large, small = TinyModel(0.0), Small(room=1)
     start_run(options(), model=large, folder=tmp_path / "large").trainer.run()
     run = start_run(options(), model=small, folder=tmp_path / "small")
@@ -65,7 +65,7 @@ def test_a_batch_is_cut_with_the_texts_of_its_recordings():
     assert len(cut(batch, 8)) == 3
 
 
-def test_float16_scales_the_loss_and_learns_what_float32_learns(start_run, tmp_path):
+def test_float16_scales_the_loss_and_updates_weights_like_float32(start_run, tmp_path):
     full = start_run(options(), model=TinyModel(0.0), folder=tmp_path / "full")
     half = start_run(options(run__dtype="float16"), model=TinyModel(0.0), folder=tmp_path / "half")
     full.trainer.run()

@@ -91,7 +91,7 @@ def test_utterances_with_and_without_a_teacher_stand_in_one_batch(tmp_path):
     assert read_teacher([free]) is None
 
 
-def test_a_run_learns_the_teachers_classes_and_leaves_no_trace_of_the_head(places, tmp_path):
+def test_the_teacher_head_is_trained_but_not_saved_with_the_model(places, tmp_path):
     model, manifest = places
     taught = add_teacher(manifest)
     assert all(utterance.teacher is not None for utterance in read_manifest(taught).utterances)
@@ -100,7 +100,7 @@ def test_a_run_learns_the_teachers_classes_and_leaves_no_trace_of_the_head(place
     assert load(result.last).model.teacher_head is None
 
 
-def test_a_resumed_run_goes_on_with_the_same_head(places, tmp_path):
+def test_a_resumed_run_continues_with_the_same_head(places, tmp_path):
     model, manifest = places
     taught = add_teacher(manifest)
     _, straight = run(model, taught, tmp_path / "straight", steps=4)

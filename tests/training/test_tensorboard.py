@@ -27,7 +27,7 @@ def test_curves_and_examples_are_read_back_by_tensorboard(tmp_path):
     assert "a es/text_summary" in found.Tags()["tensors"]
 
 
-def test_steps_that_are_made_again_after_an_interruption_are_shown_once(tmp_path):
+def test_steps_repeated_after_an_interruption_are_shown_once(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -52,7 +52,7 @@ def test_a_run_leaves_models_a_log_and_its_options(places, tmp_path):
     assert again.options == options(places).options
 
 
-def test_a_ctc_head_over_characters_learns_stays_times_words_and_is_not_searched_with(places, tmp_path):
+def test_a_ctc_head_over_characters_is_trained_saved_and_used_for_word_times_only(places, tmp_path):
     chosen = {"objective__ctc_vocabulary": "characters", "run__save_every": 2}
     events = []
     whole = train(options(places, **chosen), tmp_path / "whole", report=events.append)
@@ -72,7 +72,7 @@ def test_a_ctc_head_over_characters_learns_stays_times_words_and_is_not_searched
         speechcli.transcribe(tone, model=whole.last, language="en", ctc_weight=0.3)
 
 
-def test_a_ctc_head_keeps_its_vocabulary_unless_another_is_asked_for(places, tmp_path):
+def test_a_ctc_head_keeps_its_vocabulary_unless_another_is_set(places, tmp_path):
     chosen = options(places, objective__ctc_vocabulary="characters", run__max_steps=1)
     first = train(chosen, tmp_path / "first", report=lambda event: None).last
     again = train(options((first, places[1]), run__max_steps=1), tmp_path / "again", report=lambda event: None).last
@@ -121,7 +121,7 @@ def stop_at(step):
     return report
 
 
-def test_a_model_learns_eight_tones_by_heart(places, tmp_path):
+def test_a_model_overfits_eight_tones(places, tmp_path):
     settings = {
         "optimizer__learning_rate": 0.005,
         "optimizer__warmup_steps": 10,
@@ -192,7 +192,7 @@ def test_a_dev_manifest_in_an_unknown_language_is_refused_before_the_first_step(
     assert not any(isinstance(event, Started) for event in events)
 
 
-def test_a_run_never_replaces_what_it_reads(places, tmp_path):
+def test_a_run_never_replaces_its_inputs(places, tmp_path):
     model, manifest = places
     run = tmp_path / "run"
     earlier = shutil.copytree(model, run / "last")

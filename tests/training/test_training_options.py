@@ -28,13 +28,13 @@ def test_later_layers_win_and_are_remembered(tmp_path):
         ("batch.seed=1", "run.seed"),
     ],
 )
-def test_an_unknown_key_names_the_nearest(assignment, nearest):
+def test_the_error_for_an_unknown_key_names_the_nearest_one(assignment, nearest):
     with pytest.raises(UsageError, match="no training option") as caught:
         merge_options(assignments=[assignment])
     assert caught.value.hint == f"did you mean '{nearest}'?"
 
 
-def test_an_unknown_section_of_a_recipe_names_the_nearest(tmp_path):
+def test_the_error_for_an_unknown_section_names_the_nearest_one(tmp_path):
     recipe = tmp_path / "mine.toml"
     recipe.write_text("[optimiser]\nclip = 2.0\n")
     with pytest.raises(UsageError) as caught:
@@ -67,7 +67,7 @@ def test_an_unknown_section_of_a_recipe_names_the_nearest(tmp_path):
         ("data.train=['a.tsv', '']", "`data.train` must not be empty"),
     ],
 )
-def test_a_wrong_value_is_refused_with_what_came(assignment, complaint):
+def test_the_error_for_a_wrong_value_quotes_it(assignment, complaint):
     with pytest.raises(UsageError, match=complaint):
         merge_options(assignments=[assignment])
 
@@ -87,7 +87,7 @@ def test_a_bare_word_is_text_and_one_value_makes_a_list():
     assert options.model.freeze == ("encoder",)
 
 
-def test_an_unknown_recipe_names_those_that_are_shipped():
+def test_the_error_for_an_unknown_recipe_lists_the_built_in_ones():
     with pytest.raises(UsageError, match="embedded, finetune") as caught:
         merge_options("finetun")
     assert caught.value.hint == "did you mean 'finetune'?"
