@@ -166,7 +166,7 @@ def test_a_file_of_the_wrong_size_is_refused_and_downloaded_again(hub: HubServer
 
 
 @pytest.mark.parametrize("name", ["api", "model.safetensors"])
-def test_requests_to_a_failing_server_are_repeated(name: str, hub: HubServer, tmp_path: Path) -> None:
+def test_a_model_is_downloaded_after_a_server_error(name: str, hub: HubServer, tmp_path: Path) -> None:
     hub.faults[name] = ["503"]
     try:
         folder = get(tmp_path)
