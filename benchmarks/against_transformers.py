@@ -1,12 +1,12 @@
-"""Ours and transformers' on the same weights and the same audio, alternating in one process; medians and ratios.
+"""Compare speechcli and transformers on the same weights and audio, alternating in one process; medians and ratios.
 
     python benchmarks/against_transformers.py                  # every case, bfloat16 and float32
     python benchmarks/against_transformers.py encoder beam --dtype float32 --repeats 7
 
-The model has the shapes of wav2vec2-base and BERT-base with random weights, and is forced to say 24 tokens. In float32
-the tokens of both must be the same, or the script stops. The last lines say what bounds this machine: how fast it
-multiplies matrices of the encoder's shape, and how fast it reads the decoder's weights for one row. With one thread it
-measures processor time, which other programs on the machine change little.
+The model has the shapes of wav2vec2-base and BERT-base with random weights, and generates exactly 24 tokens. In float32
+the tokens of both must be the same, or the script stops. The last lines show the limits of this machine: how fast it
+multiplies matrices of the encoder's shape, and how fast it reads the decoder's weights for one row. With one thread,
+CPU time is measured, which hardly depends on other programs.
 """
 
 import argparse
@@ -39,7 +39,7 @@ Pair = tuple[Callable[[], list[list[int]]], Callable[[], list[list[int]]]]
 
 
 def main() -> None:
-    """Measure the cases that are named, all by default."""
+    """Measure the given cases; all by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="what to measure; nothing: all")
     parser.add_argument("--dtype", action="append", choices=["bfloat16", "float32"])
@@ -79,7 +79,7 @@ def model_folder() -> Iterator[Path]:
 
 @dataclass
 class Both:
-    """The same weights twice, ours loaded as the commands load them."""
+    """The same weights in both implementations; ours are loaded as by the commands."""
 
     folder: Path
     theirs: transformers.SpeechEncoderDecoderModel
@@ -121,7 +121,7 @@ def encoder(both: Both) -> Pair:
 
 
 def decoder(both: Both, *, batch: int, beams: int, seconds: float = 10.0) -> Pair:
-    """The decoder alone: both get what their encoder made."""
+    """The decoder alone: both get the output of their encoder."""
     audio = both.audio(batch, seconds)
     with torch.inference_mode():
         heard = BaseModelOutput(last_hidden_state=both.theirs.encoder(audio).last_hidden_state)
@@ -147,7 +147,7 @@ def decoder(both: Both, *, batch: int, beams: int, seconds: float = 10.0) -> Pai
 
 
 def greedy_int8(both: Both) -> Pair:
-    """Greedy search, our decoder in 8-bit integers. Not the same tokens."""
+    """Greedy search with our decoder in 8-bit integers; the tokens may differ."""
     rounded = load_ours(both.folder, both.dtype, both.device, quantize="int8")
     return decoder(replace(both, ours=rounded), batch=1, beams=1)
 
@@ -170,7 +170,7 @@ TITLES = {
 def alternate(
     theirs: Callable[[], object], ours: Callable[[], object], repeats: int, device: str
 ) -> tuple[float, float]:
-    """Return the median seconds of both, run in turns after one run each that does not count."""
+    """Return the median seconds of both, which run alternately after one warm-up run each."""
     seconds: dict[bool, list[float]] = {True: [], False: []}
     for turn in range(repeats + 1):
         for first, run in ((True, theirs), (False, ours)):
@@ -182,7 +182,7 @@ def alternate(
 
 
 def clock(device: str) -> float:
-    """Return the time when everything asked of the device is done."""
+    """Return the time after all work of the device is done."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
     alone = device == "cpu" and torch.get_num_threads() == 1
@@ -191,7 +191,7 @@ def clock(device: str) -> float:
 
 @torch.inference_mode()
 def print_bounds(both: Both) -> None:
-    """Say how fast this machine multiplies and reads: no program with these weights and numbers can be faster."""
+    """Print how fast this machine multiplies and reads: no program with these weights and dtypes can be faster."""
     frames = torch.randn(2000, 768, device=both.device).to(both.dtype)
     square = torch.randn(3072, 768, device=both.device).to(both.dtype)
     rate = 2 * frames.numel() * 3072 / best(lambda: torch.nn.functional.linear(frames, square), both.device)

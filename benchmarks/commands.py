@@ -1,12 +1,12 @@
-"""Whole commands, timed from outside: help, the first words of a short file, a folder, memory over long audio.
+"""Time whole commands: help, the first words of a short file, a folder; and measure memory for long audio.
 
     python benchmarks/commands.py                                    # medians of 5 runs each, in turns
     python benchmarks/commands.py folder --clips 8 --repeats 0       # a few clips of the same lengths, one run each
     python benchmarks/commands.py memory                             # 10 minutes against 3 hours of audio
 
-What a command is compared with is printed beside it: a bare Typer program, `python -c "import torch"`, and for the
-folder a loop over transformers' `generate` with its defaults. Seconds are those of the clock and, in brackets, those of
-the processor, which other programs on the machine change little.
+Each command is compared with another one: a bare Typer program, `python -c "import torch"`, and for the folder a loop
+over transformers' `generate` with its defaults. Seconds are wall-clock time and, in parentheses, CPU time, which hardly
+depends on other programs.
 """
 
 import argparse
@@ -29,9 +29,9 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 SPEECHCLI = [sys.executable, "-m", "speechcli"]
 SAMPLE_RATE = 16_000
 SHORTEST, LONGEST = 2.0, 12.0
-"""Seconds of a clip in the folder."""
+"""Range of the length of a clip in the folder, in seconds."""
 CLIPS = 64
-"""Whose time is told, however many are measured."""
+"""Number of clips whose time is reported; it is extrapolated if fewer are measured."""
 
 BARE_TYPER = """
 import typer
@@ -55,7 +55,7 @@ for path in sorted(pathlib.Path(sys.argv[2]).iterdir()):
 
 
 def main() -> None:
-    """Measure what is named, all by default."""
+    """Measure the given cases; all by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", choices=[*CASES, []])
     parser.add_argument("--repeats", type=int, default=5, help="after one that does not count; 0: that one counts")
@@ -157,7 +157,7 @@ class Spent(NamedTuple):
         return f"{self.elapsed / other.elapsed:.2f} times ({self.processor / other.processor:.2f})"
 
     def grown(self, one: "Spent", items: int, wanted: int) -> "Spent":
-        """Return what many items would take, by what some and one took."""
+        """Extrapolate the time for many items from the times for some items and for one."""
         return Spent(*(few + (wanted - 1) * (some - few) / (items - 1) for some, few in zip(self, one, strict=True)))
 
     def later(self, seconds: float) -> "Spent":
@@ -165,7 +165,7 @@ class Spent(NamedTuple):
 
 
 def in_turns(commands: list[list[str]], repeats: int) -> list[Spent]:
-    """Return the medians of what each command takes, run in turns after one run each that does not count."""
+    """Return the median time of each command; they run alternately after one warm-up run each."""
     runs: list[list[Spent]] = [[] for _ in commands]
     for turn in range(repeats + 1):
         for place, command in enumerate(commands):
@@ -177,13 +177,13 @@ def in_turns(commands: list[list[str]], repeats: int) -> list[Spent]:
 
 
 def clock() -> Spent:
-    """Return the time, and the processor time of all commands so far."""
+    """Return the wall-clock time, and the CPU time of all commands so far."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Spent(time.perf_counter(), used.ru_utime + used.ru_stime)
 
 
 def write_model(folder: Path) -> None:
-    """Write a model with random weights that says 24 tokens, as transformers writes it."""
+    """Write a model with random weights that generates 24 tokens, as transformers writes it."""
     torch.manual_seed(0)
     config = transformers.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(
         transformers.Wav2Vec2Config(), transformers.BertConfig(is_decoder=True, add_cross_attention=True)

@@ -1,12 +1,11 @@
-"""Seconds and peak memory to load a model of full size: ours and transformers', in turns, each in a process of its own.
+"""Compare time and peak memory for loading a full-size model with speechcli and transformers, each in its own process.
 
     python benchmarks/loading.py                          # every shape; needs 12 GB of disk and 12 GB of memory
     python benchmarks/loading.py bart-large --repeats 1
 
-The shapes are those of checkpoints that people use, with random weights in shards of float32. The logits of 3 s of
-noise must be the same, or the script stops. Peaks are of the whole process, those logits included: "with imports" is
-what it takes before anything is loaded, and pages of mapped files count. `warm-start` takes the model apart and joins
-it again, `average` takes both.
+The shapes are those of popular checkpoints, with random weights in float32 shards. The logits of 3 s of noise must be
+the same, or the script stops. Peaks are those of the whole process after computing the logits, including mapped files;
+"with imports" is the peak before loading. `warm-start` splits the model and joins it again; `average` averages both.
 """
 
 import argparse

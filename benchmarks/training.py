@@ -1,13 +1,13 @@
-"""`transformers`' Seq2SeqTrainer and `speechcli train` on the same model, recordings and numbers, one epoch in turns.
+"""Compare transformers' Seq2SeqTrainer and `speechcli train` on the same model, recordings and dtype, in alternation.
 
     python benchmarks/training.py
     python benchmarks/training.py --clips 2000 --batch-seconds 240 --dtype bfloat16 --device cuda --workers 4
 
-Durations are drawn as those of read speech are: log-normal, 5 s in the mean, from 1 to 20 s. Theirs gets a fixed number
-of recordings a batch, once drawn at random and once grouped by length, in the plainest collator there is. `same audio`
-gives it as many as fill our batch's seconds in the mean, which takes more memory than ours; `same memory` as many as
-fit there when all are of the longest. Seconds are those of the processor on one thread, so that other programs do not
-count; on a GPU those of the clock.
+Durations are distributed like those of read speech: log-normal, 5 s on average, from 1 to 20 s. Seq2SeqTrainer has a
+fixed number of recordings per batch, drawn at random or grouped by length, and a minimal collator. With `same audio`,
+its batches contain as much audio as ours on average, which takes more memory; with `same memory`, as many recordings as
+fit into our batch if all have the maximum length. On CPUs, CPU time on one thread is measured, which does not depend on
+other programs; on GPUs, wall-clock time.
 """
 
 import argparse
@@ -39,7 +39,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz "
 
 
 def main() -> None:
-    """Measure both, print seconds of audio a second, and the share of padding."""
+    """Measure both; print seconds of audio per second, and the share of padding."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=120)
     parser.add_argument("--batch-seconds", type=float, default=80.0)
@@ -71,7 +71,7 @@ def main() -> None:
 
 @dataclass
 class Measure:
-    """The epochs of one rival."""
+    """The epochs of one contestant."""
 
     run: Callable[[], tuple[float, float]]
     times: list[float] = field(default_factory=list)
@@ -84,7 +84,7 @@ class Measure:
 
 
 class Case:
-    """A model, recordings and what they mean for both."""
+    """A model and recordings, and how both are trained on them."""
 
     def __init__(self, folder: Path, asked: argparse.Namespace) -> None:
         self.folder, self.asked = folder, asked

@@ -72,10 +72,12 @@ def opening(
     if language is not None:
         named = resolve_language(language.strip("<|>"), prompts.tags)
     tags = [named] * batch
-    if named is None and prompts.asks:
+    if named is None and prompts.needs_language:
         start_logits = logits_at_start(bundle.model.decoder, memory, mask, prompts)
         assert start_logits is not None
         tags = detect_by_decoder(start_logits, prompts)
-    made = [prompts.of(task or "transcribe", spoken=tag, target=None if prompts.asks else tag) for tag in tags]
+    made = [
+        prompts.of(task or "transcribe", spoken=tag, target=None if prompts.needs_language else tag) for tag in tags
+    ]
     ids = torch.tensor([prompt.ids for prompt in made], device=memory.device)
     return ids, obeying(options, made[0])

@@ -84,17 +84,17 @@ class SoundfileDecoder:
         self.channels = int(self._file.channels)
         # libsndfile returns SF_COUNT_MAX for an unknown length (a FLAC file that was written to a pipe).
         self.frames: int | None = self._file.frames if self._file.frames < 1 << 62 else None
-        self._read = False
+        self._started = False
 
     def blocks(self, start: int) -> Iterator[np.ndarray]:
         """Yield blocks until the end of the file."""
         position = start if self.frames is None else min(start, self.frames)
-        if position > 0 or self._read:
+        if position > 0 or self._started:
             try:
                 self._file.seek(position)
             except soundfile.SoundFileError as error:
                 raise CutShort from error
-        self._read = True
+        self._started = True
         buffer = np.empty((BLOCK_FRAMES, self.channels), dtype=np.float32)
         count = BLOCK_FRAMES
         while count == BLOCK_FRAMES:
@@ -109,7 +109,7 @@ class SoundfileDecoder:
 
     def _fill(self, buffer: np.ndarray) -> int:
         # At damaged data, and at the end of a FLAC file of unknown length, soundfile fills a part of the buffer and
-        # raises an error without telling its size: everything that is no longer NaN was written.
+        # raises an error without its size: all values that are not NaN were written.
         buffer.fill(np.nan)
         try:
             return len(self._file.read(out=buffer))
@@ -147,7 +147,7 @@ class PyAvDecoder:
             self.channels = int(self._stream.channels)
             seconds = self._container.duration
             self.frames: int | None = None if seconds is None else round(seconds * self.sample_rate / av.time_base)
-            self._read = False
+            self._started = False
         except BaseException:
             self._container.close()
             raise
@@ -157,9 +157,9 @@ class PyAvDecoder:
         # Seeking in a compressed stream is inexact: decode from the beginning and drop samples.
         decoded = 0
         try:
-            if self._read:
+            if self._started:
                 self._container.seek(0)
-            self._read = True
+            self._started = True
             for block in self._decoded():
                 decoded += len(block)
                 if decoded > start:

@@ -131,8 +131,8 @@ def with_lora(theirs: Mapping[str, Tensor], folder: Path, rules: Sequence[Rule])
         merged[target] = tensor
         if target != name:
             down, up = tensor, tensors.get(key.replace(".lora_A.", ".lora_B."))
-            turned = _is_transposed(rules, target, theirs[target])
-            merged[target] = _sum(theirs[target], down, up, config, f"{folder}: {name}", turned=turned)
+            transposed = _is_transposed(rules, target, theirs[target])
+            merged[target] = _sum(theirs[target], down, up, config, f"{folder}: {name}", transposed=transposed)
     return merged
 
 
@@ -142,14 +142,14 @@ def _is_transposed(rules: Sequence[Rule], key: str, tensor: Tensor) -> bool:
 
 
 def _sum(
-    weight: Tensor, down: Tensor, up: Tensor | None, config: Mapping[str, object], place: str, *, turned: bool
+    weight: Tensor, down: Tensor, up: Tensor | None, config: Mapping[str, object], place: str, *, transposed: bool
 ) -> Tensor:
     """Return W + scale * B A, transposed if the linear map is stored transposed."""
-    wanted = tuple(reversed(weight.shape)) if turned else tuple(weight.shape)
+    wanted = tuple(reversed(weight.shape)) if transposed else tuple(weight.shape)
     alpha = config.get("lora_alpha")
     fits = up is not None and up.ndim == down.ndim == 2 and (up.size(0), down.size(1)) == wanted
     if not fits or up is None or up.size(1) != down.size(0) or not isinstance(alpha, int | float):
         raise ModelError(f"LoRA weights must be (out, rank) and (rank, in) for a map {wanted}, but are not in {place}.")
     rank = down.size(0)
     added = (up.double() @ down.double()) * (alpha / (rank**0.5 if config.get("use_rslora") else rank))
-    return (weight.double() + (added.T if turned else added)).to(weight.dtype)
+    return (weight.double() + (added.T if transposed else added)).to(weight.dtype)

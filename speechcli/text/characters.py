@@ -83,9 +83,9 @@ def phonemes(files: TokenizerFiles) -> tokenizers.Tokenizer:
     backend, path = _of_paths(files)
     backend.pre_tokenizer = pre_tokenizers.Split(" ", "removed")
     delimiter = token_text(files.config.get("word_delimiter_token"))
-    unsaid = [decoders.Replace(delimiter, "")] if delimiter else []
+    without_delimiter = [decoders.Replace(delimiter, "")] if delimiter else []
     spaced = decoders.Replace(Regex(r"(?<=.)\z"), " ")
-    backend.decoder = decoders.Sequence([path, *unsaid, spaced, decoders.Fuse()])
+    backend.decoder = decoders.Sequence([path, *without_delimiter, spaced, decoders.Fuse()])
     return backend
 
 

@@ -103,18 +103,18 @@ def resolve_language(name: str, tags: Iterable[str]) -> str:
     return max(same, key=lambda tag: len(details & set(tag.lower().split("_")[1:])))
 
 
-def check_language(name: str, said: Iterable[str | None]) -> None:
+def check_language(name: str, others: Iterable[str | None]) -> None:
     """Check that a language is in the table or in a list.
 
     Args:
         name: the language, in any spelling.
-        said: other known languages, in any spelling.
+        others: other known languages, in any spelling.
 
     Raises:
         UsageError: the language is unknown; the hint names similar ones.
     """
     code, known = language_code(name), list(_names())
-    if code not in known and code not in {language_code(each) for each in said if each}:
+    if code not in known and code not in {language_code(each) for each in others if each}:
         raise UsageError(f"The language must be one that is known, but is `{name}`.", hint=_near(name, known))
 
 

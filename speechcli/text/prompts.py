@@ -41,7 +41,7 @@ class Prompts:
 
     Attributes:
         into: tags of the languages that the model can translate into.
-        asks: whether the decoder predicts the spoken language after the start token.
+        needs_language: whether the prompt needs the spoken language, which the decoder predicts after the start token.
         silence: token that it predicts there for silence; None: there is none.
         given: number of tokens between the start token and a text whose language is known.
     """
@@ -49,7 +49,7 @@ class Prompts:
     def __init__(self, tags: Mapping[str, int], *, start: int, forced: int | None = None) -> None:
         self.tags, self.start, self.forced = dict(tags), start, forced
         self.into = tuple(self.tags)
-        self.asks = False
+        self.needs_language = False
         self.silence: int | None = None
         self.given = 1 if self.tags else 0
         self._names = {number: tag for tag, number in self.tags.items()}
@@ -98,7 +98,7 @@ class Prompts:
         return self.of("translate", spoken=spoken, target=tag)
 
 
-class ToldPrompts(Prompts):
+class TaskPrompts(Prompts):
     """Prompts with the spoken language and the task (as in Whisper, Radford et al. 2022).
 
     English-only models have neither in the prompt.
@@ -128,14 +128,14 @@ class ToldPrompts(Prompts):
         self._tasks, self._ending = tasks, () if times else (no_times,)
         self._first_time = no_times + 1 if times else None
         self.into = tuple(tag for tag in self.tags if tasks and language_code(tag) in {"en", *taught})
-        self.asks, self.silence = bool(tasks), silence
+        self.needs_language, self.silence = bool(tasks), silence
         self.given = len(self._ending) + (2 if tasks else 0)
 
     def of(self, task: Task, *, spoken: str | None, target: str | None) -> Prompt:
         """Return the prompt of one text; the spoken language must be known unless there is only one.
 
-        A translation into another language than English is asked for like a transcript of that language, so that its
-        prompt does not have the spoken language.
+        A translation into another language than English has the prompt of a transcript in that language, which does not
+        contain the spoken language.
 
         Raises:
             UsageError: the spoken language is unknown.
@@ -157,7 +157,7 @@ class ToldPrompts(Prompts):
         """Return the prompt of a given text, in any language that has a tag.
 
         Raises:
-            UsageError: the language of the text has no tag, or neither has the spoken one, which the prompt needs.
+            UsageError: the language of the text, or the spoken language if the prompt needs it, has no tag.
         """
         if not self._tasks:
             return self.of("transcribe", spoken=None, target=None)
@@ -201,7 +201,7 @@ def prompts_for(
     """
     if tokenizer.no_timestamps_id is None:
         return Prompts(tokenizer.languages, start=start, forced=forced)
-    return ToldPrompts(
+    return TaskPrompts(
         tokenizer.languages,
         start=start,
         tasks=tokenizer.tasks,

@@ -218,8 +218,8 @@ def _add_role_tokens(backend: tokenizers.Tokenizer, files: TokenizerFiles) -> di
     """Make the token of every role special, and return its id; None if there is none."""
     ids: dict[str, int | None] = {}
     for role in ROLES:
-        said, content = files.role_token(role)
-        if not said:
+        defined, content = files.role_token(role)
+        if not defined:
             usual = (name for name in USUAL_NAMES[role] if backend.token_to_id(name) is not None)
             content = next(usual, None)
         if content is not None:

@@ -115,8 +115,8 @@ class TokenizerFiles:
 
     def special_names(self) -> set[str]:
         """Return all possible names of special tokens: those in the files, and the usual ones."""
-        said = {name for role in ROLES if (name := self.role_token(role)[1]) is not None}
-        return said.union(self.extra_special_tokens(), *USUAL_NAMES.values())
+        names = {name for role in ROLES if (name := self.role_token(role)[1]) is not None}
+        return names.union(self.extra_special_tokens(), *USUAL_NAMES.values())
 
     def listed_tokens(self) -> dict[int, tokenizers.AddedToken]:
         """Return the added tokens by id.
@@ -142,8 +142,8 @@ class TokenizerFiles:
         """The class of the tokenizer, or the family of the model, as one word ("mbart50"); "" if it is unknown."""
         decoder = self.model.get("decoder")
         family = decoder if isinstance(decoder, Mapping) else self.model
-        said = (self.config.get("tokenizer_class"), self.model.get("tokenizer_class"), family.get("model_type"))
-        return next((kind for kind in map(kind_of, said) if kind not in GENERIC), "")
+        names = (self.config.get("tokenizer_class"), self.model.get("tokenizer_class"), family.get("model_type"))
+        return next((kind for kind in map(kind_of, names) if kind not in GENERIC), "")
 
     @property
     def of_characters(self) -> bool:

@@ -3,7 +3,7 @@ import torch
 
 from speechcli.errors import UsageError
 from speechcli.pipelines.recognition.languages import Languages, detect_by_ctc, usual_language
-from speechcli.text.prompts import Prompts, ToldPrompts
+from speechcli.text.prompts import Prompts, TaskPrompts
 
 IDS = {"de_DE": 10, "en_XX": 11, "es_XX": 12}
 
@@ -65,8 +65,8 @@ def test_language_is_the_one_with_the_highest_probability_in_any_real_frame():
     assert detect_by_ctc(logits, torch.tensor([3, 4]), [10, 11, 12]) == [12, 10]
 
 
-TOLD = ToldPrompts({"en": 52, "de": 53}, start=50, tasks={"transcribe": 61, "translate": 60}, no_times=63)
-ENGLISH_ONLY = ToldPrompts({"en": 52}, start=50, tasks={}, no_times=63)
+TOLD = TaskPrompts({"en": 52, "de": 53}, start=50, tasks={"transcribe": 61, "translate": 60}, no_times=63)
+ENGLISH_ONLY = TaskPrompts({"en": 52}, start=50, tasks={}, no_times=63)
 
 
 def told(task, *, spoken=None, targets=(), prompts=TOLD):

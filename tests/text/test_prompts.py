@@ -1,7 +1,7 @@
 import pytest
 
 from speechcli.errors import UsageError
-from speechcli.text.prompts import Prompt, Prompts, ToldPrompts, translation_tag
+from speechcli.text.prompts import Prompt, Prompts, TaskPrompts, translation_tag
 
 TAGS = {"de_DE": 10, "en_XX": 11, "es_XX": 12}
 
@@ -47,8 +47,8 @@ def test_a_model_without_tags_takes_texts_in_any_language():
     assert prompts({}).given == 0 and prompts().given == 1
 
 
-TOLD = ToldPrompts({"en": 52, "de": 53}, start=50, tasks={"transcribe": 61, "translate": 60}, no_times=63)
-ENGLISH_ONLY = ToldPrompts({"en": 52}, start=50, tasks={}, no_times=63)
+TOLD = TaskPrompts({"en": 52, "de": 53}, start=50, tasks={"transcribe": 61, "translate": 60}, no_times=63)
+ENGLISH_ONLY = TaskPrompts({"en": 52}, start=50, tasks={}, no_times=63)
 
 
 def test_whispers_prompt_has_language_task_and_no_timestamps():
@@ -60,7 +60,7 @@ def test_whispers_prompt_has_language_task_and_no_timestamps():
 def test_the_prompt_of_an_english_only_model_has_no_language_and_task():
     for task, spoken in (("transcribe", "en"), ("transcribe", None), ("translate", "de")):
         assert ENGLISH_ONLY.of(task, spoken=spoken, target=None) == Prompt((50, 63), None, "en")
-    assert (ENGLISH_ONLY.into, ENGLISH_ONLY.asks, ENGLISH_ONLY.given) == ((), False, 1)
+    assert (ENGLISH_ONLY.into, ENGLISH_ONLY.needs_language, ENGLISH_ONLY.given) == ((), False, 1)
 
 
 def test_whispers_prompt_needs_the_spoken_language():
@@ -84,7 +84,7 @@ def test_whisper_is_trained_on_transcripts_and_translations():
 
 def test_whisper_translates_into_english_and_into_the_languages_that_it_was_taught():
     tags = {"en": 52, "de": 53, "fr": 54}
-    taught = ToldPrompts(tags, start=50, tasks={"transcribe": 61, "translate": 60}, no_times=63, taught=["fr"])
+    taught = TaskPrompts(tags, start=50, tasks={"transcribe": 61, "translate": 60}, no_times=63, taught=["fr"])
     assert (TOLD.into, taught.into) == (("en",), ("en", "fr"))
     assert taught.of("translate", spoken="de", target="en") == Prompt((50, 53, 60, 63), None, "en")
     assert taught.of("translate", spoken=None, target="fr") == Prompt((50, 54, 61, 63), None, "fr")
@@ -110,5 +110,5 @@ def test_a_target_must_be_a_language_of_the_model():
 
 
 def test_the_prompt_for_timestamps_lacks_the_no_timestamps_token():
-    timed = ToldPrompts({"de": 53}, start=50, tasks={"transcribe": 61}, no_times=63, times=True)
+    timed = TaskPrompts({"de": 53}, start=50, tasks={"transcribe": 61}, no_times=63, times=True)
     assert timed.of("transcribe", spoken="de", target=None) == Prompt((50, 53, 61), None, "de", first_time=64)

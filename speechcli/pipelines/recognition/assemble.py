@@ -10,31 +10,32 @@ from speechcli.text.languages import has_spaces
 from speechcli.transcript import Segment
 
 
-class Heard(NamedTuple):
+class DecodedPiece(NamedTuple):
     """A decoded piece, without its audio."""
 
     start: float
     """In seconds, from the first sample that was read."""
     end: float
+    """In seconds, from the first sample that was read."""
     channel: int | None
     decoded: tuple[Decoded, ...]
     """One per target language."""
 
 
-def segments_of(heard: Sequence[Heard], target: int, offset: float) -> tuple[Segment, ...]:
+def segments_of(pieces: Sequence[DecodedPiece], target: int, offset: float) -> tuple[Segment, ...]:
     """Return the segments of a recording, in order of time.
 
     Args:
-        heard: all pieces of the recording; channels one after the other, although they were spoken at the same time.
+        pieces: all pieces of the recording; channels one after the other, although their times overlap.
         target: index of the target language.
         offset: seconds before the first sample that was read.
     """
-    segments = [segment for piece in heard for segment in _of_piece(piece, piece.decoded[target], offset)]
+    segments = [segment for piece in pieces for segment in _of_piece(piece, piece.decoded[target], offset)]
     segments.sort(key=lambda segment: segment.start)
     return tuple(replace(segment, id=number) for number, segment in enumerate(segments))
 
 
-def _of_piece(piece: Heard, decoded: Decoded, offset: float) -> Iterator[Segment]:
+def _of_piece(piece: DecodedPiece, decoded: Decoded, offset: float) -> Iterator[Segment]:
     begin = offset + piece.start
     whole = Phrase(0.0, piece.end - piece.start, decoded.tokens, decoded.text, decoded.words)
     for phrase in decoded.phrases or (whole,):
@@ -60,7 +61,7 @@ def join(texts: Sequence[str], language: str | None) -> str:
     return between.join(text for text in texts if text)
 
 
-def commonest_language(languages: Iterable[tuple[str | None, int]]) -> str | None:
+def most_common_language(languages: Iterable[tuple[str | None, int]]) -> str | None:
     """Return the language with the most tokens; silence does not count."""
     totals: dict[str, int] = {}
     for language, tokens in languages:

@@ -31,7 +31,7 @@ class AttentionRecognizer(Recognizer):
 
     Raises:
         ModelError: the model cannot write text.
-        UsageError: a language or a way of decoding is not possible with this model.
+        UsageError: a language or an option is not possible with this model.
     """
 
     def __init__(self, bundle: Bundle, options: SpeechOptions) -> None:
@@ -89,10 +89,10 @@ class AttentionRecognizer(Recognizer):
 
     def _spoken(self, clips: Sequence[Clip], encoded: Encoded, start_logits: Tensor | None) -> list[str | None]:
         """Return the spoken languages of clips, if they are known or can be detected."""
-        heard = [self._usual] * len(clips)
+        detected = [self._usual] * len(clips)
         if self.languages.detects and self._usual is None:
-            heard = detect_languages(self._tag_head, encoded, self._prompts, start_logits)
-        return [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, heard, strict=True)]
+            detected = detect_languages(self._tag_head, encoded, self._prompts, start_logits)
+        return [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, detected, strict=True)]
 
     def _search(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:
         """Search for the texts; replace repetitive ones by the first result of other searches that is not."""

@@ -20,7 +20,7 @@ from speechcli.pipelines.speech_options import HubAccess, SpeechOptions
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.transcript import Alternative
 
-_OF_DECODERS = frozenset(item.name for item in fields(DecodingOptions)) - {
+_DECODER_OPTIONS = frozenset(item.name for item in fields(DecodingOptions)) - {
     *("strategy", "beam_size", "num_return", "word_times", "timestamps", "lm", "lm_weight"),
     *("hotwords", "hotword_boost", "max_segment", "vad", "batch_seconds", "batch_size"),
 }
@@ -35,7 +35,7 @@ class CtcRecognizer(Recognizer):
         options: the options of the command.
 
     Raises:
-        UsageError: something is asked for that takes a decoder.
+        UsageError: an option needs a decoder.
     """
 
     def __init__(self, bundle: CtcBundle, options: SpeechOptions) -> None:
@@ -94,14 +94,14 @@ class CtcRecognizer(Recognizer):
         return None if name is None else language_code(name)
 
     def _text(self, tokens: Sequence[int]) -> str:
-        # What the head says is the text, special tokens too: a padding token in between keeps equal letters apart,
-        # the vocabulary's, which need not be the blank.
+        # All predicted tokens belong to the text, special tokens too. Equal letters are separated by the padding token
+        # of the vocabulary, which may differ from the blank.
         between = self._tokenizer.pad_id
         return self._tokenizer.decode(tokens if between is None else as_path(tokens, between), skip_special=False)
 
 
 def _bonuses(bundle: CtcBundle, decoding: DecodingOptions, hub: HubAccess) -> list[Bonus]:
-    """Return the language model and hotword bonuses that the user asks for."""
+    """Return the bonuses of the user's language model and hotwords."""
     hotwords = make_hotwords(bundle.tokenizer, decoding)
     bonuses: list[Bonus] = [] if hotwords is None else [hotwords.bonus]
     if decoding.lm is not None:
@@ -130,14 +130,14 @@ def _check(bundle: CtcBundle, options: SpeechOptions) -> None:
     decoding = options.decoding
     check_times(decoding, bundle.tokenizer, bundle.name)
     if decoding.strategy == "sample":
-        raise UsageError("`--strategy` must be greedy or beam for a model with a CTC head alone, but is sample.")
+        raise UsageError("`--strategy` must be greedy or beam for a model with only a CTC head, but is sample.")
     for flag, wanted in (("--hotwords", decoding.hotwords), ("--lm", decoding.lm)):
         if decoding.strategy == "greedy" and wanted is not None:
             raise UsageError(f"`{flag}` chooses among several texts, but --strategy greedy keeps one.")
     for item in fields(DecodingOptions):
-        if item.name in _OF_DECODERS and getattr(decoding, item.name) != item.default:
+        if item.name in _DECODER_OPTIONS and getattr(decoding, item.name) != item.default:
             flag = "--" + item.name.replace("_", "-")
-            message = f"`{flag}` steers a decoder, but {bundle.name} has only a CTC head."
+            message = f"`{flag}` needs a decoder, but {bundle.name} has only a CTC head."
             raise UsageError(message, hint=f"Leave out {flag}.")
     beams = 1 if decoding.strategy == "greedy" else decoding.beam_size
     if beams is not None and (decoding.num_return or 1) > beams:

@@ -14,17 +14,17 @@ from speechcli.text.prompts import Prompts, Task, translation_tag
 
 
 class Languages:
-    """The languages that a model knows, and those that the user asks for.
+    """The languages of a model, and those that the user chose.
 
     Args:
         prompts: the decoder prompts of the model.
         task: `transcribe` or `translate`.
-        spoken: the spoken language in the user's spelling; None: not given.
-        targets: the target languages in the user's spelling.
+        spoken: the spoken language as the user wrote it; None: not given.
+        targets: the target languages as the user wrote them.
         adapters: tags of the languages for which the encoder has adapters.
 
     Raises:
-        UsageError: a language is unknown, or cannot be chosen, or must be.
+        UsageError: a language is unknown or cannot be chosen, or a target language is missing.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Languages:
     ) -> None:
         self._prompts = prompts
         self.writes_spoken = task == "transcribe"
-        if self.writes_spoken or prompts.asks:
+        if self.writes_spoken or prompts.needs_language:
             self.spoken = None if spoken is None else resolve_language(spoken, prompts.tags or adapters)
         else:
             self.spoken = _hint(spoken, prompts.tags)
@@ -57,7 +57,7 @@ class Languages:
         if self.spoken is not None:
             return self.spoken
         hint = _hint(name, self._prompts.tags)
-        return found if hint is None or (self._prompts.asks and hint not in self._prompts.tags) else hint
+        return found if hint is None or (self._prompts.needs_language and hint not in self._prompts.tags) else hint
 
     def _targets(self, names: Sequence[str]) -> tuple[str | None, ...]:
         prompts = self._prompts
@@ -70,7 +70,7 @@ class Languages:
             )
         if not names and len(prompts.into) > 1 and prompts.forced is None:
             raise UsageError("A target language is missing.", hint=f"Give --to, one of {', '.join(prompts.into)}.")
-        if not names and prompts.asks:
+        if not names and prompts.needs_language:
             return prompts.into
         tags = tuple(translation_tag(name, prompts.into) for name in names)
         if len(set(tags)) < len(tags):
@@ -86,7 +86,7 @@ def usual_language(generation: Mapping[str, Any], prompts: Prompts) -> str | Non
     Returns:
         None if the language is detected, or not part of the prompt.
     """
-    if not prompts.asks:
+    if not prompts.needs_language:
         return None
     name, forced = generation.get("language"), generation.get("forced_decoder_ids") or ()
     if isinstance(name, str):
@@ -104,9 +104,9 @@ def logits_at_start(decoder: TextDecoder, memory: Tensor, mask: Tensor | None, p
         prompts: its prompts.
 
     Returns:
-        logits (batch, vocabulary); None for a decoder that was not trained to say either (Radford et al. 2022)
+        logits (batch, vocabulary); None for a decoder that predicts neither (Radford et al. 2022)
     """
-    if not prompts.asks and prompts.silence is None:
+    if not prompts.needs_language and prompts.silence is None:
         return None
     start = torch.full((memory.size(0), 1), prompts.start, device=memory.device)
     return decoder.step(start, decoder.start(memory, mask)).float()
@@ -130,14 +130,14 @@ def detect_languages(
         head: the CTC head, if its vocabulary is the decoder's.
         encoded: the recordings.
         prompts: the decoder prompts of the model.
-        start_logits: what `logits_at_start` returned.
+        start_logits: the result of `logits_at_start`.
 
     Returns:
         A tag for each recording; None if the model cannot detect it.
     """
     names = {number: tag for tag, number in prompts.tags.items()}
     ids, batch = sorted(names), encoded.memory.size(0)
-    if prompts.asks and start_logits is not None:
+    if prompts.needs_language and start_logits is not None:
         return detect_by_decoder(start_logits, prompts)
     if head is None or max(ids, default=0) >= head.out_features:
         return [None] * batch
@@ -148,8 +148,8 @@ def detect_by_ctc(logits: Tensor, lengths: Tensor, ids: Sequence[int]) -> list[i
     """Detect one of some tokens by a CTC head: the one with the highest log-probability in any frame.
 
     Args:
-        logits: of the CTC head, (batch, frames, vocabulary).
-        lengths: real frames, (batch,).
+        logits: (batch, frames, vocabulary) of the CTC head.
+        lengths: (batch,) frames without padding.
         ids: the tokens to choose from, such as language tags.
 
     Returns:

@@ -15,7 +15,7 @@ from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.files.unfinished import Unfinished
 from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.outcome import Failure, Loaded, Outcome, Progress, Report, Warned, silent
-from speechcli.pipelines.recognition.assemble import Heard, commonest_language, join, segments_of
+from speechcli.pipelines.recognition.assemble import DecodedPiece, join, most_common_language, segments_of
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.backoff import BackOff
 from speechcli.pipelines.recognition.batches import batches
@@ -26,9 +26,9 @@ from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.speech_options import SpeechOptions
 from speechcli.transcript import Transcript
 
-# Audio decoded at once: what keeps the device busy and leaves room for the weights and the beams.
+# Audio decoded at once: enough to keep the device busy, with room for the weights and the beams.
 BATCH_SECONDS = {"cpu": 60.0, "mps": 120.0, "cuda": 480.0}
-# Audio read ahead, so that pieces of like length meet; bounds the audio in memory (64 kB a second).
+# Audio read ahead, so that pieces of similar length can be batched; limits the audio in memory (64 kB per second).
 WINDOW_BATCHES, WINDOW_SECONDS = 4, 900.0
 WINDOW_ITEMS = 512
 
@@ -46,7 +46,8 @@ class _Window(NamedTuple):
 class _Recording:
     """A recording that is not finished yet."""
 
-    heard: dict[int, Heard] = field(default_factory=dict)
+    pieces: dict[int, DecodedPiece] = field(default_factory=dict)
+    """The decoded pieces by their numbers."""
     end: End | None = None
 
 
@@ -59,7 +60,7 @@ class Listener:
         report: receives progress and warnings.
 
     Raises:
-        UsageError: the way to tell speech from pauses is not possible with this model.
+        UsageError: the voice activity detector is not possible with this model.
     """
 
     def __init__(self, recognizer: Recognizer, options: SpeechOptions, report: Report = silent) -> None:
@@ -90,8 +91,8 @@ class Listener:
 
         Args:
             sources: the recordings.
-            stop: asked between batches whether to stop early.
-            unfinished: keeps the results of pieces until the outcome of their recording has been dealt with.
+            stop: called between batches; returns whether to stop early.
+            unfinished: keeps the results of pieces until the outcome of their recording has been written.
         """
         self._sources, self._open, self._failed, self._unfinished = sources, {}, set(), unfinished
         self._done, self._audio_seconds = 0, 0.0
@@ -100,12 +101,12 @@ class Listener:
                 self._expected_seconds = window.expected_seconds
                 for outcome in self._decode(window.items, stop):
                     self._done += 1
-                    self._tell()
+                    self._report_progress()
                     yield outcome
                 if stop():
                     return
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         self._report(Progress(self._done, len(self._sources), self._audio_seconds, self._expected_seconds))
 
     def _windows(self) -> Iterator[_Window]:
@@ -146,7 +147,7 @@ class Listener:
         return [next(decoded) if each is None else each for each in known]
 
     def _known(self, piece: Piece) -> tuple[Decoded, ...] | None:
-        """Return what an earlier run decoded."""
+        """Return the result of an earlier run, if there is one."""
         if self._unfinished is None:
             return None
         language = self._sources[piece.index].language
@@ -156,14 +157,15 @@ class Listener:
     def _taken(self, part: Sequence[Piece], results: Sequence[tuple[Decoded, ...]] | OutOfMemory) -> Iterator[Outcome]:
         """Assign results to their recordings, and yield those that are complete."""
         self._audio_seconds += sum(piece.covers for piece in part)
-        self._tell()
+        self._report_progress()
         if isinstance(results, OutOfMemory):
             yield from self._fails(part[0].index, Failure.of(self._sources[part[0].index].name, results))
             return
         for piece, decoded in zip(part, results, strict=True):
             if piece.index not in self._failed:
                 end = piece.start + len(piece.samples) / self._recognizer.sample_rate
-                self._recording(piece.index).heard[piece.number] = Heard(piece.start, end, piece.channel, decoded)
+                finished = DecodedPiece(piece.start, end, piece.channel, decoded)
+                self._recording(piece.index).pieces[piece.number] = finished
                 yield from self._completed(piece.index)
         if self._unfinished is not None:
             pairs = zip(part, results, strict=True)
@@ -179,7 +181,7 @@ class Listener:
             if end.truncated:
                 name = self._sources[end.index].name
                 self._report(Warned(f"{name} is truncated: only the first {end.seconds:.1f} s can be read."))
-            if end.unheard:
+            if end.no_speech:
                 name = self._sources[end.index].name
                 self._report(Warned(f"No speech was found in {name}; `--vad none` transcribes all of it."))
             self._recording(end.index).end = end
@@ -196,27 +198,27 @@ class Listener:
 
     def _completed(self, index: int) -> Iterator[Outcome]:
         recording = self._open[index]
-        if recording.end is not None and len(recording.heard) == recording.end.pieces:
+        if recording.end is not None and len(recording.pieces) == recording.end.pieces:
             del self._open[index]
-            heard = [piece for _, piece in sorted(recording.heard.items())]
+            pieces = [piece for _, piece in sorted(recording.pieces.items())]
             targets = range(self._recognizer.targets)
             seconds = recording.end.seconds
-            yield Outcome(index, tuple(self._transcript(index, heard, seconds, target) for target in targets))
+            yield Outcome(index, tuple(self._transcript(index, pieces, seconds, target) for target in targets))
             if self._unfinished is not None:
                 self._unfinished.drop(index)
 
-    def _transcript(self, index: int, heard: Sequence[Heard], seconds: float, target: int) -> Transcript:
+    def _transcript(self, index: int, pieces: Sequence[DecodedPiece], seconds: float, target: int) -> Transcript:
         source = self._sources[index]
-        segments = segments_of(heard, target, source.start or self._options.inputs.start or 0.0)
-        # A recording in which nothing is said has the language that its silence is given.
-        silence = [] if heard else self._recognizer.decode([Clip(NOTHING, source.language)])
-        said = [decoded[target] for decoded in [*(piece.decoded for piece in heard), *silence]]
-        written = commonest_language((each.target_language, len(each.tokens)) for each in said)
+        segments = segments_of(pieces, target, source.start or self._options.inputs.start or 0.0)
+        # A recording without speech has the languages of an empty clip.
+        decoded = [piece.decoded for piece in pieces] or self._recognizer.decode([Clip(NOTHING, source.language)])
+        texts = [each[target] for each in decoded]
+        target_language = most_common_language((text.target_language, len(text.tokens)) for text in texts)
         return Transcript(
             path=source.name,
-            text=join([segment.text for segment in segments], written),
-            language=commonest_language((each.language, len(each.tokens)) for each in said),
-            target_language=written,
+            text=join([segment.text for segment in segments], target_language),
+            language=most_common_language((text.language, len(text.tokens)) for text in texts),
+            target_language=target_language,
             duration=seconds,
             segments=segments,
             model=self._options.model.shown,
@@ -229,7 +231,7 @@ def open_recognizer(bundle: Bundle | CtcBundle, options: SpeechOptions) -> Recog
 
     Raises:
         ModelError: the model cannot write text.
-        UsageError: something asked for is not possible with this model.
+        UsageError: an option is not possible with this model.
     """
     return CtcRecognizer(bundle, options) if isinstance(bundle, CtcBundle) else AttentionRecognizer(bundle, options)
 
@@ -239,7 +241,7 @@ def open_listener(options: SpeechOptions, report: Report = silent) -> Listener:
 
     Raises:
         ModelError: the model cannot be loaded, or cannot write text.
-        UsageError: something asked for is not possible with this model.
+        UsageError: an option is not possible with this model.
     """
     bundle = load_bundle(options.model, options.language)
     weight = next(bundle.model.parameters())

@@ -17,7 +17,7 @@ class Phrase(NamedTuple):
     tokens: tuple[int, ...]
     text: str
     words: tuple[Word, ...] | None = None
-    """With times in seconds from the start of the clip; None: not asked for, or not available."""
+    """With times in seconds from the start of the clip; None: not requested, or not available."""
 
 
 def cut_at_times(

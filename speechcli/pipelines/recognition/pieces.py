@@ -22,7 +22,7 @@ from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.outcome import Failure
 from speechcli.pipelines.speech_options import InputOptions, SpeechOptions
 
-# Below half a step of 16-bit audio there is nothing but digital silence.
+# Below half a step of 16-bit audio there is only digital silence.
 SILENT_PEAK = 0.5 / 2**15
 
 
@@ -41,7 +41,7 @@ class Piece:
     covers: float
     """Seconds of the recording since the end of the previous piece."""
     channel: int | None = None
-    """Number of its channel, where channels are heard separately."""
+    """Number of its channel, if channels are transcribed separately."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class End:
     """Seconds of the recording since the end of the last piece."""
     truncated: bool = False
     """Whether the recording is shorter than its header says."""
-    unheard: bool = False
-    """Whether no speech was found although there is sound."""
+    no_speech: bool = False
+    """Whether no speech was found although the audio is not silent."""
     failure: Failure | None = None
     """Why it could not be read; its pieces are then discarded."""
 
@@ -69,11 +69,11 @@ class Reader:
 
     Args:
         options: how to read and to cut.
-        sample_rate: of the model, in Hz.
+        sample_rate: sample rate of the model in Hz.
         max_seconds: the model's limit for a piece, which overrides a larger one in the options.
 
     Raises:
-        UsageError: the way to tell speech from pauses is not possible.
+        UsageError: the voice activity detector is not available.
     """
 
     def __init__(self, options: SpeechOptions, sample_rate: int, max_seconds: float = math.inf) -> None:
@@ -83,7 +83,7 @@ class Reader:
         self._sizes: list[int] = []
         self._known_bytes = 0
         self._known_seconds = 0.0
-        make_detector(options.decoding.vad, sample_rate)  # better here than once for each recording
+        make_detector(options.decoding.vad, sample_rate)  # raises an error before any recording is read
 
     @property
     def expected_seconds(self) -> float | None:
@@ -108,24 +108,24 @@ class Reader:
         if isinstance(source.path, Url) and self._options.model.offline:
             raise InputError(f"{source.name} is on the web, but --offline forbids network access.")
         with open_source(source, self._options.inputs, self._sample_rate) as sound:
-            asked = self._options.inputs.channel
-            channels = range(sound.channels) if asked == "split" else (None,)
+            chosen = self._options.inputs.channel
+            channels = range(sound.channels) if chosen == "split" else (None,)
             if sound.expected_seconds is not None:
                 self._known_bytes += self._sizes[index]
                 self._known_seconds += len(channels) * sound.expected_seconds
             pieces, peak = 0, 0.0
             read = covered = 0.0  # seconds of all channels, one after the other
             for channel in channels:
-                loudest = _Loudest(sound.blocks(asked if channel is None else str(channel)))
-                for stretch in self._cut(loudest):
+                blocks = _PeakMeter(sound.blocks(chosen if channel is None else str(channel)))
+                for stretch in self._cut(blocks):
                     end = read + stretch.end / self._sample_rate
                     start = stretch.start / self._sample_rate
                     yield Piece(index, pieces, start, stretch.samples, end - covered, channel)
                     pieces, covered = pieces + 1, end
-                peak = max(peak, loudest.peak)
+                peak = max(peak, blocks.peak)
                 read += sound.seconds
-            unheard = pieces == 0 and peak > SILENT_PEAK
-            yield End(index, pieces, sound.seconds, max(0.0, read - covered), sound.truncated, unheard)
+            no_speech = pieces == 0 and peak > SILENT_PEAK
+            yield End(index, pieces, sound.seconds, max(0.0, read - covered), sound.truncated, no_speech)
 
     def _cut(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Stretch]:
         vad = self._options.decoding.vad
@@ -134,12 +134,12 @@ class Reader:
             self._sample_rate,
             detector=make_detector(vad, self._sample_rate),
             max_seconds=self._max_seconds,
-            # Without being told so, nothing is left out of a recording that needs no cut; but channels take turns.
+            # By default, pauses are kept in recordings that need no cut, except in split channels, where they are long.
             whole_if_short=vad == "auto" and self._options.inputs.channel != "split",
         )
 
 
-class _Loudest:
+class _PeakMeter:
     """Iterates over blocks of samples, and remembers the peak."""
 
     def __init__(self, blocks: Iterator[NDArray[np.float32]]) -> None:

@@ -33,11 +33,11 @@ def read_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
                 wanted.acquire()
                 if stopped.is_set():
                     return
-        except BaseException as raised:  # is raised where the items are used
+        except BaseException as raised:  # is raised again in the thread that uses the items
             error = raised
         made.put(_End(error))
 
-    # Not waited for at the end of the process: it may be reading a pipe that nobody writes to.
+    # A daemon, so that the process can end while it is reading from a blocked pipe.
     threading.Thread(target=make, name="read ahead", daemon=True).start()
     try:
         while not isinstance(item := made.get(), _End):

@@ -42,7 +42,7 @@ class Decoded(NamedTuple):
     """Code of the language of the text."""
     alternatives: tuple[Alternative, ...] = ()
     words: tuple[Word, ...] | None = None
-    """With times in seconds from the start of the clip; None: not asked for, or not available."""
+    """With times in seconds from the start of the clip; None: not requested, or not available."""
     phrases: tuple[Phrase, ...] = ()
     """The phrases of the text, if the model predicted their times and words have none."""
     no_speech_prob: float | None = None

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 MAX_COMPRESSION = 2.4
 """Whisper's threshold, above which a text counts as repetitive."""
 LOOP_TURNS = 4
-"""Repetitions in a row: people may say a thing three times, but rarely more often."""
+"""Repetitions in a row: people may repeat a phrase three times, but rarely more often."""
 LOOP_TOKENS = 12
+"""Minimum number of tokens in all repetitions together."""
 SILENCE_PROBABILITY, UNSURE_LOGPROB = 0.6, -1.0
 """Whisper's thresholds: text counts as silence above the first and below the second."""
 

@@ -95,7 +95,7 @@ class AttentionWordTimer:
 
 
 def make_word_timer(bundle: Bundle, options: SpeechOptions, window: float) -> WordTimer | None:
-    """Make the word timer of a model; None if word times are not asked for.
+    """Make the word timer of a model; None if word times are not requested.
 
     Args:
         bundle: the model.
@@ -104,7 +104,7 @@ def make_word_timer(bundle: Bundle, options: SpeechOptions, window: float) -> Wo
 
     Raises:
         ModelError: the model's settings name heads that it does not have.
-        UsageError: the model cannot tell, or the text is a translation.
+        UsageError: the model cannot predict word times, or the text is a translation.
     """
     if not options.decoding.word_times:
         return None

@@ -36,7 +36,7 @@ def spell(decode: Decode, tokens: Sequence[int], *, spaced: bool = True) -> list
     text = decode(tokens)
     ends = [0]
     for count in range(1, len(tokens) + 1):
-        # A character of several tokens is whole with the last of them: until then the texts differ there.
+        # A character of several tokens is complete with the last of them; before, the texts differ there.
         same = os.path.commonprefix([decode(tokens[:count]), text])
         ends.append(max(ends[-1], len(same)))
     if not spaced:
@@ -94,15 +94,15 @@ class WordAligner:
         return with_times(spelled, logprobs, by_place)
 
     def _of_tokens(self, tokens: Sequence[int]) -> tuple[list[int], list[tuple[int, range]]]:
-        """Return the tokens that the head says, and with the place of each which of these it is."""
-        said = [place for place, token in enumerate(tokens) if token < self._vocabulary and token not in self._silent]
-        return [tokens[place] for place in said], [(place, range(i, i + 1)) for i, place in enumerate(said)]
+        """Return the labels for the head, and for the place of each token the indices of its labels."""
+        kept = [place for place, token in enumerate(tokens) if token < self._vocabulary and token not in self._silent]
+        return [tokens[place] for place in kept], [(place, range(i, i + 1)) for i, place in enumerate(kept)]
 
 
 def _of_characters(
     characters: Characters, words: Sequence[Spelled], space: str
 ) -> tuple[list[int], list[tuple[int, range]]]:
-    """Return the characters of words with spaces between them, and with the first place of each which are its own."""
+    """Return the labels of words and the spaces between them, and for the first place of each word their indices."""
     labels: list[int] = []
     owned: list[tuple[int, range]] = []
     for word, places in words:
@@ -116,18 +116,18 @@ def _of_characters(
 def with_times(
     spelled: Sequence[Spelled], logprobs: Sequence[float], spans: Mapping[int, tuple[float, float]]
 ) -> tuple[Word, ...]:
-    """Give words the times of their tokens; one whose tokens have none is where the one before it ends.
+    """Return words with the times of their tokens; a word without times is placed at the end of the previous one.
 
     Args:
         spelled: the words.
         logprobs: log-probability of each token.
         spans: start and end of tokens in seconds, by their index.
     """
-    words, now = [], 0.0
+    words, end = [], 0.0
     for word, places in spelled:
-        heard = [spans[place] for place in places if place in spans] or [(now, now)]
-        now = heard[-1][1]
-        words.append(Word(word, heard[0][0], now, math.exp(mean([logprobs[place] for place in places]))))
+        times = [spans[place] for place in places if place in spans] or [(end, end)]
+        end = times[-1][1]
+        words.append(Word(word, times[0][0], end, math.exp(mean([logprobs[place] for place in places]))))
     return tuple(words)
 
 
