@@ -76,7 +76,7 @@ class Segment:
     no_speech_prob: float | None = None
     """Probability that there is no speech, if the model predicts it; above 0.6, texts of low confidence are dropped."""
     words: tuple[Word, ...] | None = None
-    """The words with times, if asked for and available."""
+    """The words with times, if requested and available."""
     alternatives: tuple[Alternative, ...] = ()
     """Alternative texts, best first."""
     channel: int | None = None

@@ -48,7 +48,7 @@ def opening(
     Args:
         bundle: the model.
         memory: (batch, frames, decoder width).
-        mask: (batch, frames), true where the memory is real.
+        mask: (batch, frames), false for padding.
         options: the decoding options.
         language: language of the recordings; for models that translate into many languages, of the texts.
         task: whether to transcribe or translate; None: transcribe.

@@ -39,7 +39,7 @@ def cut(
     max_seconds: float = 30.0,
     whole_if_short: bool = False,
 ) -> Iterator[Stretch]:
-    """Cut a recording into stretches of at most `max_seconds`, with no more than one of them and a block in memory.
+    """Cut a recording into stretches of at most `max_seconds`, with at most one of them and a block in memory.
 
     Every frame of speech is in exactly one stretch. A pause of more than a second ends a stretch and is removed except
     for 0.3 s on each side. Speech without such a pause is cut at the quietest place in the second half of the longest

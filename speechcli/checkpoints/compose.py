@@ -44,7 +44,7 @@ def init(
 
     Args:
         encoder: a family ("wav2vec2"), a config.json, or a folder with one; of a whole model, its encoder is used.
-        decoder: likewise.
+        decoder: a family ("bert"), a config.json, or a folder with one; of a whole model, its decoder is used.
         encoder_changes: changed keys of the encoder's configuration.
         decoder_changes: changed keys of the decoder's configuration.
         tokenizer: folder of the tokenizer; None: the decoder's folder, if it has one. The size of its vocabulary
@@ -146,7 +146,7 @@ def read_config(source: str | Path, families: Mapping[str, Family]) -> FamilyCon
     try:
         return family_config(values, families, role=role)
     except ModelError as error:
-        why = "is no folder" if named else "cannot be used"
+        why = "does not exist" if named else "cannot be used"
         raise ModelError(f"{source} {why}. {error.message}", hint=error.hint) from error
 
 

@@ -140,7 +140,7 @@ def _snapshot(common: dict[str, Any], *, offline: bool, language: str | None, we
             names = huggingface_hub.HfApi().list_repo_files(name, revision=common["revision"], token=common["token"])
             wanted = _wanted(names, language, weights)
             if not wanted:
-                raise ModelError(f"{shown} on the Hub is no model: it contains {', '.join(names[:12]) or 'nothing'}.")
+                raise ModelError(f"{shown} on the Hub is not a model: it has {', '.join(names[:12]) or 'no files'}.")
             return Path(huggingface_hub.snapshot_download(**common, allow_patterns=wanted))
         except (UsageError, ModelError):
             raise

@@ -130,7 +130,7 @@ def _report(error: BaseException) -> int:
 def _report_usage(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     path = "speechcli" if context is None else context.command_path
-    console.say_error(SpeechCliError(error.format_message(), hint=f"`{path} -h` shows what is possible."))
+    console.say_error(SpeechCliError(error.format_message(), hint=f"`{path} -h` shows all flags."))
     return error.exit_code
 
 

@@ -16,7 +16,7 @@ PLAIN_SECONDS = 10.0
 
 
 def write_data(data: bytes) -> None:
-    """Write bytes to standard output and flush it, whatever the locale.
+    """Write bytes to standard output and flush it, in any locale.
 
     Raises:
         BrokenPipeError: the reader has closed the pipe.
@@ -52,7 +52,7 @@ def silence_stdout() -> None:
 
 def say(text: str) -> None:
     """Write a line to standard error; characters that its encoding lacks are escaped."""
-    with contextlib.suppress(BrokenPipeError):  # nobody listens
+    with contextlib.suppress(BrokenPipeError):  # the reader has closed the pipe
         print(text, file=sys.stderr, flush=True)
 
 

@@ -173,7 +173,7 @@ Timestamps = Annotated[
     flag(
         DECODING,
         "--timestamps/--no-timestamps",
-        help="Let the decoder predict phrase times, where it can (Whisper). Default: for srt, vtt and tsv.",
+        help="Let the decoder predict phrase times, if it can (Whisper). Default: for srt, vtt and tsv.",
     ),
 ]
 Vad = Annotated[

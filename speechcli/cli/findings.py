@@ -1,4 +1,4 @@
-"""Runs `data check` and prints what was found."""
+"""Runs `data check` and prints its findings."""
 
 import io
 import json

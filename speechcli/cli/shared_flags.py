@@ -69,7 +69,7 @@ Dtype = Annotated[
     flag(
         MODEL,
         "--dtype",
-        help="Number format. auto: bfloat16 where the hardware multiplies it natively, float32 for small models.",
+        help="Number format. auto: bfloat16 if the hardware multiplies it natively, float32 for small models.",
     ),
 ]
 Quantize = Annotated[

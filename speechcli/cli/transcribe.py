@@ -53,7 +53,7 @@ def transcribe(
     vad: decoding.Vad = "auto",
     batch_seconds: decoding.BatchSeconds = None,
     batch_size: decoding.BatchSize = 64,
-    formats: flags.Formats = ["txt"],  # noqa: B006 (typer reads the default, nobody changes it)
+    formats: flags.Formats = ["txt"],  # noqa: B006 (typer reads the default; it is never changed)
     output_dir: flags.OutputDir = None,
     overwrite: flags.Overwrite = False,
     resume: flags.Resume = True,

@@ -1,4 +1,4 @@
-"""Rows and columns of a corpus, whatever its layout."""
+"""Rows and columns of a manifest or corpus of any layout."""
 
 import re
 from collections.abc import Iterable, Mapping

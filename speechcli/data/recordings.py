@@ -19,7 +19,7 @@ class RowError(Exception):
     """Raised for a bad row.
 
     Args:
-        reason: the rule, and what was found.
+        reason: the rule and the actual value.
         kind: the kind of error in `speechcli data check`.
     """
 

@@ -174,14 +174,14 @@ def build(config: SpeechEncoderDecoderConfig) -> SpeechEncoderDecoder:
     except (ValueError, RuntimeError) as error:  # torch rejects sizes that our checks do not cover
         why = "there is not enough memory" if "alloc" in str(error) else str(error).rstrip(".")
         raise ModelError(f"The configuration cannot be built: {why}.") from error
-    stated = getattr(config.encoder, "output_hidden_size", None) or encoder.frame_width
-    asked = config.decoder.to_dict().get("cross_attention_hidden_size")
-    if asked is not None and not asked == encoder.width == decoder.memory_width:
+    output_width = getattr(config.encoder, "output_hidden_size", None) or encoder.frame_width
+    stated = config.decoder.to_dict().get("cross_attention_hidden_size")
+    if stated is not None and not stated == encoder.width == decoder.memory_width:
         raise ModelError(
-            f"`cross_attention_hidden_size` must be the width of the encoder ({encoder.width}) and of what the decoder "
-            f"reads ({decoder.memory_width}), but is {asked}."
+            f"`cross_attention_hidden_size` must be the width of the encoder ({encoder.width}) and of the decoder's "
+            f"memory ({decoder.memory_width}), but is {stated}."
         )
-    needed = asked is None and (stated != decoder.width or encoder.width != decoder.width)
+    needed = stated is None and (output_width != decoder.width or encoder.width != decoder.width)
     projection = nn.Linear(encoder.width, decoder.width) if needed else None
     model = SpeechEncoderDecoder(encoder, decoder, projection=projection, reads_padding=config.whole)
     tie(model, config.tied)

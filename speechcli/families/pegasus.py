@@ -81,7 +81,7 @@ class BlenderbotSmallConfig(BartConfig):
 class BigBirdPegasusConfig(BartConfig):
     """BigBird on Pegasus (Zaheer et al. 2020); only its encoder's attention is sparse.
 
-    The current reference never ties its head, whatever `tie_word_embeddings` says.
+    The current reference never ties its head, even if `tie_word_embeddings` is true.
     """
 
     model_type: ClassVar[str] = "bigbird_pegasus"

@@ -58,7 +58,7 @@ def build(config: Wav2Vec2ConformerConfig) -> SpeechEncoder:
         config,
         attention=attention(config),
         conv=ConvModule,
-        # The norms in the layers have torch's default epsilon, whatever the configuration says.
+        # The norms in the layers have torch's default epsilon, not that of the configuration.
         norm=partial(nn.LayerNorm, width),
         depthwise_norm=partial(nn.BatchNorm1d, width),
     )

@@ -44,7 +44,7 @@ class GatedConv(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(batch, frames, width), (batch,) -> (batch, fewer frames, width), (batch,)."""
-        # The reference computes the lengths for a kernel of three, whatever the kernel is.
+        # The reference computes the lengths for a kernel size of three, even if it is another.
         return _pool(x, self.conv), shortened(lengths, 3, self.conv.stride[0], padding=1)
 
 

@@ -212,7 +212,7 @@ class NormedConv(nn.Module):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, width, frames) -> (batch, width, frames / stride), and one more where the kernel is even."""
+        """(batch, width, frames) -> (batch, width, frames / stride), plus one frame if the kernel size is even."""
         weight = torch._weight_norm(self.direction, self.scale, 2)
         # Kernel positions before channels in memory: transposing takes oneDNN as long as the convolution itself.
         weight = weight.transpose(1, 2).contiguous().transpose(1, 2)

@@ -58,7 +58,7 @@ def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
     """Read `key=value` pairs, the value in TOML; a bare word is a string.
 
     Raises:
-        UsageError: a text is no such pair.
+        UsageError: a text is not such a pair.
     """
     changes: dict[str, Any] = {}
     for text in texts:

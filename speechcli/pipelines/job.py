@@ -31,7 +31,7 @@ class Listens(Protocol):
     def listen(
         self, sources: Sequence[Source], stop: Callable[[], bool] = ..., unfinished: Unfinished | None = ...
     ) -> Iterator[Outcome]:
-        """Yield what became of each recording; stop early when told."""
+        """Yield the outcome of each recording; `stop` is called between batches."""
         ...
 
 
@@ -64,10 +64,10 @@ def run_job(
         open_model: loads the model.
 
     Raises:
-        InputError: no input is there.
+        InputError: no input exists.
         ModelError: the model cannot be loaded, or cannot write text.
         OutputError: the disk is full, or an output cannot be written.
-        UsageError: something asked for is not possible, or would overwrite files.
+        UsageError: an option is not possible, or files would be overwritten.
     """
     check_shown(options.decoding, outputs.formats)
     inputs = find_inputs(options.inputs)
@@ -79,7 +79,7 @@ def run_job(
         raise UsageError(
             "`-f manifest` needs `--channel mix`, because training mixes the channels of a recording, but it is "
             f"{options.inputs.channel}.",
-            hint="Choose another format, or first write each channel to a file of its own.",
+            hint="Choose another format, or first write each channel to its own file.",
         )
     if outputs.output_dir is None:
         return _to_stream(options, outputs, inputs, sink, report, open_model)
@@ -90,7 +90,7 @@ def _to_stream(
     options: SpeechOptions, outputs: OutputOptions, inputs: Inputs, sink: Sink, report: Report, open_model: Open
 ) -> JobReport:
     names = [source.name for source in inputs.sources]
-    # A folder, a glob or a list is several inputs, even if it holds one file today.
+    # A folder, a glob or a list is several inputs, even if it contains only one file.
     several = tuple(names) != options.inputs.inputs or len(names) > 1
     kind, shape = outputs.formats[0], outputs.shape
     stream = Stream(sink, kind, several_inputs=several, targets=options.targets, shape=shape)
@@ -108,14 +108,14 @@ def _to_stream(
 def _to_folder(
     options: SpeechOptions, outputs: OutputOptions, folder: Path, inputs: Inputs, report: Report, open_model: Open
 ) -> JobReport:
-    # All outputs are named, whichever part is done here: each part calls them the same.
+    # The outputs of all parts of the job are planned, so that their names do not depend on the part.
     plan = plan_outputs(inputs.sources, folder, outputs.formats, options.targets)
     make_folder(folder)
 
-    def tell() -> None:
+    def warn() -> None:
         report(Warned("Stopping after this batch; a second signal stops at once."))
 
-    with locked(journal_path(folder, outputs.shard)), StopSignals(tell) as signals:
+    with locked(journal_path(folder, outputs.shard)), StopSignals(warn) as signals:
         return _FolderJob(options, outputs, folder, report).run(plan, inputs, open_model, lambda: signals.received)
 
 
@@ -134,7 +134,7 @@ class _FolderJob:
     def run(
         self, plan: Sequence[tuple[Output, ...]], inputs: Inputs, open_model: Open, stop: Callable[[], bool]
     ) -> JobReport:
-        """Process the inputs that are not done yet, until told to stop."""
+        """Process the inputs that are not done yet."""
         shard = self._outputs.shard
         part = shard.of(list(zip(inputs.sources, plan, strict=True)))
         work = [each for each in part if not (self._outputs.resume and self._journal.done(*each))]
@@ -153,8 +153,8 @@ class _FolderJob:
         result = JobReport(skipped=len(part) - len(work), left=len(work))
         sources = [source for source, _ in work]
         model = open_model(self._options, self._report) if sources else None
-        heard = model.listen(sources, stop, self._unfinished) if model else iter(())
-        for outcome in _all_outcomes(shard.of(inputs.failures), heard):
+        outcomes = model.listen(sources, stop, self._unfinished) if model else iter(())
+        for outcome in _all_outcomes(shard.of(inputs.failures), outcomes):
             self._take(outcome, work)
             result.count(outcome)
             result.left -= outcome.index >= 0
@@ -185,11 +185,11 @@ class _FolderJob:
             self._journal.add(source, files, done=True)
 
 
-def _all_outcomes(missing: Sequence[Failure], heard: Iterator[Outcome]) -> Iterator[Outcome]:
+def _all_outcomes(missing: Sequence[Failure], outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
     """Yield the missing inputs, then the outcomes of the others."""
     for failure in missing:
         yield Outcome(-1, (), failure)
-    yield from heard
+    yield from outcomes
 
 
 def _identity(options: ModelOptions) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def choose_device(name: str) -> torch.device:
 def choose_dtype(name: str, device: torch.device, folder: Path) -> torch.dtype:
     """Return the dtype for a name.
 
-    `auto` is bfloat16 where the device multiplies it natively, but float32 for small models on CPUs.
+    `auto` is bfloat16 if the device multiplies it natively, but float32 for small models on CPUs.
 
     Args:
         name: `auto`, `float32`, `bfloat16` or `float16`.

@@ -83,14 +83,14 @@ def _learn(
     step: Callable[[int], StepResult | None], audio_seconds: float, options: TrainOptions, report: Report
 ) -> tuple[int, float]:
     """Train until every token is right; return the number of steps and seconds."""
-    begun, accuracy = now(), 0.0
+    started_at, accuracy = now(), 0.0
     for number in range(MAX_STEPS):
         result = step(number)
         if result is None:
             continue
         losses = means(result.sums)
         accuracy = losses["accuracy"]
-        seconds, done = now() - begun, accuracy == 1.0
+        seconds, done = now() - started_at, accuracy == 1.0
         if done or number % SHOWN_EVERY == 0:
             rate = options.optimizer.learning_rate * min(1.0, (number + 1) / WARMUP_STEPS)
             speed = audio_seconds * (number + 1) / max(seconds, 1e-9)

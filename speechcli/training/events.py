@@ -100,7 +100,7 @@ def event_from_dict(values: Mapping[str, Any]) -> Event:
     """Return the event that `event_to_dict` made a JSON object of; keys that it does not know are ignored.
 
     Raises:
-        ValueError: if the object is no event, or one of its values is missing or of another type.
+        ValueError: if the object is not an event, or one of its values is missing or of another type.
     """
     kind = EVENTS.get(values.get("event", ""))
     if kind is None:

@@ -10,7 +10,7 @@ from speechcli.training.limits import check_numbers
 
 @dataclass(frozen=True)
 class ModelSection:
-    """Which weights training starts from, and which of them it changes."""
+    """The initial model, and which of its weights are trained."""
 
     path: str | None = None
     """Model to start from: a folder or a Hub id. Alternatively set `encoder` and `decoder`; if none of the three is
@@ -198,8 +198,8 @@ class RunSection:
     threads: int = 0
     """CPU threads; 0: torch's default."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Number format of matrix products; weights and losses stay float32. `auto`: bfloat16 where the hardware multiplies
-    it natively. With float16 the loss is scaled."""
+    """Number format of matrix products; weights and losses stay float32. `auto`: bfloat16 if the hardware multiplies it
+    natively. With float16 the loss is scaled."""
     gradient_checkpointing: bool = False
     """Recompute the encoder's activations in the backward pass instead of storing them: about a third slower, but with
     room for much larger batches."""

@@ -323,7 +323,7 @@ def test_a_random_model_may_be_made_of_two_names(encoder: str, decoder: str) -> 
 
 
 def test_the_error_for_an_unknown_name_lists_the_families() -> None:
-    with pytest.raises(ModelError, match=r"wav2vec9 is no folder. The speech encoder must be one of wav2vec2, "):
+    with pytest.raises(ModelError, match=r"wav2vec9 does not exist. The speech encoder must be one of wav2vec2, "):
         init("wav2vec9", "bert")
-    with pytest.raises(ModelError, match="llama is no folder.*has no cross-attention"):
+    with pytest.raises(ModelError, match="llama does not exist.*has no cross-attention"):
         init("wav2vec2", "llama")

@@ -178,7 +178,7 @@ def test_a_model_is_downloaded_after_a_server_error(name: str, hub: HubServer, t
 
 def test_the_error_for_a_repository_without_a_model_lists_its_files(hub: HubServer, tmp_path: Path) -> None:
     hub.files = {"README.md": b"", "data.csv": b""}
-    with pytest.raises(ModelError, match=r"no model: it contains README\.md, data\.csv"):
+    with pytest.raises(ModelError, match=r"not a model: it has README\.md, data\.csv"):
         get(tmp_path)
 
 

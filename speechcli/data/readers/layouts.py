@@ -24,7 +24,7 @@ LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Table]], ...] = (
 
 
 def read_layout(path: Path) -> Table:
-    """Read the rows of a manifest or a corpus, whatever its layout.
+    """Read the rows of a manifest or a corpus of any layout.
 
     Raises:
         InputError: if it cannot be read, or is empty.

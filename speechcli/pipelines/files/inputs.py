@@ -201,4 +201,4 @@ def _nothing(failures: list[Failure]) -> InputError:
 
 
 def _extensions_hint() -> str:
-    return "A folder is searched for wav, flac, ogg, opus, mp3, m4a, mp4 and the like; name other files themselves."
+    return "Folders are searched for wav, flac, ogg, opus, mp3, m4a, mp4 and similar; name other files explicitly."

@@ -10,12 +10,12 @@ from speechcli.pipelines.speech_options import Shard
 
 
 def lines_path(folder: Path, stem: str, shard: Shard) -> Path:
-    """Return the path of such a file of a job (`stem.jsonl`), or of a part of one (`stem.i-of-n.jsonl`)."""
+    """Return the path of a file of a job (`stem.jsonl`), or of a part of one (`stem.i-of-n.jsonl`)."""
     return folder / (f"{stem}.jsonl" if shard.count == 1 else f"{stem}.{shard}.jsonl")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects in a file; whatever else is in it is ignored, and so is a missing file.
+    """Return the objects in a file; lines that are not objects are ignored. A missing file is empty.
 
     Raises:
         OutputError: the file cannot be read.
@@ -36,7 +36,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def append_line(path: Path, line: bytes, *, afresh: bool = False) -> None:
-    """Append a line to a file, or replace all of it, and wait until the disk has it.
+    """Append a line to a file, or replace its content, and flush it to the disk.
 
     Raises:
         OutputError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""What was decoded of recordings that are not finished, so that a stopped job does not decode it again."""
+"""Results of pieces of unfinished recordings, so that a stopped job does not decode them again."""
 
 import hashlib
 import json
@@ -15,17 +15,17 @@ from speechcli.pipelines.speech_options import Shard
 class Unfinished:
     """`unfinished.jsonl` in an output folder: the results of pieces of recordings whose outputs are not yet written.
 
-    A line holds the results of one batch, each by a digest of all that it depends on: the audio, the model and the
-    options. The results of a recording are removed when its outputs are written.
+    A line contains the results of one batch, each with a digest of everything that it depends on: the audio, the model
+    and the options. The results of a recording are removed when its outputs are written.
 
     Args:
         folder: the output folder.
         shard: the part of the job.
-        made_by: what identifies the model and its version, and the options that affect the text.
-        resume: use what an earlier run left.
+        made_by: identity of the model and its version, and the options that affect the text.
+        resume: whether to use the results of an earlier run.
 
     Raises:
-        OutputError: the file is there but cannot be read.
+        OutputError: the file exists but cannot be read.
     """
 
     def __init__(self, folder: Path, shard: Shard, made_by: Mapping[str, Any], *, resume: bool = True) -> None:
@@ -56,7 +56,7 @@ class Unfinished:
             self._results |= new
 
     def drop(self, recording: int) -> None:
-        """Forget a recording, whose outputs are written.
+        """Remove the results of a recording, after its outputs have been written.
 
         Raises:
             OutputError: the file cannot be written.
@@ -78,5 +78,5 @@ class Unfinished:
 
 
 def _line(results: Mapping[str, Any]) -> bytes:
-    # Unlike JSON proper it may hold -Infinity, the log-probability of a token that is both forced and suppressed.
+    # Unlike standard JSON, it may contain -Infinity, the log-probability of a token that is both forced and suppressed.
     return (json.dumps(results, default=vars) + "\n").encode()

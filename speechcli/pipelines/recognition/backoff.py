@@ -54,5 +54,5 @@ def _attempt(
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    # torch has no class of its own for a processor that runs out.
+    # torch has no error class for CPUs without memory.
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)

@@ -19,7 +19,7 @@ def read_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
     """Yield the same items, prepared one item ahead in a thread.
 
     Raises:
-        BaseException: whatever making an item raised.
+        BaseException: any error that was raised while preparing an item.
     """
     made: SimpleQueue[Item | _End[Item]] = SimpleQueue()
     wanted = threading.Semaphore(1)

@@ -32,9 +32,9 @@ def line_chart(title: str, series: Sequence[Series], *, note: str = "") -> str:
     """Draw values over steps; empty if there are none.
 
     Args:
-        title: above the chart.
-        series: drawn in the page's colors 1, 2, …, named below the title where there are several.
-        note: what the values are, beside the title.
+        title: title of the chart.
+        series: drawn in the page's colors 1, 2, …; if there are several, with a legend.
+        note: description of the values, beside the title.
     """
     shown = [Series(one.name, _thinned(one.points), one.smooth) for one in series]
     shown = [one for one in shown if one.points]
@@ -59,11 +59,11 @@ def heat_map(title: str, values: NDArray[np.float32], labels: Sequence[str], *, 
     """Draw one row of squares per token, with time from left to right.
 
     Args:
-        title: above the picture.
+        title: title of the chart.
         values: (rows, columns) between 0 and 1.
-        labels: (rows,) what stands before each row.
-        seconds: how long the columns last together.
-        note: what the values are, beside the title.
+        labels: (rows,) labels of the rows.
+        seconds: duration of all columns together.
+        note: description of the values, beside the title.
     """
     rows = len(labels)
     height = rows * ROW_HEIGHT

@@ -59,7 +59,7 @@ def _summary(history: History) -> str:
         ]
     tiles.append(("audio", f"{start.hours:.2f} h", f"{start.utterances:,} recordings"))
     share = start.learning / max(start.parameters, 1)
-    tiles.append(("weights", _count(start.parameters), f"{share:.0%} of them learn"))
+    tiles.append(("weights", _count(start.parameters), f"{share:.0%} of them trained"))
     if last is not None:
         tiles.append(("time", _duration(last.seconds), f"{start.device}, {start.dtype}"))
         tiles.append(("speed", f"{_mean_rate(history):,.0f} ×", "real time"))

@@ -66,7 +66,7 @@ class RunLog:
     def _card(self, step: int, config: Mapping[str, Any]) -> dict[str, str]:
         try:
             history = read_history(self._folder)
-        except InputError:  # somebody deleted the log of a run that goes on; its model is worth more than its card
+        except InputError:  # the log was deleted during the run; the model is still published, without a card
             return {}
         return {CARD: model_card(self._folder.resolve().name, history, self._options, step, config)}
 
