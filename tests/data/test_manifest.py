@@ -271,6 +271,16 @@ def test_the_error_for_a_manifest_of_excluded_rows_lists_its_columns(folder: Pat
     assert "text(it)=text_it" in caught.value.hint
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_csv_file_of_any_spreadsheet_is_read(encoding: str, delimiter: str, folder: Path) -> None:
+    cells = [("audio", "text", "seconds"), ("a.flac", '"one, two; three\tfour"', "1.5")]
+    path = folder / "export.csv"
+    path.write_bytes("\r\n".join(map(delimiter.join, cells)).encode(encoding))
+    (utterance,) = read_manifest(path).utterances
+    assert (utterance.transcript, utterance.seconds) == ("one, two; three\tfour", 1.5)
+
+
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.tsv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="must be UTF-8, but"):

@@ -1,5 +1,6 @@
 """Tables: TSV, CSV and JSON lines, with the column names of speechcli, NeMo, fairseq or a data set."""
 
+import codecs
 import csv
 import io
 import json
@@ -14,12 +15,15 @@ from speechcli.errors import InputError
 def read_table(path: Path) -> Table:
     """Read JSON lines (also of other files that start with `{`), ``.csv`` (quoted), or tab-separated values.
 
+    The cells of a ``.csv`` file are separated by commas, semicolons (spreadsheets in much of Europe) or tabs, whichever
+    its header has most of.
+
     Raises:
         InputError: if the file cannot be read or is empty, or two columns of a table have the same name.
     """
     text = read_text(path)
     as_json = path.suffix.lower() in (".jsonl", ".json") or text.lstrip().startswith("{")
-    names, rows = _read_json(text) if as_json else _read_cells(text, comma=path.suffix.lower() == ".csv")
+    names, rows = _read_json(text) if as_json else _read_cells(text, quoted=path.suffix.lower() == ".csv")
     if not rows:
         raise InputError(f"The manifest `{path}` must have at least one row, but has none.")
     if as_json and not names:
@@ -45,14 +49,16 @@ def _with_common_names(rows: list[Row]) -> list[Row]:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file.
+    """Read a text file: UTF-8, or UTF-16 with a byte order mark, as spreadsheets export it.
 
     Raises:
-        InputError: if it cannot be read or is not UTF-8.
+        InputError: if it cannot be read, or decoded.
     """
     try:
+        content = path.read_bytes()
         # "utf-8-sig": spreadsheets write a byte order mark before the first column's name.
-        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+        text = content.decode(encoding).replace("\r\n", "\n")
     except OSError as error:
         raise InputError(f"The manifest `{path}` cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
@@ -70,9 +76,9 @@ def read_lines(path: Path) -> list[str]:
     return read_text(path).removesuffix("\n").split("\n")
 
 
-def _read_cells(text: str, *, comma: bool) -> tuple[list[str], list[Row]]:
+def _read_cells(text: str, *, quoted: bool) -> tuple[list[str], list[Row]]:
     """Return the names of the columns, and the rows."""
-    lines = _quoted_lines(text) if comma else ((n, line.split("\t"), "") for n, line in enumerate(text.split("\n"), 1))
+    lines = _quoted_lines(text) if quoted else ((n, line.split("\t"), "") for n, line in enumerate(text.split("\n"), 1))
     header = [name.strip() for name in next(lines, (1, [], ""))[1]]
     rows: list[Row] = []
     for number, cells, problem in lines:
@@ -86,8 +92,9 @@ def _read_cells(text: str, *, comma: bool) -> tuple[list[str], list[Row]]:
 
 def _quoted_lines(text: str) -> Iterator[tuple[int, list[str], str]]:
     """Yield number, cells and problem of each line; all lines after an unclosed quote have the problem."""
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
     # newline="" lets csv count lines inside quoted cells.
-    table = csv.reader(io.StringIO(text, newline=""), strict=True)
+    table = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     while True:
         first = table.line_num + 1
         try:
@@ -96,7 +103,7 @@ def _quoted_lines(text: str) -> Iterator[tuple[int, list[str], str]]:
             return
         except csv.Error as error:
             for number in range(first, table.line_num + 1):
-                yield number, [], f"the line must be comma separated with closed quotes, but: {error}"
+                yield number, [], f"the line must have closed quotes, but: {error}"
 
 
 def _read_json(text: str) -> tuple[list[str], list[Row]]:
