@@ -116,9 +116,9 @@ def test_a_weight_without_a_teacher_is_refused(places, tmp_path):
 
 
 @pytest.mark.parametrize("content", [np.zeros((2, 2), np.int16), np.zeros(3), np.array([1, -1])])
-def test_classes_that_are_none_are_refused(places, tmp_path, content):
+def test_invalid_teacher_classes_are_refused(places, tmp_path, content):
     model, manifest = places
     taught = add_teacher(manifest)
     np.save(taught.parent / "0.npy", content)
-    with pytest.raises(InputError, match="must be whole numbers"):
+    with pytest.raises(InputError, match="must be integers"):
         run(model, taught, tmp_path / "run", steps=1)

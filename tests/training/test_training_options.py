@@ -88,7 +88,7 @@ def test_a_bare_word_is_text_and_one_value_makes_a_list():
 
 
 def test_the_error_for_an_unknown_recipe_lists_the_built_in_ones():
-    with pytest.raises(UsageError, match="embedded, finetune") as caught:
+    with pytest.raises(UsageError, match="embedded, fillets_english, finetune") as caught:
         merge_options("finetun")
     assert caught.value.hint == "did you mean 'finetune'?"
 
