@@ -137,7 +137,7 @@ class _FolderJob:
         """Process the inputs that are not done yet."""
         shard = self._outputs.shard
         part = shard.of(list(zip(inputs.sources, plan, strict=True)))
-        work = [each for each in part if not (self._outputs.resume and self._journal.done(*each))]
+        work = [each for each in part if not (self._journal.done(*each) and self._outputs.resume)]
         foreign = self._foreign(work)
         lists = [text[1:] for text in self._options.inputs.inputs if text.startswith("@")]
         refuse_replacing(

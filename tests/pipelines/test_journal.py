@@ -49,6 +49,23 @@ def test_a_changed_recording_or_a_lost_output_is_not_done(job):
     assert not journal(folder).done(source, files)
 
 
+def test_a_recording_that_changes_during_the_job_is_not_done(job):
+    source, files, folder = job
+    running = journal(folder)
+    assert not running.done(source, files)
+    source.path.write_bytes(b"more sound")
+    files[0].path.write_text("text")
+    running.add(source, files, done=True)
+    assert not journal(folder).done(source, files)
+
+
+def test_a_recording_whose_language_is_corrected_is_not_done(job):
+    source, files, folder = job
+    files[0].path.write_text("text")
+    journal(folder).add(source, files, done=True)
+    assert journal(folder).done(source, files) and not journal(folder).done(source._replace(language="de"), files)
+
+
 def test_an_output_left_by_a_crash_is_ours_but_not_done(job):
     source, files, folder = job
     journal(folder).add(source, files, done=False)

@@ -21,10 +21,10 @@ WHOLE = Shard(1, 1)
 class Journal:
     """`speechcli.jsonl` in an output folder: a line for each input before its outputs are written, and one after.
 
-    A line holds the input (path, size, time of modification), the model, the options, the outputs, and whether they are
-    done. The last line about an output counts; incomplete lines are ignored. Thanks to the line before, outputs that a
-    crash left behind are recognized as our own. Part i of n of a job writes `speechcli.i-of-n.jsonl`, and reads the
-    journals of all parts.
+    A line holds the input (path, size, time of modification, language), the model, the options, the outputs, and
+    whether they are done. The last line about an output counts; incomplete lines are ignored. Thanks to the line
+    before, outputs that a crash left behind are recognized as our own. Part i of n of a job writes
+    `speechcli.i-of-n.jsonl`, and reads the journals of all parts.
 
     Args:
         folder: the output folder.
@@ -43,6 +43,7 @@ class Journal:
         self._path = journal_path(folder, shard)
         self._same = {"model": dict(model), "options": dict(options)}
         self._makers: dict[str, dict[str, Any]] = {}
+        self._recordings: dict[Source, dict[str, Any] | None] = {}
         for path in _oldest_first(folder):
             for line in read_lines(path):
                 maker = {key: value for key, value in line.items() if key != "outputs"}
@@ -78,24 +79,11 @@ class Journal:
         return output.path.relative_to(self._folder).as_posix()
 
     def _maker(self, source: Source, *, done: bool) -> dict[str, Any] | None:
-        if source.path is None:
-            return None  # standard input is different each time
-        if isinstance(source.path, Url):  # an address names the same recording forever
-            path, size, changed = str(source.path), None, None
-        else:
-            try:
-                state = os.stat(outer_file(source.path))
-            except OSError:
-                return None
-            path, size, changed = os.path.abspath(str(source.path)), state.st_size, state.st_mtime_ns
-        return {
-            "path": path,
-            "size": size,
-            "changed": changed,
-            "stretch": [source.start, source.end],
-            **self._same,
-            "done": done,
-        }
+        # As it is at the first question: a recording that changes during the job is transcribed again by the next one.
+        if source not in self._recordings:
+            self._recordings[source] = _recording(source)
+        recording = self._recordings[source]
+        return None if recording is None else {**recording, **self._same, "done": done}
 
 
 class FailureList:
@@ -128,6 +116,22 @@ class FailureList:
 def journal_path(folder: Path, shard: Shard) -> Path:
     """Return the path of the journal of a job, or of a part of one."""
     return lines_path(folder, "speechcli", shard)
+
+
+def _recording(source: Source) -> dict[str, Any] | None:
+    """Return what identifies a recording and its version; None: nothing does."""
+    if source.path is None:
+        return None  # standard input is different each time
+    if isinstance(source.path, Url):  # an address names the same recording forever
+        path, size, changed = str(source.path), None, None
+    else:
+        try:
+            state = os.stat(outer_file(source.path))
+        except OSError:
+            return None
+        path, size, changed = os.path.abspath(str(source.path)), state.st_size, state.st_mtime_ns
+    stretch = [source.start, source.end]
+    return {"path": path, "size": size, "changed": changed, "stretch": stretch, "language": source.language}
 
 
 def _oldest_first(folder: Path) -> list[Path]:

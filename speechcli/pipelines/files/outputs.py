@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
@@ -162,8 +163,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OutputError: the disk is full, or the file cannot be written. Nothing is left behind.
     """
-    # A name of its own length: the final name plus a suffix could be longer than the file system allows.
-    partial = path.parent / f".{os.getpid()}.partial"
+    # A name of its own length: the final name plus a suffix could be longer than the file system allows. It is random,
+    # since process ids are the same in containers that share a folder.
+    partial = path.parent / f".{secrets.token_hex(8)}.partial"
     try:
         if stream := _open_stream(path):
             with stream:
@@ -205,11 +207,13 @@ def is_full(error: OSError) -> bool:
 
 def _stems(places: Sequence[PurePath]) -> list[PurePath]:
     bare = [_without_extension(place) for place in places]
-    shared = Counter(bare)
-    return [
-        place if shared[stem] > 1 or _OURS.fullmatch(str(stem)) else stem
-        for place, stem in zip(places, bare, strict=True)
-    ]
+    stems = [place if _OURS.fullmatch(str(stem)) else stem for place, stem in zip(places, bare, strict=True)]
+    while True:
+        shared = Counter(stems)
+        apart = [place if shared[stem] > 1 else stem for place, stem in zip(places, stems, strict=True)]
+        if apart == stems:
+            return stems
+        stems = apart  # a name with its extension may be that of another input without
 
 
 def _fitting(stem: str, ending: str) -> str:
