@@ -96,7 +96,7 @@ class Listener:
         """
         self._sources, self._open, self._failed, self._unfinished = sources, {}, set(), unfinished
         self._done, self._audio_seconds = 0, 0.0
-        with closing(read_ahead(self._windows())) as windows:
+        with closing(read_ahead(self._windows)) as windows:
             for window in windows:
                 self._expected_seconds = window.expected_seconds
                 for outcome in self._decode(window.items, stop):
@@ -109,12 +109,12 @@ class Listener:
     def _report_progress(self) -> None:
         self._report(Progress(self._done, len(self._sources), self._audio_seconds, self._expected_seconds))
 
-    def _windows(self) -> Iterator[_Window]:
+    def _windows(self, stopped: Callable[[], bool]) -> Iterator[_Window]:
         """Read pieces ahead, in groups large enough to batch by length."""
         limit = min(WINDOW_BATCHES * self._batch_seconds, WINDOW_SECONDS)
         items: list[Piece | End] = []
         samples = 0
-        for item in self._reader.read(self._sources):
+        for item in self._reader.read(self._sources, stopped):
             items.append(item)
             samples += len(item.samples) if isinstance(item, Piece) else 0
             if samples >= limit * self._recognizer.sample_rate or len(items) >= WINDOW_ITEMS:

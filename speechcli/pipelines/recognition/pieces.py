@@ -4,9 +4,10 @@ import io
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -92,19 +93,21 @@ class Reader:
             return None
         return self._known_seconds * sum(self._sizes) / self._known_bytes
 
-    def read(self, sources: Sequence[Source]) -> Iterator[Piece | End]:
-        """Yield the pieces of each recording, then its end."""
+    def read(self, sources: Sequence[Source], stopped: Callable[[], bool] = lambda: False) -> Iterator[Piece | End]:
+        """Yield the pieces of each recording, then its end; what follows after a stop has no meaning."""
         self._sizes = [_size(source) for source in sources]
         for index, source in enumerate(sources):
+            if stopped():
+                return
             try:
-                yield from self._read(index, source)
+                yield from self._read(index, source, stopped)
             except SpeechCliError as error:
                 yield End(index, 0, 0.0, 0.0, failure=Failure.of(source.name, error))
             except MemoryError:
                 failure = Failure(source.name, "The recording does not fit into memory.", None, OutOfMemory.exit_code)
                 yield End(index, 0, 0.0, 0.0, failure=failure)
 
-    def _read(self, index: int, source: Source) -> Iterator[Piece | End]:
+    def _read(self, index: int, source: Source, stopped: Callable[[], bool]) -> Iterator[Piece | End]:
         if isinstance(source.path, Url) and self._options.model.offline:
             raise InputError(f"{source.name} is on the web, but --offline forbids network access.")
         with open_source(source, self._options.inputs, self._sample_rate) as sound:
@@ -116,7 +119,8 @@ class Reader:
             pieces, peak = 0, 0.0
             read = covered = 0.0  # seconds of all channels, one after the other
             for channel in channels:
-                blocks = _PeakMeter(sound.blocks(chosen if channel is None else str(channel)))
+                read_blocks = sound.blocks(chosen if channel is None else str(channel))
+                blocks = _PeakMeter(takewhile(lambda _: not stopped(), read_blocks))
                 for stretch in self._cut(blocks):
                     end = read + stretch.end / self._sample_rate
                     start = stretch.start / self._sample_rate

@@ -1,11 +1,15 @@
 """Prepare the next item in a thread while the caller works on the current one."""
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+
+# Torch lets a process that exits while another thread is in it crash. Longer than a thread that is told to stop may be
+# there, and not as long as it may be reading a pipe that nobody writes to.
+PATIENCE_SECONDS = 2.0
 
 
 class _End(Generic[Item]):
@@ -15,8 +19,11 @@ class _End(Generic[Item]):
         self.error = error
 
 
-def read_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
+def read_ahead(items: Callable[[Callable[[], bool]], Iterator[Item]]) -> Generator[Item, None, None]:
     """Yield the same items, prepared one item ahead in a thread.
+
+    Args:
+        items: makes the items; called with a function that tells whether no more are wanted, and to stop soon.
 
     Raises:
         BaseException: any error that was raised while preparing an item.
@@ -28,7 +35,7 @@ def read_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
     def make() -> None:
         error = None
         try:
-            for item in items:
+            for item in items(stopped.is_set):
                 made.put(item)
                 wanted.acquire()
                 if stopped.is_set():
@@ -38,7 +45,8 @@ def read_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
         made.put(_End(error))
 
     # A daemon, so that the process can end while it is reading from a blocked pipe.
-    threading.Thread(target=make, name="read ahead", daemon=True).start()
+    thread = threading.Thread(target=make, name="read ahead", daemon=True)
+    thread.start()
     try:
         while not isinstance(item := made.get(), _End):
             yield item
@@ -48,3 +56,4 @@ def read_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
     finally:
         stopped.set()
         wanted.release()
+        thread.join(PATIENCE_SECONDS)
