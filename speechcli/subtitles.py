@@ -35,7 +35,7 @@ class Cue:
     start: int
     """In milliseconds."""
     end: int
-    """In milliseconds, after the start and not after the start of the next."""
+    """In milliseconds, after the start and not after the start of the next of its channel."""
     lines: tuple[str, ...]
     channel: int | None = None
     """Number of the channel, if channels are transcribed separately."""
@@ -49,30 +49,37 @@ def make_cues(transcript: Transcript, shape: CueShape) -> list[Cue]:
     """
     spoken = [segment for segment in transcript.segments if one_line(segment.text)]
     last = max([transcript.duration, *(segment.end for segment in spoken)])
-    limits = [*(segment.start for segment in spoken[1:]), last]
-    timed = [
-        (*part, segment.channel)
-        for segment, limit in zip(spoken, limits, strict=False)
-        for part in _timed(segment, limit, shape)
+    channels = dict.fromkeys(segment.channel for segment in spoken)
+    cues = [
+        cue
+        for channel in channels
+        for cue in _of_channel([segment for segment in spoken if segment.channel == channel], last, shape)
     ]
+    return sorted(cues, key=lambda cue: cue.start)
+
+
+def _of_channel(spoken: Sequence[Segment], last: float, shape: CueShape) -> list[Cue]:
+    """Return the subtitles of segments that follow each other; what other channels say at the same time overlaps."""
+    limits = [*(segment.start for segment in spoken[1:]), last]
+    timed = [part for segment, limit in zip(spoken, limits, strict=True) for part in _timed(segment, limit, shape)]
     cues: list[Cue] = []
-    for number, (start, end, lines, channel) in enumerate(timed):
+    for number, (start, end, lines) in enumerate(timed):
         limit = timed[number + 1][0] if number + 1 < len(timed) else last
         end = max(end, min(start + _characters(lines) / shape.max_cps, limit))
         first = max(round(start * 1000), cues[-1].end if cues else 0)
-        cues.append(Cue(first, max(round(end * 1000), first + 1), lines, channel))
+        cues.append(Cue(first, max(round(end * 1000), first + 1), lines, spoken[0].channel))
     return cues
 
 
 def _timed(segment: Segment, limit: float, shape: CueShape) -> Iterator[tuple[float, float, tuple[str, ...]]]:
     """Yield start, end and lines of each subtitle of a segment, whose last one may end at the limit."""
-    tokens = _tokens(one_line(segment.text), shape.max_chars)
-    groups = list(_grouped(tokens, shape))
-    lines = [_balanced(group, shape.max_chars) for group in groups]
-    if segment.words is not None and [word.word for word in segment.words] == [token.strip(" ") for token in tokens]:
-        lasts = list(itertools.accumulate(len(group) for group in groups))
+    lines = [
+        _balanced(group, shape.max_chars) for group in _grouped(_tokens(one_line(segment.text), shape.max_chars), shape)
+    ]
+    if times := _times(segment):
+        lasts = list(itertools.accumulate(len(_unspaced("".join(each))) for each in lines))
         for first, last, each in zip([0, *lasts], lasts, lines, strict=False):
-            yield segment.words[first].start, segment.words[last - 1].end, each
+            yield times[first][0], times[last - 1][1], each
         return
     read = list(itertools.accumulate(_characters(each) for each in lines))
     seconds = max(segment.end, min(segment.start + read[-1] / shape.max_cps, limit)) - segment.start
@@ -80,27 +87,41 @@ def _timed(segment: Segment, limit: float, shape: CueShape) -> Iterator[tuple[fl
     yield from zip([segment.start, *ends], ends, lines, strict=False)
 
 
+def _times(segment: Segment) -> list[tuple[float, float]]:
+    """Return start and end of each character apart from spaces, if the segment has the times of its words."""
+    times = []
+    for word in segment.words or ():
+        letters = len(_unspaced(word.word))
+        edges = [word.start + (word.end - word.start) * number / letters for number in range(letters + 1)]
+        times += list(itertools.pairwise(edges))
+    spelled = "".join(word.word for word in segment.words or ())
+    return times if _unspaced(spelled) == _unspaced(segment.text) else []
+
+
+def _unspaced(text: str) -> str:
+    return "".join(text.split())
+
+
 def _tokens(text: str, longest: int) -> list[str]:
-    """Return the unbreakable parts of a text: words with the space before them; long words are split."""
+    """Return the unbreakable parts of a text: words with the space before them, or the parts of very long words."""
     tokens = []
-    for word in text.split(" "):
-        space = " "
-        while len(word) > longest:
-            # In scripts without spaces, such as Japanese, lines are preferably broken after punctuation.
-            ends = [n for n in range(longest // 2 + 1, longest + 1) if word[n - 1] in _ENDS]
-            count = max(ends, default=_whole(word, longest))
-            tokens.append(space + word[:count])
-            word, space = word[count:], ""
-        tokens.append(space + word)
-    return [token for token in tokens if token.strip(" ")]
+    for word in filter(None, text.split(" ")):
+        first, *others = [word] if len(word) <= longest else _parts(word, longest)
+        tokens += [" " + first, *others]
+    return tokens
 
 
-def _whole(word: str, count: int) -> int:
-    """Return the largest number of at most `count` characters that does not split a character and its marks."""
-    best = count
-    while best > 1 and (unicodedata.combining(word[best]) or _JOINER in word[best - 1 : best + 1]):
-        best -= 1
-    return best if best > 1 else count
+def _parts(word: str, longest: int) -> list[str]:
+    """Split text without spaces, such as Japanese, between characters; marks and punctuation stay with theirs."""
+    parts = [word[0]]
+    for before, char in itertools.pairwise(word):
+        joined = unicodedata.category(char).startswith("M") or _JOINER in (before, char) or char in _ENDS
+        latin = before.isascii() and before.isalnum() and char.isascii() and char.isalnum()
+        if (joined or latin) and len(parts[-1]) < longest:
+            parts[-1] += char
+        else:
+            parts.append(char)
+    return parts
 
 
 def _grouped(tokens: Sequence[str], shape: CueShape) -> Iterator[Sequence[str]]:

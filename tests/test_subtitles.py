@@ -34,15 +34,24 @@ def test_lines_are_of_like_length():
 
 def test_scripts_without_spaces_are_broken_too_and_rather_after_a_part_of_a_sentence():
     text = "日が沈むと、港へ続く長い通りには誰もいなくなった。そして夜が来て、灯りがともった。"
-    made = cues((0.0, 20.0, text), max_chars=16)
-    assert "".join(line for cue in made for line in cue.lines) == text
-    assert made[0].lines[0] == "日が沈むと、港へ続く長い通りには"[:16] and made[-1].lines[-1].endswith("。")
+    assert [cue.lines for cue in cues((0.0, 20.0, text), max_chars=16)] == [
+        ("日が沈むと、港へ続く長い通", "りには誰もいなくなった。"),
+        ("そして夜が来て、灯りがともった。",),
+    ]
+
+
+def test_no_line_begins_with_the_end_of_a_sentence_or_within_a_latin_word():
+    (cue,) = cues((0.0, 9.0, "我用了它。我喜欢Python编程"), max_chars=9)
+    assert cue.lines == ("我用了它。我喜欢", "Python编程")
+    (cue,) = cues((0.0, 9.0, "あいう。えお"), max_chars=3, max_lines=3)
+    assert cue.lines == ("あい", "う。", "えお")
 
 
 def test_a_character_stays_with_its_marks():
-    accented = "e\u0301" * 30
-    lines = [line for cue in cues((0.0, 9.0, accented), max_chars=9) for line in cue.lines]
-    assert "".join(lines) == accented and all(line[0] == "e" and len(line) <= 9 for line in lines)
+    for character in ("e\u0301", "का", "ที่", "👩\u200d👩"):
+        lines = [line for cue in cues((0.0, 9.0, character * 30), max_chars=10) for line in cue.lines]
+        assert "".join(lines) == character * 30
+        assert all(len(line) <= 10 and len(line) % len(character) == 0 for line in lines)
 
 
 def test_words_give_a_subtitle_its_times():
@@ -52,6 +61,31 @@ def test_words_give_a_subtitle_its_times():
     made = make_cues(Transcript("a", SENTENCE, segments=(segment,), duration=40.0), CueShape(max_chars=20))
     assert (made[0].start, made[0].end) == (1000, 6500)
     assert made[1].start == 7000
+
+
+def test_words_give_times_where_there_are_no_spaces_and_where_a_word_is_split():
+    words = (Word("日が", 1.0, 2.0, 1.0), Word("沈むと", 3.0, 6.0, 1.0), Word("。", 6.0, 7.0, 1.0))
+    segment = Segment(0, 0.0, 20.0, "日が沈むと。", words=words)
+    made = make_cues(Transcript("a", "", segments=(segment,), duration=40.0), CueShape(max_chars=2, max_lines=2))
+    assert made == [Cue(1000, 5000, ("日が", "沈む")), Cue(5000, 7000, ("と。",))]
+
+
+def test_channels_speak_at_the_same_time():
+    made = make_cues(
+        Transcript(
+            "call",
+            segments=(
+                Segment(0, 0.0, 8.0, "a long story " * 6, channel=0),
+                Segment(1, 5.0, 6.0, "yes", channel=1),
+                Segment(2, 7.0, 7.5, "no", channel=1),
+            ),
+            text="",
+            duration=9.0,
+        ),
+        CueShape(),
+    )
+    assert [(cue.start, cue.end) for cue in made if cue.channel] == [(5000, 6000), (7000, 7500)]
+    assert [cue.start for cue in made] == sorted(cue.start for cue in made)
 
 
 def test_a_subtitle_of_fast_speech_extends_into_the_pause_but_never_into_the_next():
