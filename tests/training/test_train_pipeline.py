@@ -68,7 +68,7 @@ def test_a_ctc_head_over_characters_is_trained_saved_and_used_for_word_times_onl
 
     tone = places[1].with_name("7.wav")
     speechcli.transcribe(tone, model=whole.last, language="en", word_times=True)
-    with pytest.raises(UsageError, match=f"says {len(bundle.characters.symbols)} characters"):
+    with pytest.raises(UsageError, match=f"predicts {len(bundle.characters.symbols)} characters"):
         speechcli.transcribe(tone, model=whole.last, language="en", ctc_weight=0.3)
 
 
