@@ -1,4 +1,4 @@
-"""Defects that are put into good manifests one by one, and what is told of each."""
+"""Defects are put into good manifests one by one, and each is found."""
 
 import json
 from collections.abc import Callable
@@ -13,6 +13,9 @@ from speechcli.cli.app import main
 from speechcli.data.check import ERRORS, NOTES, CheckReport, check_manifests
 from speechcli.data.listening import listen_to
 from speechcli.data.manifest import read_manifest
+from speechcli.pipelines.check import CheckOptions, check
+from speechcli.pipelines.speech_options import ModelOptions
+from speechcli.text.learn import learn_vocabulary
 
 RATE = 8_000
 HEADER = "id\tpath\tseconds\tspeaker\tsrc_lang\tsrc_text\ttext_en"
@@ -53,6 +56,27 @@ def checked(folder: Path, train: list[Row], test: list[Row], **options: Any) -> 
     ours, theirs = read_manifest(write(folder / "train.tsv", train)), read_manifest(write(folder / "test.tsv", test))
     heard = listen_to([*ours.utterances, *theirs.utterances], workers=2)
     return check_manifests([ours], against=[theirs], heard=heard, **options)
+
+
+def test_texts_are_checked_against_the_tokenizer_of_a_model_without_its_weights(
+    tmp_path: Path, splits: tuple[list[Row], list[Row]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, _ = splits
+    texts = [row[cell] for row in rows for cell in ("src_text", "text_en")]
+    for name, content in learn_vocabulary(texts, 100).items():
+        (tmp_path / name).write_bytes(content)
+    rows[3]["src_text"] += "?"
+    requests = []
+
+    def resolve(name: str, *, weights: bool, **access: Any) -> Path:
+        requests.append((name, weights))
+        return tmp_path
+
+    monkeypatch.setattr("speechcli.pipelines.load.resolve_model", resolve)
+    manifest = write(tmp_path / "train.tsv", rows)
+    report = check(CheckOptions((manifest,), model=ModelOptions("owner/name"), listen=False))
+    assert requests == [("owner/name", False)]
+    assert [(finding.kind, finding.id) for finding in report.findings] == [("unknown-characters", "train3")]
 
 
 def test_nothing_is_found_in_good_data(tmp_path: Path, splits: tuple[list[Row], list[Row]]) -> None:
