@@ -26,7 +26,7 @@ WALLS = {
     "audio": {"nn", "text"},
     "text": {"nn", "audio"},
 }
-# What a room needs of its own in order to be imported.
+# Rooms that may import the model families, and torch.
 MAY_IMPORT_FAMILIES = {"families", "checkpoints", "api"}
 MAY_IMPORT_TORCH = set(FLOOR) - {"cli", "text", "transcript", "subtitles", "writers", "errors", "__main__"}
 

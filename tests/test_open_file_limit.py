@@ -1,4 +1,4 @@
-"""A process that may open hardly any files says so, and what helps; nothing is called damaged or missing."""
+"""With a low limit of open files, the error names the limit; no file is called damaged or missing."""
 
 import errno
 import io
@@ -31,7 +31,7 @@ HINT = "Allow more open files: `ulimit -n 1024`."
 
 @contextmanager
 def handles(spare: int) -> Iterator[None]:
-    """Let so many more files be opened at once."""
+    """Allow this many more open files."""
     following = [os.open(os.devnull, os.O_RDONLY) for _ in range(spare + 1)]
     for descriptor in following:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What the README shows is run."""
+"""The commands in the README are run."""
 
 import re
 import shlex

@@ -24,7 +24,7 @@ from .checkpoints.tiny_models import (
     write_tokenizer,
 )
 
-# transformers warns of its default length, which is what is compared.
+# transformers warns about its default length, which is compared here.
 pytestmark = pytest.mark.filterwarnings("ignore:Using the model-agnostic default")
 
 SAMPLES = Path(__file__).parent.parent / "samples"

@@ -1,4 +1,4 @@
-"""What the tests of reading make their sound from."""
+"""Audio clips for the tests of reading."""
 
 import io
 from pathlib import Path

@@ -182,7 +182,7 @@ def test_only_audio_far_below_everything_else_is_silence_by_energy():
 
     assert judged(-20, -55, -65) == [True, True, False]  # a room is no silence, the zeros of a file are
     assert judged(-62, -65) == [True, True]  # a quiet recording has all its speech
-    assert judged(-65, -20, -65) == [True, True, False]  # nothing louder was heard before the first
+    assert judged(-65, -20, -65) == [True, True, False]  # nothing before the first frame is louder
     assert EnergyDetector(RATE)(np.zeros(40, dtype=np.float32)).tolist() == [False, False]
 
 

@@ -1,4 +1,4 @@
-"""Voice activity by Silero's network; skipped where its package, an extra, is not installed."""
+"""Voice activity by Silero's network; skipped if its package, an extra, is not installed."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(weights_path() is None, reason="needs the extra 
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
-# Our name -> the name in the package's TorchScript file, which holds other weights for the same network.
+# Our name -> the name in the package's TorchScript file, which has other weights for the same network.
 NAMES = {
     "stft_conv.weight": "stft.forward_basis_buffer",
     **{f"conv{i}.{kind}": f"encoder.{i - 1}.reparam_conv.{kind}" for i in range(1, 5) for kind in ("weight", "bias")},

@@ -1,4 +1,4 @@
-"""What the tests of model folders share."""
+"""Fixtures for the tests of model folders."""
 
 from collections.abc import Callable
 from functools import partial

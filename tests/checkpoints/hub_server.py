@@ -15,7 +15,7 @@ COMMIT = "c0ffee" + "0" * 34
 
 
 class HubServer:
-    """What the server knows, what it is to do wrong, and what it was asked."""
+    """The server's files, its faults, and the requests that it got."""
 
     def __init__(self, name: str, files: dict[str, bytes]) -> None:
         self.name = name

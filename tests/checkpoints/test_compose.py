@@ -1,4 +1,4 @@
-"""New models: what a warm start takes from where, against transformers; special ids; random models."""
+"""New models: the origin of weights in a warm start, compared with transformers; special ids; random models."""
 
 import json
 from pathlib import Path

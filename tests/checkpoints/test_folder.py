@@ -1,4 +1,4 @@
-"""Model folders: what is read, what is refused, and that a save is all or nothing."""
+"""Model folders: reading, refusals, and atomic saving."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Damaged and hostile model folders: one sentence of our own for each, and nothing that a file says is executed."""
+"""Damaged and hostile model folders: each is reported in one sentence, and no content of a file is executed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Names of models: folders win, the Hub is asked for the needed files only, and errors keep secrets."""
+"""Names of models: folders take precedence, only required files are downloaded, and errors contain no secrets."""
 
 import importlib
 from pathlib import Path
@@ -18,7 +18,7 @@ REQUEST = httpx.Request("GET", "https://hub.example/api?token=hf_secret")
 
 
 class FakeHub:
-    """Stands in for the two calls to huggingface_hub that are made."""
+    """Replaces the two functions of huggingface_hub that are called."""
 
     def __init__(self) -> None:
         self.files = ["config.json", "model.safetensors", "pytorch_model.bin", "tf_model.h5", "README.md"]

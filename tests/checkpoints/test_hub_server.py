@@ -1,4 +1,4 @@
-"""A server on this machine: downloads are whole or not at all, uploads arrive, whatever goes wrong on the way."""
+"""Against a local server: downloads are complete or fail, and uploads arrive, despite errors of the server."""
 
 import json
 import time

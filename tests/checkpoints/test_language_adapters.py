@@ -81,7 +81,7 @@ def test_frames_are_those_of_the_reference_with_the_adapter_of_the_language(
 
 
 def write_ctc_vocabularies(folder: Path) -> None:
-    """What MMS has beside the weights: a vocabulary for each language, in one file."""
+    """The additional file of MMS: a vocabulary for each language."""
     letters = {
         "fra": "abcdefgh",
         "deu": "xyz",

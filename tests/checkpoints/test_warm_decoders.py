@@ -1,4 +1,4 @@
-"""What a warm start takes from each kind of text checkpoint, against what transformers takes from it."""
+"""The weights that a warm start loads from each kind of text checkpoint, compared with transformers."""
 
 from pathlib import Path
 

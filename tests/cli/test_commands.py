@@ -75,7 +75,7 @@ OUTPUTS = OutputOptions(Path("out"), ("json", "srt"), True, False, Shard(2, 3), 
 
 @pytest.fixture
 def job(monkeypatch):
-    """Replace the pipeline; return what it was given."""
+    """Replace the pipeline; return its arguments."""
     given = []
 
     def run_job(options, outputs, *, sink, report):

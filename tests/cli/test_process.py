@@ -1,4 +1,4 @@
-"""The command as a process: what only shows from outside."""
+"""The command as a process: behavior that is visible only from outside."""
 
 import os
 import signal

@@ -46,7 +46,7 @@ def model_of(kind: str, seed: int) -> SpeechEncoderDecoderModel:
     )  # fmt: skip
     config = SpeechEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder_config(kind))
     model = SpeechEncoderDecoderModel(config).eval()
-    model.generation_config = GenerationConfig()  # else what we leave unset comes from the decoder's config
+    model.generation_config = GenerationConfig()  # otherwise, unset options come from the decoder's config
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.decoder.parameters():

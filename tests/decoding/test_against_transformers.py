@@ -1,4 +1,4 @@
-"""Whatever the options, the same tokens and scores as transformers' `generate`."""
+"""With any options, the same tokens and scores as transformers' `generate`."""
 
 import random
 from typing import Any

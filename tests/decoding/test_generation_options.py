@@ -1,4 +1,4 @@
-"""Generation options: checks, files, and what old files mean."""
+"""Generation options: checks, files, and files of old versions."""
 
 import json
 from pathlib import Path

@@ -19,7 +19,7 @@ IDS = {"decoder_start_token_id": START, "pad_token_id": BLANK, "eos_token_id": E
 
 
 class Ids:
-    """A cache that keeps what was read."""
+    """A cache that keeps the ids."""
 
     def __init__(self, batch):
         self.ids = torch.zeros(batch, 0, dtype=torch.long)
@@ -152,7 +152,7 @@ def test_bonuses_of_a_text_are_added_up():
 
 
 def bonus(words, text, boost=1.0):
-    """What a text has gained in the end, token by token."""
+    """Return the sum of the bonuses of a text, token by token."""
     hotwords = Hotwords(words, boost=boost)
     ids, gained = [START], 0.0
     for token in text:

@@ -29,7 +29,7 @@ TABLE = {
 
 
 class TableCache:
-    """Remembers the ids, and what was asked of it."""
+    """Remembers the ids, and the calls that it got."""
 
     def __init__(self, rows: int) -> None:
         self.ids = torch.zeros(rows, 0, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""A configuration that names no values has those of transformers, and values of every legal kind are read."""
+"""Missing values of configurations have the defaults of transformers, and all valid types of values are read."""
 
 from dataclasses import fields
 
@@ -7,7 +7,7 @@ import transformers
 
 from speechcli.families import TEXT_DECODERS
 
-# transformers writes sizes that follow from others beside them, and we read either
+# transformers also writes sizes that can be derived from others; we read either
 OURS_ALONE = {"decoder_vocab_size", "is_decoder", "add_cross_attention"}
 
 

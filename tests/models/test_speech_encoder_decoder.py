@@ -1,4 +1,4 @@
-"""What the whole model does beyond the parity with the reference."""
+"""Behavior of the whole model that the parity tests do not cover."""
 
 from collections.abc import Callable
 

@@ -14,7 +14,7 @@ def test_attention_to_a_memory_in_bfloat16_is_that_in_float32_rounded(queries: i
     attention.bfloat16()
     found = attention.attend(x.bfloat16(), attention.project(memory.bfloat16()), mask=mask)
     torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.02)
-    # what is masked does not matter at all
+    # masked keys have no influence
     memory[1, 11:] = 1e3
     again = attention.attend(x.bfloat16(), attention.project(memory.bfloat16()), mask=mask)
     assert torch.equal(again, found)

@@ -200,7 +200,7 @@ def rules(config: Any) -> tuple[Rule, ...]:
 def test_logits_equal_the_reference_for_any_configuration(kind: str, seed: int) -> None:
     theirs, ours = twins(kind, seed)
     ids = torch.randint(5, 30, (2, 6))
-    # the reference's Megatron reads a memory only where it is as long as the text
+    # the reference's Megatron only works with a memory that is as long as the text
     memory = torch.randn(2, 6 if kind == "megatron-bert" else 9, ours.memory_width)
     mask = torch.arange(memory.size(1)) < torch.tensor([[memory.size(1)], [4]])
     for given in (None, mask):

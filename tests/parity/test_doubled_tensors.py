@@ -1,4 +1,4 @@
-"""Files that hold a shared tensor once, twice, or under its other name, and files without what can be computed."""
+"""Files with a shared tensor once, twice, or under its other name, and files without tensors that can be computed."""
 
 import json
 import shutil

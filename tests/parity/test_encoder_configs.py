@@ -242,7 +242,7 @@ def same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> bool
 
 
 def batch(draw: Draw, config: Any, *, frames: tuple[int, int, int] = (17, 9, 2)) -> tuple[torch.Tensor, torch.Tensor]:
-    """Three inputs of so many frames, and something more that makes no frame."""
+    """Three inputs of these numbers of frames, with a rest that is too short for another frame."""
     if config.model_type == "wav2vec2-bert":
         return torch.randn(3, frames[0], config.feature_projection_input_dim), torch.tensor(frames)
     samples = []

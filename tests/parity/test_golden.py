@@ -1,4 +1,4 @@
-"""Checkpoints that transformers wrote, with what it computed: version 5.23.0, and 4.40.2 for Speech2Text2."""
+"""Checkpoints written by transformers, with its outputs: version 5.23.0, and 4.40.2 for Speech2Text2."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ SEARCHES = {"greedy": {}, "greedy_nr": {"no_repeat_ngram_size": 1}, "beam": {"nu
 
 
 def searches(folder: Path) -> list[str]:
-    """What is in a folder: the version that knew Speech2Text2 wrote no beams."""
+    """The content of a folder; that of Speech2Text2 has no beams."""
     with safe_open(folder / "golden.safetensors", "pt") as golden:
         return [name for name in SEARCHES if f"out.{name}" in golden.keys()]
 

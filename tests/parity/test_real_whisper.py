@@ -67,7 +67,7 @@ def our_tokens(bundle: Bundle, options: TranscribeOptions | TranslateOptions) ->
 
 
 def said(bundle: Bundle, tokens: Sequence[int]) -> list[int]:
-    """Words and times, without what tells the language and the task, and the end."""
+    """Return the tokens of words and times, without those of language, task and end."""
     assert bundle.tokenizer is not None and bundle.tokenizer.no_timestamps_id is not None
     told = range(bundle.generation.eos_ids[0], bundle.tokenizer.no_timestamps_id + 1)
     return [token for token in tokens if token not in told]
@@ -77,7 +77,7 @@ def said(bundle: Bundle, tokens: Sequence[int]) -> list[int]:
 @pytest.mark.parametrize("beams", [1, 5])
 def test_transcripts_languages_and_times_are_theirs(models: tuple[Bundle, Any], beams: int, times: bool) -> None:
     decoding = DecodingOptions(beam_size=beams, max_new_tokens=60, timestamps=times)
-    # theirs leave the task out where it is not named and the language is not either
+    # theirs omits the task if neither task nor language is given
     named = {"task": "transcribe"} if hasattr(models[1].generation_config, "task_to_id") else {}
     wanted = their_tokens(models, num_beams=beams, return_timestamps=times, **named)
     assert our_tokens(models[0], TranscribeOptions(decoding=decoding)) == wanted
@@ -95,7 +95,7 @@ def test_word_starts_equal_those_of_transformers(models: tuple[Bundle, Any]) -> 
     bundle, theirs = models
     assert bundle.tokenizer is not None
     theirs.set_attn_implementation("eager")
-    # the heads that ours takes where the files name none, as the first files did not
+    # the heads that ours uses if the files name none, as the first files did
     layers = range(theirs.config.decoder_layers // 2, theirs.config.decoder_layers)
     heads = [[layer, head] for layer in layers for head in range(theirs.config.decoder_attention_heads)]
     clips = sounds()[:3]

@@ -77,7 +77,7 @@ def test_the_gradient_of_every_parameter_is_theirs(whisper: Pair) -> None:
 @pytest.mark.parametrize("beams", [1, 5])
 def test_generated_tokens_are_theirs(whisper: Pair, beams: int) -> None:
     reference, bundle = whisper
-    # a time that is said without having been asked for makes theirs listen to the rest once more
+    # after an unrequested timestamp, theirs decodes the rest of the window again
     options = bundle.generation.with_(num_beams=beams, suppress_tokens=[*SUPPRESSED, *TIMESTAMPS])
     theirs = reference.model.generate(
         **reference.inputs,
@@ -92,7 +92,7 @@ def test_generated_tokens_are_theirs(whisper: Pair, beams: int) -> None:
     with torch.no_grad():
         cache = model.start(model.encode(reference.features))
         hypotheses = generate(model.step, cache, prompt, options)
-    # theirs leave out what a text begins with
+    # theirs omits the prompt of a text
     said = [[token for token in row if token != EOS] for row in theirs.tolist()]
     ours = [[token for token in row if token != EOS] for row in padded_sequences(hypotheses, prompt, options).tolist()]
     assert [row[4:] for row in ours] == said

@@ -1,4 +1,4 @@
-"""The same text whatever the batch, for every kind of encoder and features."""
+"""The text does not depend on the batch, for every kind of encoder and features."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_a_clip_has_the_same_text_and_score_alone_and_in_any_batch(tmp_path, nam
     encoder = {"model_type": getattr(transformers, config).model_type, **values}
     encoder |= {} if width is None else {"feature_projection_input_dim": width}
     bundle = make_bundle(tmp_path, ctc=False, encoder=encoder, features=features)
-    bundle.model.double()  # a neighbor that is heard changes more than what rounding leaves here
+    bundle.model.double()  # an influence of the batch would be larger than the rounding errors
     recognizer = AttentionRecognizer(bundle, TranscribeOptions())
     heard = clips(0)
     alone = [recognizer.decode([clip])[0][0] for clip in heard]

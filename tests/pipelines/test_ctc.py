@@ -1,4 +1,4 @@
-"""Checkpoints with a CTC head alone write what transformers writes."""
+"""Checkpoints with only a CTC head produce the same texts as transformers."""
 
 import json
 from collections.abc import Sequence

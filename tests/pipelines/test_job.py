@@ -32,7 +32,7 @@ from .tiny_model import save_model, write_tone
 
 
 class Ears:
-    """Hears the content of a file, in the reverse of the order; files with "bad" in their content fail."""
+    """Returns the content of files in reverse order; files with "bad" in their content fail."""
 
     def __init__(self):
         self.heard = []
@@ -109,7 +109,7 @@ def test_several_recordings_have_their_path_before_the_text_in_input_order(work)
     expected = "in/a.wav\tone\nin/b/b.wav\ttwo\nin/c.wav\tthree\n"
     assert work("in")[1] == expected
     assert work("in/a.wav", "in/b/b.wav", "in/c.wav")[1] == expected
-    assert work("in/b")[1] == "in/b/b.wav\ttwo\n"  # a folder may hold more tomorrow
+    assert work("in/b")[1] == "in/b/b.wav\ttwo\n"  # a folder may contain more tomorrow
 
 
 def test_results_name_the_language_if_there_are_several(work):

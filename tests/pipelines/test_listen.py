@@ -49,7 +49,7 @@ class Ears:
 
 
 class Sounds:
-    """Recordings of so many seconds, in blocks of one; None is a broken one, a list breaks after its seconds."""
+    """Recordings of these lengths, in blocks of one second; None is broken, a list breaks after its seconds."""
 
     def __init__(self, seconds, truncated):
         self.lengths, self.truncated = seconds, truncated
@@ -184,7 +184,7 @@ def test_audio_in_memory_is_bounded(job):
 def test_progress_counts_inputs_and_seconds(job):
     events = []
     job(1.0, None, 2.0, events=events)
-    assert events[-1] == Progress(3, 3, 3.0, None)  # files without a size tell nothing of the others
+    assert events[-1] == Progress(3, 3, 3.0, None)  # from files without a size, the others cannot be estimated
 
 
 def test_length_of_all_recordings_is_guessed_from_headers_and_sizes(job, monkeypatch):

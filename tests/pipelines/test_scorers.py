@@ -1,4 +1,4 @@
-"""The CTC head, a language model and hotwords change what a model writes."""
+"""The CTC head, a language model and hotwords change the text of a model."""
 
 import json
 
@@ -78,7 +78,7 @@ def test_the_ctc_weight_is_that_of_training_unless_given(bundle, monkeypatch):
     monkeypatch.setitem(bundle.settings, "ctc", bundle.settings.get("ctc", {}) | {"weight": 0.6})
     assert recognize(bundle) == heard
     assert recognize(bundle, ctc_weight=0.0) != heard
-    # not for translations what the head hears
+    # the head is not used for translations
     told = TranslateOptions(language="de", targets=("es",), decoding=DecodingOptions(strategy="beam", beam_size=4))
     listening = AttentionRecognizer(bundle, told).decode(CLIPS)
     monkeypatch.undo()

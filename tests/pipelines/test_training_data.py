@@ -19,7 +19,7 @@ def options(**values):
 
 
 def heard(path, *texts, languages=("en", "en")):
-    """Write what a model made of a recording, a segment a second."""
+    """Write pseudo-labels of a recording, with one segment per second."""
     segments = tuple(Segment(i, float(i), i + 1.0, text, (), math.log(sure)) for i, (text, sure) in enumerate(texts))
     return make_writers()["manifest"].write(Transcript(str(path), "", *languages, len(texts), segments, "m"))
 

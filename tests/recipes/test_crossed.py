@@ -11,7 +11,7 @@ LENGTH = 1000
 
 
 def say(*texts: str) -> Voice:
-    """A voice that says each word as a constant of its own."""
+    """A voice that speaks each word as its own constant."""
     voice = Voice()
     for text in texts:
         words = text.split()

@@ -24,5 +24,5 @@ def test_what_a_group_has_in_common_tells_no_classes_apart() -> None:
     found = classes(heard, groups, count=4)
     assert [len(each) for each in found] == [30] * 6
     pairs = set(zip(torch.cat(said).tolist(), torch.cat(found).tolist(), strict=True))
-    # every class is one shape, whichever group says it
+    # every class has one shape in all groups
     assert len({number for _, number in pairs}) == len(pairs)

@@ -1,4 +1,4 @@
-"""Vocabularies whose pieces end in ``@@`` where a word goes on: Speech2Text2 and the small Blenderbot."""
+"""Vocabularies whose pieces end in ``@@`` inside a word: Speech2Text2 and the small Blenderbot."""
 
 import json
 import random

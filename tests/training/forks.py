@@ -35,7 +35,7 @@ def wait(child):
 
 
 def kill_at_change(number):
-    """From now on count what changes the file system, and end this process before the change with this number."""
+    """Count changes of the file system from now on, and end this process before the change with this number."""
     events = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.chmod", "shutil.copyfile"}
     left = number
 

@@ -1,4 +1,4 @@
-"""Low-rank additions: what they compute, how they are stored, and that a run with them resumes."""
+"""LoRA: the computation, the file format, and resuming of a run."""
 
 import json
 import os

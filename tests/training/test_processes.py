@@ -37,7 +37,7 @@ SETTINGS = {
 
 @pytest.fixture
 def run(start_run, tmp_path):
-    """Return a function that trains in a folder, or goes on there, and returns the losses of every step."""
+    """Return a function that starts or resumes a run in a folder, and returns the losses of every step."""
 
     def trained(name, *, stop_at=None, model=None, read=sound, validate=None, shuffle=True, **more):
         options = merge_options(explicit=SETTINGS | {key.replace("__", "."): more[key] for key in more}).options
@@ -74,14 +74,14 @@ def killing(trainer, number):
 
 @pytest.fixture
 def together(run, tmp_path):
-    """Return a function that does the same in two processes, and returns what each of them returned."""
+    """Return a function that does the same in two processes, and returns their results."""
 
     def trained(name, *, codes=(0, 0), **settings):
         port = free_port()
 
         def process(rank):
             world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-            # As torchrun sets it; Accelerate warns where nobody did.
+            # As set by torchrun; Accelerate warns if it is unset.
             os.environ.update({key: str(value) for key, value in (world | {"OMP_NUM_THREADS": 1}).items()})
             AcceleratorState._reset_state(reset_partial_state=True)
             (tmp_path / f"{rank}.json").write_text(json.dumps(run(name, **settings)))

@@ -38,7 +38,7 @@ VOID = {"meta", "br", "link", "img"}
 
 
 class Page(HTMLParser):
-    """Fails where tags are not closed in order; remembers tags, text, and what would be fetched."""
+    """Fails if tags are not closed in order; remembers tags, text, and addresses that would be fetched."""
 
     def __init__(self, text):
         super().__init__()

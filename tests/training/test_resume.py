@@ -1,4 +1,4 @@
-"""A run that is interrupted, in whatever way, goes on as if it had not been."""
+"""A run that is interrupted in any way is resumed as if it had not been interrupted."""
 
 import json
 import os
