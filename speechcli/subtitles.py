@@ -59,7 +59,7 @@ def make_cues(transcript: Transcript, shape: CueShape) -> list[Cue]:
 
 
 def _of_channel(spoken: Sequence[Segment], last: float, shape: CueShape) -> list[Cue]:
-    """Return the subtitles of segments that follow each other; what other channels say at the same time overlaps."""
+    """Return the subtitles of successive segments; those of other channels may overlap."""
     limits = [*(segment.start for segment in spoken[1:]), last]
     timed = [part for segment, limit in zip(spoken, limits, strict=True) for part in _timed(segment, limit, shape)]
     cues: list[Cue] = []
@@ -112,7 +112,7 @@ def _tokens(text: str, longest: int) -> list[str]:
 
 
 def _parts(word: str, longest: int) -> list[str]:
-    """Split text without spaces, such as Japanese, between characters; marks and punctuation stay with theirs."""
+    """Split text without spaces, such as Japanese, between characters; not before combining marks and punctuation."""
     parts = [word[0]]
     for before, char in itertools.pairwise(word):
         joined = unicodedata.category(char).startswith("M") or _JOINER in (before, char) or char in _ENDS

@@ -12,7 +12,7 @@ import soundfile
 from speechcli.cli.app import main
 from speechcli.data.check import ERRORS, NOTES, CheckReport, check_manifests
 from speechcli.data.listening import listen_to
-from speechcli.data.manifest import read_manifest
+from speechcli.data.manifest import Manifest, Target, Utterance, read_manifest
 from speechcli.pipelines.check import CheckOptions, check
 from speechcli.pipelines.speech_options import ModelOptions
 from speechcli.text.learn import learn_vocabulary
@@ -87,6 +87,29 @@ def test_nothing_is_found_in_good_data(tmp_path: Path, splits: tuple[list[Row], 
     assert summary.hours == pytest.approx(12 / 3600)
     assert summary.languages == {"de->de": 12, "de->en": 12}
     assert len(report.kept) == 12
+
+
+VARIED, EQUAL = [30, 33, 36, 39, 42, 45, 48, 51, 54, 57], [40] * 10
+
+
+@pytest.mark.parametrize(
+    ("usual", "length", "found"),
+    [
+        (VARIED, 160, False),  # 4.9 robust standard deviations
+        (VARIED, 170, True),  # 5.1
+        (EQUAL, 125, False),  # 2.9 times as fast as the median
+        (EQUAL, 140, True),  # 3.2 times
+        ([40, 40], 599, False),  # too few texts for a median, and below 60 characters per second
+        ([40, 40], 601, True),
+    ],
+)
+def test_a_text_is_compared_with_the_other_texts_of_its_language(usual: list[int], length: int, found: bool) -> None:
+    utterances = tuple(
+        Utterance(str(number), Path(f"{number}.wav"), 10.0, (Target("x" * characters, "de"),))
+        for number, characters in enumerate([*usual, length])
+    )
+    report = check_manifests([Manifest(Path("train.tsv"), utterances, (), 0)])
+    assert [(finding.kind, finding.id) for finding in report.findings] == [("text-length", str(len(usual)))] * found
 
 
 def cut_short(folder: Path, row: Row) -> None:

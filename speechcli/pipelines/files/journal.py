@@ -21,19 +21,19 @@ WHOLE = Shard(1, 1)
 class Journal:
     """`speechcli.jsonl` in an output folder: a line for each input before its outputs are written, and one after.
 
-    A line holds the input (path, size, time of modification, language), the model, the options, the outputs, and
-    whether they are done. The last line about an output counts; incomplete lines are ignored. Thanks to the line
-    before, outputs that a crash left behind are recognized as our own. Part i of n of a job writes
+    A line contains the outputs and their origin: the input (path, size, time of modification, language), the model, the
+    options, and whether they are done. The last line about an output is valid; incomplete lines are ignored. By the
+    first of the two lines, outputs that a crash left behind are recognized as our own. Part i of n of a job writes
     `speechcli.i-of-n.jsonl`, and reads the journals of all parts.
 
     Args:
         folder: the output folder.
-        model: what identifies the model and its version.
+        model: identity of the model and its version.
         options: everything else that affects the text.
         shard: the part of the job.
 
     Raises:
-        OutputError: the journal is there but cannot be read.
+        OutputError: the journal exists but cannot be read.
     """
 
     def __init__(
@@ -42,27 +42,27 @@ class Journal:
         self._folder = folder
         self._path = journal_path(folder, shard)
         self._same = {"model": dict(model), "options": dict(options)}
-        self._makers: dict[str, dict[str, Any]] = {}
+        self._origins: dict[str, dict[str, Any]] = {}
         self._recordings: dict[Source, dict[str, Any] | None] = {}
         for path in _oldest_first(folder):
             for line in read_lines(path):
-                maker = {key: value for key, value in line.items() if key != "outputs"}
-                self._makers.update(dict.fromkeys(_names(line.get("outputs")), maker))
+                origin = {key: value for key, value in line.items() if key != "outputs"}
+                self._origins.update(dict.fromkeys(_names(line.get("outputs")), origin))
 
     def knows(self, output: Output) -> bool:
         """Whether an earlier run wrote this file."""
-        return self._name(output) in self._makers
+        return self._name(output) in self._origins
 
     def started(self, source: Source, output: Output) -> bool:
         """Whether an earlier run began to write this file from the same input, model and options."""
-        made = self._makers.get(self._name(output), {})
-        return {**made, "done": False} == self._maker(source, done=False)
+        origin = self._origins.get(self._name(output), {})
+        return {**origin, "done": False} == self._origin(source, done=False)
 
     def done(self, source: Source, outputs: Sequence[Output]) -> bool:
         """Whether all these files exist and were made from the same input, model and options."""
-        maker = self._maker(source, done=True)
-        return maker is not None and all(
-            self._makers.get(self._name(output)) == maker and output.path.exists() for output in outputs
+        origin = self._origin(source, done=True)
+        return origin is not None and all(
+            self._origins.get(self._name(output)) == origin and output.path.exists() for output in outputs
         )
 
     def add(self, source: Source, outputs: Sequence[Output], *, done: bool) -> None:
@@ -71,15 +71,15 @@ class Journal:
         Raises:
             OutputError: the journal cannot be written.
         """
-        maker = self._maker(source, done=done)
-        if maker is not None:
-            append_line(self._path, json_line({**maker, "outputs": [self._name(output) for output in outputs]}))
+        origin = self._origin(source, done=done)
+        if origin is not None:
+            append_line(self._path, json_line({**origin, "outputs": [self._name(output) for output in outputs]}))
 
     def _name(self, output: Output) -> str:
         return output.path.relative_to(self._folder).as_posix()
 
-    def _maker(self, source: Source, *, done: bool) -> dict[str, Any] | None:
-        # As it is at the first question: a recording that changes during the job is transcribed again by the next one.
+    def _origin(self, source: Source, *, done: bool) -> dict[str, Any] | None:
+        # The state of the recording at the first call: if it changes during the job, the next job transcribes it again.
         if source not in self._recordings:
             self._recordings[source] = _recording(source)
         recording = self._recordings[source]
@@ -119,7 +119,7 @@ def journal_path(folder: Path, shard: Shard) -> Path:
 
 
 def _recording(source: Source) -> dict[str, Any] | None:
-    """Return what identifies a recording and its version; None: nothing does."""
+    """Return what identifies a recording and its version; None: unknown."""
     if source.path is None:
         return None  # standard input is different each time
     if isinstance(source.path, Url):  # an address names the same recording forever
@@ -141,5 +141,5 @@ def _oldest_first(folder: Path) -> list[Path]:
 
 
 def _names(outputs: Any) -> list[str]:
-    """Return the outputs of a line, if that is what it holds."""
+    """Return the outputs of a line; none if the line has another content."""
     return outputs if isinstance(outputs, list) and all(isinstance(name, str) for name in outputs) else []

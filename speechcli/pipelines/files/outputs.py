@@ -85,7 +85,7 @@ def refuse_overwriting(outputs: Iterable[Output]) -> None:
 
 
 def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Input]) -> None:
-    """Check that no output replaces an input, whatever either is called, and that none is named like a recording.
+    """Check that no output replaces an input, under any name, and that none is named like a recording.
 
     Args:
         outputs: files, and folders that are replaced as a whole.
@@ -163,8 +163,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OutputError: the disk is full, or the file cannot be written. Nothing is left behind.
     """
-    # A name of its own length: the final name plus a suffix could be longer than the file system allows. It is random,
-    # since process ids are the same in containers that share a folder.
+    # Not the final name plus a suffix, which could be too long for the file system. It is random, because process ids
+    # may be the same in containers that share a folder.
     partial = path.parent / f".{secrets.token_hex(8)}.partial"
     try:
         if stream := _open_stream(path):
@@ -196,7 +196,7 @@ def _open_stream(path: Path) -> BinaryIO | None:
 
 def output_error(path: Path, error: OSError) -> OutputError:
     """Return the error for a file or folder that cannot be written."""
-    hint = "Free some space, or choose another folder with -o; what is done stays done." if is_full(error) else None
+    hint = "Free some space, or choose another folder with -o; finished outputs are kept." if is_full(error) else None
     return OutputError(f"{path} cannot be written: {error.strerror or error}.", hint=hint)
 
 

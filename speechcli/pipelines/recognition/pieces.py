@@ -94,7 +94,7 @@ class Reader:
         return self._known_seconds * sum(self._sizes) / self._known_bytes
 
     def read(self, sources: Sequence[Source], stopped: Callable[[], bool] = lambda: False) -> Iterator[Piece | End]:
-        """Yield the pieces of each recording, then its end; what follows after a stop has no meaning."""
+        """Yield the pieces of each recording, then its end; after a stop, the items are invalid."""
         self._sizes = [_size(source) for source in sources]
         for index, source in enumerate(sources):
             if stopped():

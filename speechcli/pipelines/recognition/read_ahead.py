@@ -7,8 +7,8 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-# Torch lets a process that exits while another thread is in it crash. Longer than a thread that is told to stop may be
-# there, and not as long as it may be reading a pipe that nobody writes to.
+# A process crashes if it exits while another thread is running torch, so the thread gets this time to stop. It may take
+# longer if it is reading from a blocked pipe.
 PATIENCE_SECONDS = 2.0
 
 
@@ -23,7 +23,7 @@ def read_ahead(items: Callable[[Callable[[], bool]], Iterator[Item]]) -> Generat
     """Yield the same items, prepared one item ahead in a thread.
 
     Args:
-        items: makes the items; called with a function that tells whether no more are wanted, and to stop soon.
+        items: makes the items; called with a function that returns whether to stop.
 
     Raises:
         BaseException: any error that was raised while preparing an item.
