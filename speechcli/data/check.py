@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from speechcli.data.listening import Heard, Place, place_of
+from speechcli.data.listening import DecodedAudio, Place, place_of
 from speechcli.data.manifest import Manifest, Target, Utterance
 from speechcli.text.languages import language_code
 
@@ -117,7 +117,7 @@ def check_manifests(
     manifests: Sequence[Manifest],
     *,
     against: Sequence[Manifest] = (),
-    heard: Mapping[Place, Heard] | None = None,
+    decoded: Mapping[Place, DecodedAudio] | None = None,
     unknown_language: Callable[[str], bool] = lambda language: False,
     unknown_characters: Callable[[str], str] = lambda text: "",
 ) -> CheckReport:
@@ -126,11 +126,11 @@ def check_manifests(
     Args:
         manifests: manifests, read with all their texts.
         against: other splits, which must not share recordings, and should not share speakers or texts.
-        heard: results of decoding all recordings; None: recordings are only compared by file.
+        decoded: results of decoding all recordings; None: recordings are only compared by file.
         unknown_language: whether a model has no tag for a language.
         unknown_characters: returns the characters of a text that a model's tokenizer lacks.
     """
-    heard = {} if heard is None else heard
+    decoded = {} if decoded is None else decoded
     pairs = [(manifest.path, utterance) for manifest in manifests for utterance in manifest.utterances]
     others = [utterance for manifest in against for utterance in manifest.utterances]
     findings = [
@@ -138,13 +138,13 @@ def check_manifests(
         for manifest in manifests
         for row in manifest.bad_rows
     ]
-    found = list(_unusable_audio(pairs, heard))
+    found = list(_unusable_audio(pairs, decoded))
     unusable = {(finding.manifest, finding.id) for finding in found}
     usable = [(path, utterance) for path, utterance in pairs if (path, utterance.id) not in unusable]
     found += [
-        *_duplicates(usable, heard),
+        *_duplicates(usable, decoded),
         *_text_lengths(pairs),
-        *find_leaks(pairs, others, heard),
+        *find_leaks(pairs, others, decoded),
         *_languages(pairs, unknown_language),
         *_spelling(pairs, unknown_characters),
     ]
@@ -160,9 +160,9 @@ def _finding(kind: str, path: Path, utterance: Utterance, message: str) -> Findi
     return Finding(kind, path, utterance.where, utterance.id, message)
 
 
-def _unusable_audio(pairs: Pairs, heard: Mapping[Place, Heard]) -> Iterator[Finding]:
+def _unusable_audio(pairs: Pairs, decoded: Mapping[Place, DecodedAudio]) -> Iterator[Finding]:
     for path, utterance in pairs:
-        sound = heard.get(place_of(utterance))
+        sound = decoded.get(place_of(utterance))
         if sound is None:
             continue
         if sound.problem is not None:
@@ -176,19 +176,19 @@ def _unusable_audio(pairs: Pairs, heard: Mapping[Place, Heard]) -> Iterator[Find
             yield _finding("duration-mismatch", path, utterance, message)
 
 
-def _identity(utterance: Utterance, heard: Mapping[Place, Heard]) -> Hashable:
+def _identity(utterance: Utterance, decoded: Mapping[Place, DecodedAudio]) -> Hashable:
     """Return a key that is equal for utterances with the same sound; None if the audio cannot be read."""
-    sound = heard.get(place_of(utterance))
+    sound = decoded.get(place_of(utterance))
     return place_of(utterance) if sound is None else sound.digest
 
 
-def _duplicates(pairs: Pairs, heard: Mapping[Place, Heard]) -> Iterator[Finding]:
+def _duplicates(pairs: Pairs, decoded: Mapping[Place, DecodedAudio]) -> Iterator[Finding]:
     first: dict[Hashable, tuple[Path, Utterance]] = {}
     for path, utterance in pairs:
-        other_path, other = first.setdefault(_identity(utterance, heard), (path, utterance))
-        said = {target.language for target in other.targets} | {target.text for target in other.targets}
+        other_path, other = first.setdefault(_identity(utterance, decoded), (path, utterance))
+        known = {target.language for target in other.targets} | {target.text for target in other.targets}
         if other is not utterance and any(
-            target.language in said or target.text in said for target in utterance.targets
+            target.language in known or target.text in known for target in utterance.targets
         ):
             message = f"`{other.id}` ({other_path} {other.where}) has the same sound."
             yield _finding("duplicate-audio", path, utterance, message)
@@ -224,23 +224,23 @@ def _usual(logarithms: list[float]) -> tuple[float, float]:
     return math.exp(middle - reach), math.exp(middle + reach)
 
 
-def find_leaks(pairs: Pairs, others: Sequence[Utterance], heard: Mapping[Place, Heard]) -> Iterator[Finding]:
+def find_leaks(pairs: Pairs, others: Sequence[Utterance], decoded: Mapping[Place, DecodedAudio]) -> Iterator[Finding]:
     """Find recordings, speakers and texts that also occur in another split.
 
     Args:
         pairs: manifests and utterances.
         others: utterances of the other split.
-        heard: results of decoding all recordings; if empty, recordings are compared by file.
+        decoded: results of decoding all recordings; if empty, recordings are compared by file.
     """
     if not others:
         return
-    sounds = {_identity(utterance, heard): utterance for utterance in others}
+    sounds = {_identity(utterance, decoded): utterance for utterance in others}
     speakers = {utterance.speaker for utterance in others} - {None}
     texts = {_plain(target.text) for utterance in others for target in utterance.targets}
     shared: Counter[tuple[Path, str]] = Counter()
     for path, utterance in pairs:
-        twin = sounds.get(_identity(utterance, heard))
-        if twin is not None and _identity(twin, heard) is not None:
+        twin = sounds.get(_identity(utterance, decoded))
+        if twin is not None and _identity(twin, decoded) is not None:
             yield _finding("leak-audio", path, utterance, f"`{twin.id}` of the other split has the same sound.")
         if utterance.speaker in speakers and utterance.speaker is not None:
             shared[path, utterance.speaker] += 1

@@ -21,7 +21,7 @@ Place = tuple[AudioFile, float | None, float | None]
 """A file, with start and end in seconds."""
 
 
-class Heard(NamedTuple):
+class DecodedAudio(NamedTuple):
     """The result of decoding an utterance."""
 
     seconds: float
@@ -42,7 +42,7 @@ def listen_to(
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[Place, Heard]:
+) -> dict[Place, DecodedAudio]:
     """Decode every recording.
 
     Args:
@@ -51,23 +51,23 @@ def listen_to(
         progress: called with the number of decoded recordings and their total.
     """
     places = list(dict.fromkeys(map(place_of, utterances)))
-    heard: dict[Place, Heard] = {}
+    decoded: dict[Place, DecodedAudio] = {}
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         for place, found in zip(places, pool.map(_listen, places), strict=True):
-            heard[place] = found
-            progress(len(heard), len(places))
-    return heard
+            decoded[place] = found
+            progress(len(decoded), len(places))
+    return decoded
 
 
-def _listen(place: Place) -> Heard:
+def _listen(place: Place) -> DecodedAudio:
     file, start, end = place
     try:
         audio = read_audio(file, sample_rate=SAMPLE_RATE, start=start, end=end)
     except (SpeechCliError, OSError) as error:
-        return Heard(0.0, None, problem=str(error))
+        return DecodedAudio(0.0, None, problem=str(error))
     if audio.truncated or not len(audio.samples):
         problem = f"`{file}` {'ends early' if len(audio.samples) else 'is empty'}."
-        return Heard(audio.seconds, None, problem=problem)
+        return DecodedAudio(audio.seconds, None, problem=problem)
     steps = np.rint(np.clip(audio.samples, -1, 1) * 32_767).astype(np.int16)
     digest = hashlib.blake2b(steps.tobytes(), digest_size=16).hexdigest()
-    return Heard(audio.seconds, digest, silent=float(np.abs(audio.samples).max()) < SILENT_PEAK)
+    return DecodedAudio(audio.seconds, digest, silent=float(np.abs(audio.samples).max()) < SILENT_PEAK)

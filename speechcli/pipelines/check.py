@@ -59,7 +59,7 @@ def check(options: CheckOptions, *, progress: Callable[[int, int], None] = lambd
     report = check_manifests(
         manifests,
         against=against,
-        heard=listen_to(utterances, workers=options.workers, progress=progress) if options.listen else None,
+        decoded=listen_to(utterances, workers=options.workers, progress=progress) if options.listen else None,
         unknown_language=unknown_language,
         unknown_characters=unknown_characters,
     )

@@ -208,10 +208,10 @@ def transcribe_utterances(
 
     def score(batch: Recordings) -> Scored:
         sounds = list(zip(batch.utterances, batch.waveforms, strict=True))
-        heard = recognizer.decode([Clip(samples, each.language) for each, samples in sounds])
+        decoded = recognizer.decode([Clip(samples, each.language) for each, samples in sounds])
         pairs = [
             Pair(each.id, each.language, target.language, target.text, text.text)
-            for each, (text, *_) in zip(batch.utterances, heard, strict=True)
+            for each, (text, *_) in zip(batch.utterances, decoded, strict=True)
             for target in each.targets
         ]
         return Scored(pairs, seconds=sum(map(len, batch.waveforms)) / recognizer.sample_rate)

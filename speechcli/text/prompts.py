@@ -164,8 +164,8 @@ class TaskPrompts(Prompts):
         target = None if written is None else resolve_language(written, self.tags)
         if target is not None and language_code(target) not in ("en", language_code(spoken or target)):
             return self.of("translate", spoken=None, target=target)
-        heard = spoken or written
-        tag = None if heard is None else resolve_language(heard, self.tags)
+        named = spoken or written
+        tag = None if named is None else resolve_language(named, self.tags)
         translated = target is not None and tag is not None and language_code(target) != language_code(tag)
         return self.of("translate" if translated else "transcribe", spoken=tag, target=target)
 

@@ -54,8 +54,8 @@ def splits(tmp_path: Path) -> tuple[list[Row], list[Row]]:
 
 def checked(folder: Path, train: list[Row], test: list[Row], **options: Any) -> CheckReport:
     ours, theirs = read_manifest(write(folder / "train.tsv", train)), read_manifest(write(folder / "test.tsv", test))
-    heard = listen_to([*ours.utterances, *theirs.utterances], workers=2)
-    return check_manifests([ours], against=[theirs], heard=heard, **options)
+    decoded = listen_to([*ours.utterances, *theirs.utterances], workers=2)
+    return check_manifests([ours], against=[theirs], decoded=decoded, **options)
 
 
 def test_texts_are_checked_against_the_tokenizer_of_a_model_without_its_weights(

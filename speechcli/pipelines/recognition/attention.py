@@ -138,8 +138,8 @@ class AttentionRecognizer(Recognizer):
 
     def _phrases(self, tokens: Sequence[int], first_time: int, seconds: float) -> tuple[Phrase, ...]:
         found = (
-            Phrase(start, end, said, self._tokenizer.decode(said).strip())
-            for start, end, said in cut_at_times(tokens, first_time, seconds)
+            Phrase(start, end, ids, self._tokenizer.decode(ids).strip())
+            for start, end, ids in cut_at_times(tokens, first_time, seconds)
         )
         return tuple(phrase for phrase in found if phrase.text)
 

@@ -29,13 +29,13 @@ from speechcli.transcript import Transcript
 # Audio decoded at once: enough to keep the device busy, with room for the weights and the beams.
 BATCH_SECONDS = {"cpu": 60.0, "mps": 120.0, "cuda": 480.0}
 # Audio read ahead, so that pieces of similar length can be batched; limits the audio in memory (64 kB per second).
-WINDOW_BATCHES, WINDOW_SECONDS = 4, 900.0
-WINDOW_ITEMS = 512
+MAX_AHEAD_BATCHES, MAX_AHEAD_SECONDS = 4, 900.0
+MAX_AHEAD_ITEMS = 512
 
 NOTHING = np.zeros(0, dtype=np.float32)
 
 
-class _Window(NamedTuple):
+class _Group(NamedTuple):
     """Pieces that are batched together."""
 
     items: list[Piece | End]
@@ -96,10 +96,10 @@ class Listener:
         """
         self._sources, self._open, self._failed, self._unfinished = sources, {}, set(), unfinished
         self._done, self._audio_seconds = 0, 0.0
-        with closing(read_ahead(self._windows)) as windows:
-            for window in windows:
-                self._expected_seconds = window.expected_seconds
-                for outcome in self._decode(window.items, stop):
+        with closing(read_ahead(self._groups)) as groups:
+            for group in groups:
+                self._expected_seconds = group.expected_seconds
+                for outcome in self._decode(group.items, stop):
                     self._done += 1
                     self._report_progress()
                     yield outcome
@@ -109,19 +109,19 @@ class Listener:
     def _report_progress(self) -> None:
         self._report(Progress(self._done, len(self._sources), self._audio_seconds, self._expected_seconds))
 
-    def _windows(self, stopped: Callable[[], bool]) -> Iterator[_Window]:
+    def _groups(self, stopped: Callable[[], bool]) -> Iterator[_Group]:
         """Read pieces ahead, in groups large enough to batch by length."""
-        limit = min(WINDOW_BATCHES * self._batch_seconds, WINDOW_SECONDS)
+        limit = min(MAX_AHEAD_BATCHES * self._batch_seconds, MAX_AHEAD_SECONDS)
         items: list[Piece | End] = []
         samples = 0
         for item in self._reader.read(self._sources, stopped):
             items.append(item)
             samples += len(item.samples) if isinstance(item, Piece) else 0
-            if samples >= limit * self._recognizer.sample_rate or len(items) >= WINDOW_ITEMS:
-                yield _Window(items, self._reader.expected_seconds)
+            if samples >= limit * self._recognizer.sample_rate or len(items) >= MAX_AHEAD_ITEMS:
+                yield _Group(items, self._reader.expected_seconds)
                 items, samples = [], 0
         if items:
-            yield _Window(items, self._reader.expected_seconds)
+            yield _Group(items, self._reader.expected_seconds)
 
     def _decode(self, items: Sequence[Piece | End], stop: Callable[[], bool]) -> Iterator[Outcome]:
         for item in items:

@@ -33,15 +33,15 @@ def cut_at_times(
     Yields:
         start, end and tokens of each phrase, in order
     """
-    start, said = 0.0, list[int]()
+    start, ids = 0.0, list[int]()
     for token in tokens:
         if token < first_time:
-            said.append(token)
+            ids.append(token)
             continue
         time = min((token - first_time) * TIME_STEP, seconds)
-        if said:
-            yield start, max(start, time), tuple(said)
-            said = []
+        if ids:
+            yield start, max(start, time), tuple(ids)
+            ids = []
         start = time
-    if said:
-        yield start, seconds, tuple(said)
+    if ids:
+        yield start, seconds, tuple(ids)

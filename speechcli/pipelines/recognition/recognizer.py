@@ -60,7 +60,7 @@ class Decoded(NamedTuple):
             target_language,
             tuple(Alternative(**each) for each in alternatives),
             None if words is None else tuple(Word(**each) for each in words),
-            tuple(Phrase(start, end, tuple(said), written) for start, end, said, written, _ in phrases),
+            tuple(Phrase(start, end, tuple(ids), phrase) for start, end, ids, phrase, _ in phrases),
             no_speech_prob,
         )
 
