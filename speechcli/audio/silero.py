@@ -28,6 +28,9 @@ WEIGHTS = Path("data", "silero_vad_16k.safetensors")
 
 # Speech begins above the first and ends below the second, as in the package.
 SPEECH_BEGINS, SPEECH_ENDS = 0.5, 0.35
+# The network hears no speech whose peak is below about 0.005, so what is quieter than the first level so far is
+# amplified to it. Below the second there is only digital silence.
+QUIET_PEAK, SILENT_PEAK = 0.1, 0.5 / 2**15
 
 
 class SileroNetwork(nn.Module):
@@ -67,15 +70,26 @@ class SileroDetector:
         self._state: tuple[Tensor, Tensor] | None = None
         self._context = np.zeros(CONTEXT_SAMPLES, dtype=np.float32)
         self._speaking = False
+        self._peak = SILENT_PEAK
 
     @torch.inference_mode()
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """Classify each frame as speech or not: samples (frames * 512,) -> (frames,) bool."""
+        samples = self._audible(samples)
         joined = torch.from_numpy(np.concatenate([self._context, samples]))
         self._context = samples[-CONTEXT_SAMPLES:]
         frames = joined.unfold(0, CONTEXT_SAMPLES + FRAME_SAMPLES, FRAME_SAMPLES)
         probabilities, self._state = self._network(frames, self._state)
         return np.array([self._decide(probability) for probability in probabilities.tolist()], dtype=bool)
+
+    def _audible(self, samples: np.ndarray) -> np.ndarray:
+        """Amplify frames, (frames * 512,), by the loudest sample so far."""
+        frames = samples.reshape(-1, FRAME_SAMPLES)
+        peaks = np.concatenate([[self._peak], np.abs(frames).max(axis=1)]).astype(np.float32)
+        loudest = np.maximum.accumulate(peaks)
+        self._peak = float(loudest[-1])
+        amplified: np.ndarray = frames * np.maximum(1, QUIET_PEAK / loudest[1:, None])
+        return amplified.reshape(-1)
 
     def _decide(self, probability: float) -> bool:
         self._speaking = probability >= (SPEECH_ENDS if self._speaking else SPEECH_BEGINS)

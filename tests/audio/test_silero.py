@@ -50,6 +50,13 @@ def test_speech_is_distinguished_from_silence_and_noise(speech):
     assert SileroDetector()(noise).sum() == 0
 
 
+@pytest.mark.parametrize("level", [1e-1, 1e-2, 1e-3, 1e-4])
+def test_quiet_speech_is_speech_and_quiet_noise_is_none(speech, level):
+    noise = np.random.default_rng(0).standard_normal(40 * FRAME_SAMPLES).astype(np.float32)
+    assert SileroDetector()(speech * np.float32(level)).mean() > 0.7
+    assert SileroDetector()(noise * np.float32(level)).sum() == 0
+
+
 def test_blocks_give_the_same_probabilities_as_the_whole(speech):
     detector = SileroDetector()
     pieces = [detector(piece) for piece in np.split(speech, [FRAME_SAMPLES, 4 * FRAME_SAMPLES, 30 * FRAME_SAMPLES])]
