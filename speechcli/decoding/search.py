@@ -67,8 +67,8 @@ def search(
     logprobs: list[Tensor] = []
     while True:
         chosen = choose(process(processors, ids, logits)).masked_fill(ended, max(options.fill_token_id, 0))
-        said = logits.gather(1, chosen[:, None]).squeeze(1) - logits.logsumexp(dim=-1)
-        logprobs.append(said.masked_fill(ended, 0.0))
+        logprob = logits.gather(1, chosen[:, None]).squeeze(1) - logits.logsumexp(dim=-1)
+        logprobs.append(logprob.masked_fill(ended, 0.0))
         ids = torch.cat([ids, chosen[:, None]], dim=1)
         lengths += ~ended
         ended |= torch.isin(chosen, ends)
@@ -79,6 +79,6 @@ def search(
     # (rows, tokens) -> (batch, copies, tokens)
     shape = (batch, options.num_return_sequences)
     tokens = ids[:, prompt_tokens:].reshape(*shape, -1)
-    said_logprobs = torch.stack(logprobs, dim=1).view(*shape, -1)
+    token_logprobs = torch.stack(logprobs, dim=1).view(*shape, -1)
     lengths = lengths.view(shape)
-    return to_hypotheses(tokens, said_logprobs, lengths, said_logprobs.sum(dim=-1) / lengths**options.length_penalty)
+    return to_hypotheses(tokens, token_logprobs, lengths, token_logprobs.sum(dim=-1) / lengths**options.length_penalty)

@@ -35,10 +35,10 @@ class Spans:
             (batch, size), true where masked.
         """
         hidden = torch.zeros(len(lengths), size, dtype=torch.bool, device=lengths.device)
-        luck = torch.rand(()).item()
+        rounding = torch.rand(()).item()  # for the whole batch: rounds the numbers of spans down or up at random
         for row, length in enumerate(lengths.tolist()):
             span = min(self.length, length)
-            count = max(int(self.probability * length / self.length + luck), self.minimum)
+            count = max(int(self.probability * length / self.length + rounding), self.minimum)
             count = min(count, size // self.length if size >= self.length else 1, length - span + 1)
             for start in torch.randperm(length - span + 1)[:count].tolist():
                 hidden[row, start : start + span] = True

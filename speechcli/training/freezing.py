@@ -52,7 +52,7 @@ def freeze(
     names = [name for name, _ in model.named_parameters()]
     patterns = {part: _pattern(part) for part in parts}
     for part, pattern in patterns.items():
-        if not _matching(names, pattern):
+        if not any(fnmatchcase(name, pattern) for name in names):
             raise UsageError(
                 f"`model.freeze` names parts of the model, but this one has no '{part}'.",
                 hint=f"parts: {', '.join(PARTS)}, or parameters, such as '{names[0]}' or '*{names[-1][-10:]}'",
@@ -85,7 +85,3 @@ def _pattern(part: str) -> str:
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _matching(names: Sequence[str], pattern: str) -> list[str]:
-    return [name for name in names if fnmatchcase(name, pattern)]

@@ -101,6 +101,7 @@ def test_an_installation_without_the_embedded_model_is_an_error(
 
 
 def test_only_plain_file_names_are_downloaded(fake: FakeHub) -> None:
+    fake.files += ["onnx/config.json", "model-00001/../model-of-1.safetensors"]
     assert resolve_model("owner/name") == Path("downloaded")
     assert fake.calls[0]["allow_patterns"] == ["config.json", "model.safetensors"]
 

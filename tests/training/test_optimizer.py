@@ -7,6 +7,7 @@ from tiny_speech import save_tiny_model
 
 from speechcli.checkpoints.bundle import load
 from speechcli.errors import UsageError
+from speechcli.nn.positions import SinusoidalPositions
 from speechcli.training.freezing import freeze, region
 from speechcli.training.optimizer import (
     build_optimizer,
@@ -99,6 +100,12 @@ def test_a_pattern_freezes_the_parameters_that_match():
     assert learning == ["encoder.0.weight", "encoder.1.weight", "decoder.weight", "ctc_head.weight"]
     with pytest.raises(UsageError, match="no '\\*.ffn.\\*'"):
         freeze(model, ("*.ffn.*",))
+
+
+def test_tables_of_sinusoidal_positions_are_never_trained():
+    model = torch.nn.ModuleDict({"decoder": torch.nn.Linear(3, 2), "positions": SinusoidalPositions(4, 3)})
+    assert freeze(model, ()) == 3 * 2 + 2
+    assert not model["positions"].weight.requires_grad
 
 
 def test_lna_trains_only_norms_attention_and_the_bridge(tmp_path):
