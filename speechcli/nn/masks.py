@@ -39,7 +39,7 @@ class Spans:
         for row, length in enumerate(lengths.tolist()):
             span = min(self.length, length)
             count = max(int(self.probability * length / self.length + rounding), self.minimum)
-            count = min(count, size // self.length if size >= self.length else 1, length - span + 1)
+            count = min(count, max(size // self.length, 1))
             for start in torch.randperm(length - span + 1)[:count].tolist():
                 hidden[row, start : start + span] = True
         return hidden
