@@ -17,7 +17,7 @@ DIP_SECONDS = 0.2
 BLOCK_SAMPLES = 1 << 15
 
 
-class Stretch(NamedTuple):
+class AudioSegment(NamedTuple):
     """Consecutive samples of a recording."""
 
     start: int
@@ -38,19 +38,19 @@ def cut(
     detector: Detector,
     max_seconds: float = 30.0,
     whole_if_short: bool = False,
-) -> Iterator[Stretch]:
-    """Cut a recording into stretches of at most `max_seconds`, with at most one of them and a block in memory.
+) -> Iterator[AudioSegment]:
+    """Cut a recording into segments of at most `max_seconds`, with at most one of them and a block in memory.
 
-    Every frame of speech is in exactly one stretch. A pause of more than a second ends a stretch and is removed except
+    Every frame of speech is in exactly one segment. A pause of more than a second ends a segment and is removed except
     for 0.3 s on each side. Speech without such a pause is cut at the quietest place in the second half of the longest
-    possible stretch, in a pause if there is one.
+    possible segment, in a pause if there is one.
 
     Args:
         blocks: blocks of mono audio, each (samples,).
         sample_rate: sample rate in Hz.
         detector: voice activity detector.
-        max_seconds: maximum length of a stretch.
-        whole_if_short: keep recordings that fit into one stretch unchanged, including pauses.
+        max_seconds: maximum length of a segment.
+        whole_if_short: keep recordings that fit into one segment unchanged, including pauses.
 
     Raises:
         ValueError: `max_seconds` is shorter than two frames.
@@ -71,7 +71,7 @@ def cut(
     complete = False
     while not (complete and len(buffer.speech) == 0):
         complete = buffer.fill(longest)
-        skipped, length = rule.next_stretch(buffer.speech[:longest], buffer, complete)
+        skipped, length = rule.next_segment(buffer.speech[:longest], buffer, complete)
         buffer.take(skipped)
         if length:
             yield buffer.take(length)
@@ -115,24 +115,24 @@ class _Buffer:
         size = self._detector.frame_samples
         return frame_power(self._samples[: frames * size], size)
 
-    def take(self, frames: int) -> Stretch:
+    def take(self, frames: int) -> AudioSegment:
         """Remove frames from the front."""
         count = min(frames * self._detector.frame_samples, len(self._samples))
-        taken = Stretch(self._start, self._samples[:count].copy())
+        taken = AudioSegment(self._start, self._samples[:count].copy())
         self._start += count
         self._samples, self.speech = self._samples[count:], self.speech[frames:]
         return taken
 
 
 class _Rule(NamedTuple):
-    """Rule for start and end of a stretch; all lengths are in frames."""
+    """Rule for start and end of a segment; all lengths are in frames."""
 
     pause: int
     margin: int
     dip: int
 
-    def next_stretch(self, speech: NDArray[np.bool_], buffer: _Buffer, complete: bool) -> tuple[int, int]:
-        """Return the number of frames to skip, and the length of the stretch after them (0: none)."""
+    def next_segment(self, speech: NDArray[np.bool_], buffer: _Buffer, complete: bool) -> tuple[int, int]:
+        """Return the number of frames to skip, and the length of the segment after them (0: none)."""
         sounding = np.flatnonzero(speech)
         if len(sounding) == 0:
             return len(speech) if complete else max(1, len(speech) - self.margin), 0
@@ -153,7 +153,7 @@ class _Rule(NamedTuple):
         smooth = np.convolve(power[first:], kernel / len(kernel), mode="valid")
         spoken = np.convolve(speech[first:], kernel, mode="valid")
         smooth[spoken > spoken.min()] = np.inf
-        # The last of equally quiet frames, for fewer and longer stretches.
+        # The last of equally quiet frames, for fewer and longer segments.
         best = len(smooth) - 1 - int(np.argmin(smooth[::-1]))
         return first + best + len(kernel) // 2
 

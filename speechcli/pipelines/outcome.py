@@ -115,7 +115,7 @@ class JobReport:
         """Raise the error for the exit code of the job, if there were failures.
 
         Raises:
-            Stopped: a signal came, and another run can go on.
+            Stopped: a signal came, and another run can continue the job.
             OutOfMemory: one input or more did not fit into memory, even alone.
             AllInputsFailed: nothing was done.
             SomeInputsFailed: something was done.

@@ -29,8 +29,8 @@ def everything(audio, max_seconds=30.0, **options):
     return list(cut([audio], RATE, detector=EverythingIsSpeech(RATE), max_seconds=max_seconds, **options))
 
 
-def places(stretches):
-    return [(stretch.start, stretch.end) for stretch in stretches]
+def places(segments):
+    return [(segment.start, segment.end) for segment in segments]
 
 
 def blocks(audio, sizes):
@@ -46,11 +46,11 @@ audios = st.tuples(st.integers(0, 20_000), st.integers(0, 100)).map(
 @settings(max_examples=25, deadline=None)
 @given(audios, st.floats(0.1, 5.0), st.lists(st.integers(0, 3_000), max_size=5))
 def test_stretches_cover_every_sample_once_and_none_is_too_long(audio, max_seconds, sizes):
-    stretches = list(cut(blocks(audio, sizes), RATE, detector=EverythingIsSpeech(RATE), max_seconds=max_seconds))
-    np.testing.assert_array_equal(np.concatenate([s.samples for s in stretches] or [audio]), audio)
-    assert [s.start for s in stretches] == [0, *(s.end for s in stretches[:-1])][: len(stretches)]
-    assert all(0 < len(s.samples) <= int(max_seconds * RATE) for s in stretches)
-    assert bool(stretches) == (len(audio) > 0)
+    segments = list(cut(blocks(audio, sizes), RATE, detector=EverythingIsSpeech(RATE), max_seconds=max_seconds))
+    np.testing.assert_array_equal(np.concatenate([s.samples for s in segments] or [audio]), audio)
+    assert [s.start for s in segments] == [0, *(s.end for s in segments[:-1])][: len(segments)]
+    assert all(0 < len(s.samples) <= int(max_seconds * RATE) for s in segments)
+    assert bool(segments) == (len(audio) > 0)
 
 
 speech_and_pauses = st.lists(st.tuples(st.booleans(), st.integers(1, 150)), max_size=30).map(
@@ -64,24 +64,22 @@ speech_and_pauses = st.lists(st.tuples(st.booleans(), st.integers(1, 150)), max_
 @given(speech_and_pauses, st.floats(0.5, 5.0), st.integers(0, 19), st.lists(st.integers(0, 3_000), max_size=5))
 def test_all_speech_is_in_exactly_one_stretch_for_any_pauses_and_blocks(audio, max_seconds, rest, sizes):
     audio = np.append(audio, np.ones(rest, dtype=np.float32))
-    stretches = list(cut(blocks(audio, sizes), RATE, detector=Marked(), max_seconds=max_seconds))
+    segments = list(cut(blocks(audio, sizes), RATE, detector=Marked(), max_seconds=max_seconds))
     taken = np.zeros(len(audio), dtype=int)
-    for stretch in stretches:
-        np.testing.assert_array_equal(stretch.samples, audio[stretch.start : stretch.end])
-        assert len(stretch.samples) <= max_seconds * RATE and stretch.samples.max() == 1.0
-        taken[stretch.start : stretch.end] += 1
+    for segment in segments:
+        np.testing.assert_array_equal(segment.samples, audio[segment.start : segment.end])
+        assert len(segment.samples) <= max_seconds * RATE and segment.samples.max() == 1.0
+        taken[segment.start : segment.end] += 1
     assert (taken[audio > 0.5] == 1).all() and taken.max(initial=0) <= 1
-    assert stretches == [] or places(stretches) == places(
-        cut([audio], RATE, detector=Marked(), max_seconds=max_seconds)
-    )
+    assert segments == [] or places(segments) == places(cut([audio], RATE, detector=Marked(), max_seconds=max_seconds))
 
 
 def test_a_long_pause_ends_a_stretch_and_is_removed_except_for_its_margins():
     spoken = np.ones(2000, dtype=np.float32)
     audio = np.concatenate([np.zeros(5000, dtype=np.float32), spoken, np.zeros(3000, dtype=np.float32), spoken])
     margin = round(MARGIN_SECONDS * RATE)
-    stretches = list(cut([audio], RATE, detector=Marked()))
-    assert places(stretches) == [(5000 - margin, 7000 + margin), (10_000 - margin, 12_000)]
+    segments = list(cut([audio], RATE, detector=Marked()))
+    assert places(segments) == [(5000 - margin, 7000 + margin), (10_000 - margin, 12_000)]
 
 
 def test_a_short_pause_is_kept():
@@ -114,8 +112,8 @@ def test_a_recording_as_long_as_the_longest_stretch_fits_although_its_last_frame
 @pytest.mark.parametrize("level", [0.1, 1e-4])
 def test_the_energy_detector_does_not_remove_stationary_noise(level):
     noise = (level * np.random.default_rng(0).normal(size=3_500)).astype(np.float32)
-    stretches = list(cut([noise], RATE, detector=EnergyDetector(RATE), max_seconds=1.0))
-    np.testing.assert_array_equal(np.concatenate([stretch.samples for stretch in stretches]), noise)
+    segments = list(cut([noise], RATE, detector=EnergyDetector(RATE), max_seconds=1.0))
+    np.testing.assert_array_equal(np.concatenate([segment.samples for segment in segments]), noise)
 
 
 def test_no_more_than_a_stretch_and_a_block_is_held(monkeypatch):
@@ -168,11 +166,11 @@ def test_spoken_digits_repeated_across_every_seam_are_whole_and_as_many_as_went_
         parts += [spoken, gap]
         length += len(spoken) + len(gap)
     audio = np.concatenate(parts)
-    stretches = list(cut([audio], rate, detector=make_detector(vad, rate), max_seconds=5.0))
-    assert len(stretches) > 5
+    segments = list(cut([audio], rate, detector=make_detector(vad, rate), max_seconds=5.0))
+    assert len(segments) > 5
     trim = rate // 10  # the recording begins and ends softly
     for start, end in heard:
-        assert sum(stretch.start <= start + trim and end - trim <= stretch.end for stretch in stretches) == 1
+        assert sum(segment.start <= start + trim and end - trim <= segment.end for segment in segments) == 1
 
 
 def test_only_audio_far_below_everything_else_is_silence_by_energy():

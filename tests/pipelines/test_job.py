@@ -227,7 +227,7 @@ def test_shards_call_outputs_the_same_although_only_one_has_the_collision(work, 
 def test_a_second_process_on_the_same_folder_is_refused(work, tmp_path):
     (tmp_path / "out").mkdir()
     with locked(journal_path(tmp_path / "out", Shard(1, 1))):
-        with pytest.raises(OutputError, match="by one job at a time, but another one is at work"):
+        with pytest.raises(OutputError, match="by one job at a time, but another job is running"):
             work("in", out="out")
         assert work("in", out="out", shard=Shard(1, 2))[0].done == 2
     assert os.path.exists(tmp_path / "out" / "speechcli.1-of-2.jsonl")

@@ -76,7 +76,7 @@ def _expand(text: str) -> Iterator[Source | Failure]:
         yield Source(None, "-", PurePath("stdin"))
     elif os.path.isdir(path):
         yield from _from_folder(path)
-    elif os.path.exists(path):  # a pipe or a device is as good as a file
+    elif os.path.exists(path):  # a file, a pipe or a device
         yield Source(path, text, PurePath(path.name))
     elif _is_url(text):
         yield _from_url(text)

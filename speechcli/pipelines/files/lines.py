@@ -53,7 +53,7 @@ def append_line(path: Path, line: bytes, *, afresh: bool = False) -> None:
 
 
 def remove_lines(path: Path) -> None:
-    """Remove a file, if it is there.
+    """Remove a file, if it exists.
 
     Raises:
         OutputError: it cannot be removed.

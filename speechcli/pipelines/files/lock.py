@@ -30,7 +30,7 @@ def locked(path: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OutputError(
-                f"The folder {path.parent} can be written by one job at a time, but another one is at work.",
+                f"The folder {path.parent} can be written by one job at a time, but another job is running.",
                 hint="Wait for it, or divide the work: --shard 1/2 here and --shard 2/2 there.",
             ) from error
         except OSError:

@@ -73,7 +73,7 @@ def refuse_overwriting(outputs: Iterable[Output]) -> None:
     """Check that none of the files exists.
 
     Raises:
-        UsageError: a file is there.
+        UsageError: one of them exists.
     """
     existing = [output.path for output in outputs if os.path.lexists(output.path)]
     if existing:

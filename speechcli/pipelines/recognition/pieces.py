@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from speechcli.audio.activity import make_detector
 from speechcli.audio.inside import outer_file
 from speechcli.audio.read import RawFormat, Sound, open_audio
-from speechcli.audio.segments import Stretch, cut
+from speechcli.audio.segments import AudioSegment, cut
 from speechcli.audio.url import Url
 from speechcli.errors import InputError, OutOfMemory, SpeechCliError
 from speechcli.pipelines.files.inputs import Source
@@ -121,17 +121,17 @@ class Reader:
             for channel in channels:
                 read_blocks = sound.blocks(chosen if channel is None else str(channel))
                 blocks = _PeakMeter(takewhile(lambda _: not stopped(), read_blocks))
-                for stretch in self._cut(blocks):
-                    end = read + stretch.end / self._sample_rate
-                    start = stretch.start / self._sample_rate
-                    yield Piece(index, pieces, start, stretch.samples, end - covered, channel)
+                for segment in self._cut(blocks):
+                    end = read + segment.end / self._sample_rate
+                    start = segment.start / self._sample_rate
+                    yield Piece(index, pieces, start, segment.samples, end - covered, channel)
                     pieces, covered = pieces + 1, end
                 peak = max(peak, blocks.peak)
                 read += sound.seconds
             no_speech = pieces == 0 and peak > SILENT_PEAK
             yield End(index, pieces, sound.seconds, max(0.0, read - covered), sound.truncated, no_speech)
 
-    def _cut(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Stretch]:
+    def _cut(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[AudioSegment]:
         vad = self._options.decoding.vad
         return cut(
             blocks,
