@@ -80,6 +80,8 @@ class Url:
                 raise self._refused(f"the server says {error.code} {error.reason}") from error
             except TimeoutError as error:
                 raise self._refused(f"the server sent nothing for {TIMEOUT_SECONDS:.0f} s") from error
+            except http.client.IncompleteRead as error:
+                raise self._refused("the server closed the connection before its end") from error
             except (OSError, ValueError, http.client.HTTPException) as error:
                 reason = getattr(error, "reason", error)
                 raise self._refused(str(getattr(reason, "strerror", None) or reason or type(error).__name__)) from error
@@ -96,7 +98,7 @@ class Url:
         return request
 
     def _copy(self, response: Any, file: BinaryIO, max_bytes: int, max_seconds: float) -> None:
-        promised = int(response.headers.get("Content-Length") or 0)
+        promised = response.length or 0
         size, began = 0, time.monotonic()
         # read1 returns available data, so that a very slow server does not block us.
         while size <= max_bytes >= promised and (block := response.read1(BLOCK_BYTES)):
@@ -109,7 +111,9 @@ class Url:
             raise self._refused(f"it ended after {size} of {promised} bytes")
 
     def _refused(self, reason: str) -> InputError:
-        return InputError(f"{self} cannot be fetched: {reason.rstrip('.')}.")
+        # A reason may be the server's, with line breaks or codes that control the terminal.
+        shown = " ".join("".join(char if char.isprintable() else " " for char in reason).split())
+        return InputError(f"{self} cannot be fetched: {shown.rstrip('.')}.")
 
 
 class _PublicRedirects(urllib.request.HTTPRedirectHandler):

@@ -35,8 +35,18 @@ class Server(BaseHTTPRequestHandler):
         if self.path == "/gone.wav":
             self.send_error(404)
             return
+        if self.path == "/odd.wav":
+            self.send_error(500, "\x1b[31mBad")
+            return
         self.send_response(200)
-        if self.path != "/unsized.wav":
+        if self.path == "/chunks.wav":
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"3\r\nRIF\r\n9\r\nF")
+            return
+        if self.path == "/numberless.wav":
+            self.send_header("Content-Length", "many")
+        elif self.path != "/unsized.wav":
             self.send_header("Content-Length", str(len(self.sound) + 9 * (self.path == "/cut.wav")))
         self.end_headers()
         self.wfile.write(self.sound)
@@ -66,7 +76,7 @@ def refusal(address, **options):
     return caught.value.message
 
 
-@pytest.mark.parametrize("path", ["/a.wav", "/unsized.wav"])
+@pytest.mark.parametrize("path", ["/a.wav", "/unsized.wav", "/numberless.wav"])
 def test_a_recording_is_fetched_and_read(server, path):
     np.testing.assert_allclose(read_audio(Url(server + path), sample_rate=RATE).samples, tone(), atol=1e-4)
     assert audio_seconds(Url(server + path)) == 0.5
@@ -89,6 +99,8 @@ def test_a_url_that_is_too_large_missing_or_cut_off_is_refused(server):
         assert refusal(server + path, max_bytes=size - 1).endswith(f"it is larger than {size - 1} bytes.")
     assert refusal(f"{server}/gone.wav").endswith("the server says 404 Not Found.")
     assert refusal(f"{server}/cut.wav").endswith(f"it ended after {size} of {size + 9} bytes.")
+    assert refusal(f"{server}/chunks.wav").endswith("the server closed the connection before its end.")
+    assert refusal(f"{server}/odd.wav").endswith("the server says 500 [31mBad.")
     assert "refused" in refusal("http://127.0.0.1:1/a.wav")
     assert refusal("http://[::1/a.wav")
 
