@@ -186,7 +186,7 @@ def check_shown(decoding: DecodingOptions, formats: Sequence[str]) -> None:
         UsageError: there is one.
     """
     asked = {
-        "--word-times": (decoding.word_times, ("json", "jsonl")),
+        "--word-times": (decoding.word_times, ("json", "jsonl", "srt", "vtt")),
         "--num-return": ((decoding.num_return or 1) > 1, ("json", "jsonl")),
         "--timestamps": (decoding.timestamps is True, tuple(kind for kind in FORMATS if kind != "txt")),
     }

@@ -90,8 +90,8 @@ def test_a_language_that_is_named_twice_is_one_target():
     [
         (
             DecodingOptions(word_times=True),
-            ("txt", "srt"),
-            "`--word-times` is shown in json, jsonl, but the formats",
+            ("txt", "tsv"),
+            "`--word-times` is shown in json, jsonl, srt, vtt, but the formats",
         ),
         (DecodingOptions(num_return=2), ("vtt",), "`--num-return` is shown in json, jsonl, but the format is vtt"),
         (DecodingOptions(timestamps=True), ("txt",), "`--timestamps` is shown in json, jsonl, srt"),
