@@ -157,7 +157,10 @@ RetryRepeats = Annotated[
         help="Decode a repetitive text again: with more beams, then by sampling.",
     ),
 ]
-WordTimes = Annotated[bool, flag(DECODING, "--word-times/--no-word-times", help="Add the times of words to JSON, and use them in subtitles.")]
+WordTimes = Annotated[
+    bool,
+    flag(DECODING, "--word-times/--no-word-times", help="Give JSON and subtitles the times of words."),
+]
 MaxSegment = Annotated[
     float,
     flag(
