@@ -7,9 +7,10 @@ import pytest
 from speechcli.audio.url import Url
 from speechcli.errors import OutputError
 from speechcli.pipelines.files.inputs import Source
-from speechcli.pipelines.files.journal import FailureList, Journal
+from speechcli.pipelines.files.journal import WHOLE, FailureList, Journal
 from speechcli.pipelines.files.outputs import Output
 from speechcli.pipelines.outcome import Failure
+from speechcli.pipelines.speech_options import Shard
 
 
 @pytest.fixture
@@ -21,8 +22,8 @@ def job(tmp_path):
     return Source(recording, "x.wav", PurePath("x.wav")), (Output(folder / "x.txt", 0, "txt"),), folder
 
 
-def journal(folder, model="m", **options):
-    return Journal(folder, model={"name": model}, options=options)
+def journal(folder, model="m", shard=WHOLE, **options):
+    return Journal(folder, model={"name": model}, options=options, shard=shard)
 
 
 def test_a_written_output_is_done_for_the_same_model_and_options(job):
@@ -36,6 +37,18 @@ def test_a_written_output_is_done_for_the_same_model_and_options(job):
     assert not journal(folder, beam=2).done(source, files)
     assert not journal(folder, model="other", beam=1).done(source, files)
     assert not journal(folder, beam=2).started(source, files[0]) and journal(folder, beam=2).knows(files[0])
+
+
+@pytest.mark.parametrize(("age", "done"), [(10, True), (-10, False)])
+def test_of_journals_of_several_shards_the_newest_counts(job, age, done):
+    source, files, folder = job
+    files[0].path.write_text("text")
+    journal(folder, shard=Shard(1, 2), beam=1).add(source, files, done=True)
+    journal(folder, shard=Shard(2, 2), beam=2).add(source, files, done=True)
+    now = (folder / "speechcli.2-of-2.jsonl").stat().st_mtime
+    os.utime(folder / "speechcli.1-of-2.jsonl", (now - age, now - age))
+    assert journal(folder, beam=2).done(source, files) is done
+    assert journal(folder, beam=1).done(source, files) is not done
 
 
 def test_a_changed_recording_or_a_lost_output_is_not_done(job):
@@ -74,7 +87,7 @@ def test_an_output_left_by_a_crash_is_ours_but_not_done(job):
     assert again.started(source, files[0]) and not again.done(source, files)
 
 
-def test_a_line_cut_short_is_passed_over_and_the_next_is_whole(job):
+def test_a_line_cut_short_is_skipped_and_the_next_is_whole(job):
     source, files, folder = job
     (folder / "speechcli.jsonl").write_bytes(b'{"path": "/cut')
     files[0].path.write_text("text")
