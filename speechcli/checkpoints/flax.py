@@ -49,7 +49,7 @@ def read_flax(path: Path) -> dict[str, Tensor]:
                 tensors[name] = tensor.contiguous()
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, msgpack.UnpackException) as error:
         raise ModelError(
-            f"{path} is not a whole Flax model: {str(error).rstrip('.') or type(error).__name__}.",
+            f"{path} is not a complete Flax model: {str(error).rstrip('.') or type(error).__name__}.",
             hint="Download the model again.",
         ) from error
     return tensors

@@ -74,7 +74,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} cannot be read: {after_colon(error)}.") from error
     except (SafetensorError, ValueError) as error:
         raise ModelError(
-            f"{path} is not a whole safetensors file: {after_colon(error)}.", hint="Download the model again."
+            f"{path} is not a complete safetensors file: {after_colon(error)}.", hint="Download the model again."
         ) from error
 
 

@@ -152,9 +152,9 @@ class WindowFrontend(nn.Module):
         """
         expected = (self.window, self.conv1.in_channels)
         if features.shape[1:] != expected:
-            came = " frames of ".join(str(size) for size in features.shape[1:])
+            got = " frames of ".join(str(size) for size in features.shape[1:])
             raise UsageError(
-                f"The encoder reads windows of {expected[0]} frames of {expected[1]} mels, but got {came}.",
+                f"The encoder reads windows of {expected[0]} frames of {expected[1]} mels, but got {got}.",
                 hint="chunk_length and feature_size in preprocessor_config.json must fit the model",
             )
         x = F.gelu(self.conv1(features.transpose(1, 2)))

@@ -179,13 +179,13 @@ class DisentangledAttention(MultiHeadAttention):
         bias = torch.zeros((), dtype=query.dtype, device=query.device)
         distances = self.distance_dropout(positions)[None]
         if "c2p" in self.scores:
-            ours = self._split((self.distance_key or self.key)(distances))
-            bias = bias + by_key(query @ ours.transpose(2, 3))
+            distance_keys = self._split((self.distance_key or self.key)(distances))
+            bias = bias + by_key(query @ distance_keys.transpose(2, 3))
         if "p2c" in self.scores:
             # From key to query the sign of distances is reversed: (batch, heads, keys, tokens) -> (…, tokens, keys).
-            theirs = self._split((self.distance_query or self.query)(distances.flip(1)))
-            theirs = theirs * (1 + len(self.scores)) ** -0.5
-            bias = bias + by_key(key @ theirs.transpose(2, 3)).transpose(2, 3)
+            distance_queries = self._split((self.distance_query or self.query)(distances.flip(1)))
+            distance_queries = distance_queries * (1 + len(self.scores)) ** -0.5
+            bias = bias + by_key(key @ distance_queries.transpose(2, 3)).transpose(2, 3)
         return query, bias * query.size(-1) ** -0.5
 
 

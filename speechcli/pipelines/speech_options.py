@@ -156,7 +156,7 @@ class OutputOptions:
         if self.output_dir is None and len(self.formats) > 1:
             raise UsageError(
                 f"Standard output takes one format, but got {', '.join(self.formats)}.",
-                hint="Write files with -o DIR, or name one -f.",
+                hint="Write files with -o DIR, or give -f once.",
             )
         if not {"srt", "vtt"}.intersection(self.formats):
             for name in self.chosen():

@@ -23,14 +23,14 @@ def average_states(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     if not states:
         raise InputError("An average needs at least one checkpoint, but there is none.")
     first = states[0]
-    odd = {
+    different = {
         name
         for state in states
         for name in first.keys() | state.keys()
         if name not in first or name not in state or first[name].shape != state[name].shape
     }
-    if odd:
-        names = ", ".join(sorted(odd)[:5])
+    if different:
+        names = ", ".join(sorted(different)[:5])
         raise ModelError(f"Checkpoints to average must have the same weights, but differ in {names}.")
     return {name: _mean([state[name] for state in states]) for name in first}
 

@@ -114,15 +114,15 @@ def nested(depth: int) -> object:
         ({"a": ext([2**62, 4], "float32", b"")}, "0 bytes are no float32 array"),
         ({"a": ext([1.0], "float32", b"1234")}, r"shape \[1\.0\]"),
         ({"a": ext([1], "object", b"1234")}, "array of 'object'"),
-        ({"a": ext([1], ["float32"], b"1234")}, "not a whole Flax model"),
-        ({"a": ext("float32", b"1234")}, "not a whole Flax model"),
+        ({"a": ext([1], ["float32"], b"1234")}, "not a complete Flax model"),
+        ({"a": ext("float32", b"1234")}, "not a complete Flax model"),
         ({"a": ext([1], "complex64", b"12345678", code=2)}, "the unknown type 2"),
-        ({"a": msgpack.ExtType(1, b"\xc1")}, "not a whole Flax model"),
+        ({"a": msgpack.ExtType(1, b"\xc1")}, "not a complete Flax model"),
         ({"a": "text"}, "a is a str where an array is needed"),
         ([1, 2], "the whole is a list"),
         ({"a": {"kernel": packed(torch.ones(1)), "weight": packed(torch.ones(1))}}, "two arrays are called a.weight"),
-        ({"a": {"__msgpack_chunked_array__": True}}, "not a whole Flax model"),
-        ({"a": {"__msgpack_chunked_array__": True, "chunks": {"0": 1}, "shape": {}}}, "not a whole Flax model"),
+        ({"a": {"__msgpack_chunked_array__": True}}, "not a complete Flax model"),
+        ({"a": {"__msgpack_chunked_array__": True, "chunks": {"0": 1}, "shape": {}}}, "not a complete Flax model"),
         (nested(60), "nested too deeply"),
         (nested(800), "nested too deeply"),
     ],
@@ -141,5 +141,5 @@ def test_a_damaged_flax_file_is_one_sentence(tmp_path: Path, change) -> None:
     path = tmp_path / "flax_model.msgpack"
     write_flax(path, {("a", "bias"): torch.ones(3)})
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(ModelError, match="not a whole Flax model"):
+    with pytest.raises(ModelError, match="not a complete Flax model"):
         read_flax(path)

@@ -141,7 +141,7 @@ def test_a_truncated_safetensors_file_is_one_sentence(tmp_path: Path, keep: int)
     write_weights(tmp_path, tensors())
     path = tmp_path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ModelError, match="not a whole safetensors file") as caught:
+    with pytest.raises(ModelError, match="not a complete safetensors file") as caught:
         read_weights(tmp_path)
     assert "\n" not in caught.value.message
 

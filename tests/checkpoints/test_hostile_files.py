@@ -207,7 +207,7 @@ _EMBEDDINGS = "decoder.model.decoder.embed_tokens.weight"
 )
 def test_a_hostile_header_is_refused(tmp_path: Path, header: Header | bytes) -> None:
     write_header(tmp_path / "model.safetensors", header)
-    with pytest.raises(ModelError, match="not a whole safetensors file") as caught:
+    with pytest.raises(ModelError, match="not a complete safetensors file") as caught:
         read_weights(tmp_path)
     assert "\n" not in caught.value.message
 
@@ -217,7 +217,7 @@ def test_a_header_larger_than_any_model_needs_is_not_read(tmp_path: Path, size: 
     with (tmp_path / "model.safetensors").open("wb") as file:
         file.write(struct.pack("<Q", size))
         file.truncate(min(size, 2**28) + 8)  # a sparse file: no byte of it is on the disk
-    with pytest.raises(ModelError, match="not a whole safetensors file"):
+    with pytest.raises(ModelError, match="not a complete safetensors file"):
         read_weights(tmp_path)
 
 
@@ -337,7 +337,7 @@ def test_a_tensor_in_two_shards_is_taken_from_the_file_that_the_index_names(tmp_
 def test_a_shard_that_is_no_weight_file_is_not_opened_as_one(tmp_path: Path) -> None:
     torch.save({"a": Canary(tmp_path / "ran")}, tmp_path / "evil.safetensors")
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "evil.safetensors"}}')
-    with pytest.raises(ModelError, match="not a whole safetensors file"):
+    with pytest.raises(ModelError, match="not a complete safetensors file"):
         read_weights(tmp_path)
     assert not (tmp_path / "ran").exists()
 

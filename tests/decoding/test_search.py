@@ -162,6 +162,12 @@ def test_a_sample_narrowed_to_one_token_is_greedy() -> None:
     assert found.tokens == (A, A, END)
 
 
+@pytest.mark.parametrize("options", [{"do_sample": True, "top_k": 1}, {}])
+def test_the_score_is_the_log_probability_divided_by_a_power_of_the_length(options: dict[str, Any]) -> None:
+    ((found,),) = decode(length_penalty=2.0, **options)
+    assert found.score == pytest.approx(sum(found.logprobs) / 3**2)
+
+
 def test_a_prompt_without_room_is_refused() -> None:
     with pytest.raises(UsageError, match="`max_length` must be above the prompt's 1 tokens, but is 1"):
         decode(max_length=1)

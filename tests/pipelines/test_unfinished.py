@@ -141,7 +141,7 @@ def test_a_full_disk_stops_the_job_and_what_was_kept_stays(job, tmp_path, monkey
     kept = tmp_path / "unfinished.jsonl"
     before = kept.read_bytes()
 
-    def full(path, line, *, afresh=False):
+    def full(path, line, *, replace=False):
         raise OutputError("full")
 
     with monkeypatch.context() as patch, pytest.raises(OutputError, match="full"):

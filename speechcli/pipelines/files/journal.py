@@ -100,7 +100,7 @@ class FailureList:
             OutputError: the list cannot be written.
         """
         line = {"path": failure.path, "error": failure.message, "hint": failure.hint}
-        append_line(self._path, json_line(line), afresh=self._count == 0)
+        append_line(self._path, json_line(line), replace=self._count == 0)
         self._count += 1
 
     def finish(self) -> None:

@@ -35,14 +35,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [each for each in objects if isinstance(each, dict)]
 
 
-def append_line(path: Path, line: bytes, *, afresh: bool = False) -> None:
-    """Append a line to a file, or replace its content, and flush it to the disk.
+def append_line(path: Path, line: bytes, *, replace: bool = False) -> None:
+    """Append a line to a file, or replace its content with the line, and flush it to the disk.
 
     Raises:
         OutputError: the file cannot be written.
     """
     try:
-        with path.open("wb" if afresh else "ab+") as file:
+        with path.open("wb" if replace else "ab+") as file:
             if file.tell() and not _ends_a_line(file):
                 file.write(b"\n")  # a crash cut the last line short
             file.write(line)

@@ -52,7 +52,7 @@ class Unfinished:
         named = {self._digests[place]: result for place, result in results.items()}
         new = {digest: result for digest, result in named.items() if digest not in self._results}
         if new:
-            append_line(self._path, _line(new), afresh=not self._results)
+            append_line(self._path, _line(new), replace=not self._results)
             self._results |= new
 
     def drop(self, recording: int) -> None:

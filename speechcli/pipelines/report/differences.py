@@ -11,18 +11,18 @@ def marked(reference: str, hypothesis: str) -> str:
     The words are aligned as word errors are counted; texts without spaces are aligned by characters.
     """
     words = " " in reference.strip() or " " in hypothesis.strip() or reference.strip().isascii()
-    wanted, written = _units(reference, words), _units(hypothesis, words)
+    reference_units, hypothesis_units = _units(reference, words), _units(hypothesis, words)
     between = " " if words else ""
-    if not wanted or not written:
-        return between.join([*_tagged("del", wanted, between), *_tagged("ins", written, between)])
+    if not reference_units or not hypothesis_units:
+        return between.join([*_tagged("del", reference_units, between), *_tagged("ins", hypothesis_units, between)])
     parts: list[str] = []
-    for chunk in jiwer.process_words(" ".join(wanted), " ".join(written)).alignments[0]:
-        theirs = wanted[chunk.ref_start_idx : chunk.ref_end_idx]
-        ours = written[chunk.hyp_start_idx : chunk.hyp_end_idx]
+    for chunk in jiwer.process_words(" ".join(reference_units), " ".join(hypothesis_units)).alignments[0]:
+        wanted = reference_units[chunk.ref_start_idx : chunk.ref_end_idx]
+        written = hypothesis_units[chunk.hyp_start_idx : chunk.hyp_end_idx]
         if chunk.type == "equal":
-            parts.append(escape(between.join(ours)))
+            parts.append(escape(between.join(written)))
         else:
-            parts += [*_tagged("del", theirs, between), *_tagged("ins", ours, between)]
+            parts += [*_tagged("del", wanted, between), *_tagged("ins", written, between)]
     return between.join(parts)
 
 

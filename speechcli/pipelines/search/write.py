@@ -65,7 +65,7 @@ class TextWriter:
         """Write all requested texts of a batch of encoded recordings.
 
         Texts with the same options, prompt length and kind (transcript or translation) are searched for together.
-        Random numbers begin afresh, so that the texts do not depend on earlier batches.
+        The random generator is seeded again, so that the texts do not depend on earlier batches.
 
         Args:
             encoded: the result of the model's `encode`.
