@@ -1,8 +1,5 @@
 import pytest
-import torch
 
-from speechcli.errors import InputError, ModelError
-from speechcli.training.averaging import average_states
 from speechcli.training.metrics import Pair, error_rate, mean_quality, score_pairs
 
 
@@ -49,17 +46,3 @@ def test_languages_without_spaces_are_scored_by_characters():
 def test_insertions_count_for_an_empty_reference():
     assert error_rate(["a b", ""], ["a b", "x"]) == 50.0
     assert error_rate(["a b"], [""]) == 100.0
-
-
-def test_an_average_is_the_mean_and_keeps_types():
-    states = [{"w": torch.tensor([value], dtype=torch.bfloat16), "n": torch.tensor(int(value))} for value in (1.0, 2.0)]
-    mean = average_states(states)
-    assert torch.equal(mean["w"], torch.tensor([1.5], dtype=torch.bfloat16))
-    assert mean["n"] == 2
-
-
-def test_weights_that_differ_cannot_be_averaged():
-    with pytest.raises(ModelError, match="differ in w"):
-        average_states([{"w": torch.zeros(2)}, {"w": torch.zeros(3)}])
-    with pytest.raises(InputError, match="at least one"):
-        average_states([])
