@@ -60,7 +60,7 @@ def test_a_file_that_may_not_be_read_is_a_sentence(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are bytes")
-def test_a_name_that_is_no_valid_text_is_read(tmp_path: Path) -> None:
+def test_a_file_whose_name_is_not_valid_text_is_read(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.wav"))
     path.write_bytes(write(tmp_path / "a.wav", tone()).read_bytes())
     assert read_audio(path, sample_rate=RATE).seconds == 0.5
@@ -134,7 +134,7 @@ def test_a_flac_written_to_a_pipe_is_whole(tmp_path: Path) -> None:
     assert audio_seconds(path) == 0.5
 
 
-def test_a_wav_whose_header_was_never_completed_is_no_silence(tmp_path: Path) -> None:
+def test_a_wav_whose_header_was_never_completed_is_not_silent(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", tone())
     data = bytearray(path.read_bytes())
     data[40:44] = bytes(4)

@@ -127,7 +127,7 @@ def nested(depth: int) -> object:
         (nested(800), "nested too deeply"),
     ],
 )
-def test_a_file_that_is_no_flax_model_is_refused_in_one_sentence(tmp_path: Path, tree: object, words: str) -> None:
+def test_a_file_that_is_not_a_flax_model_is_refused_in_one_sentence(tmp_path: Path, tree: object, words: str) -> None:
     path = tmp_path / "flax_model.msgpack"
     path.write_bytes(msgpack.packb(tree) if not isinstance(tree, bytes) else tree)
     with pytest.raises(ModelError, match=words):

@@ -46,7 +46,7 @@ def test_a_json_file_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"{", b"", b"\xff\xfe{}", b"[1]", b'"x"'])
-def test_a_file_that_is_no_json_object_is_refused_with_its_name(tmp_path: Path, text: bytes) -> None:
+def test_a_file_that_is_not_a_json_object_is_refused_with_its_name(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "config.json").write_bytes(text)
     with pytest.raises(ModelError, match=r"config\.json must"):
         read_config(tmp_path)

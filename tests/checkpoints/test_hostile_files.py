@@ -334,7 +334,7 @@ def test_a_tensor_in_two_shards_is_taken_from_the_file_that_the_index_names(tmp_
     assert read_weights(tmp_path)["a"] == 1
 
 
-def test_a_shard_that_is_no_weight_file_is_not_opened_as_one(tmp_path: Path) -> None:
+def test_a_shard_that_is_not_a_weight_file_is_not_opened_as_one(tmp_path: Path) -> None:
     torch.save({"a": Canary(tmp_path / "ran")}, tmp_path / "evil.safetensors")
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "evil.safetensors"}}')
     with pytest.raises(ModelError, match="not a complete safetensors file"):

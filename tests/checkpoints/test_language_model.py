@@ -32,7 +32,7 @@ def test_a_language_model_scores_as_in_transformers(kind, tied, tmp_path):
     assert begin == 3
 
 
-def test_a_model_that_is_no_language_model_is_refused(tmp_path):
+def test_a_model_that_is_not_a_language_model_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "wav2vec2"}')
     with pytest.raises(ModelError, match="language model"):
         load_language_model(tmp_path)

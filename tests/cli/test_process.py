@@ -81,7 +81,7 @@ def test_standard_input_and_output_are_bytes_in_any_locale(folder):
     assert again.stdout.count(b"\n") == 1
 
 
-def test_a_closed_pipe_is_no_error(folder):
+def test_a_closed_pipe_is_not_an_error(folder):
     reader, writer = os.pipe()
     os.close(reader)
     result = run("transcribe", "a.wav", "b.wav", "-m", "model", cwd=folder, stdout=writer)

@@ -189,7 +189,7 @@ def test_far_less_text_than_usual_is_found_and_a_short_word_in_a_short_clip_is_n
     assert (finding.id, finding.message) == ("train4", "2 characters for 4.00 s are unusual in this language.")
 
 
-def test_one_recording_with_texts_in_two_languages_is_no_duplicate(
+def test_one_recording_with_texts_in_two_languages_is_not_a_duplicate(
     tmp_path: Path, splits: tuple[list[Row], list[Row]]
 ) -> None:
     train, test = splits

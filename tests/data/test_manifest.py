@@ -281,7 +281,7 @@ def test_a_csv_file_of_any_spreadsheet_is_read(encoding: str, delimiter: str, fo
     assert (utterance.transcript, utterance.seconds) == ("one, two; three\tfour", 1.5)
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.tsv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="must be UTF-8, but"):
         read_manifest(tmp_path / "m.tsv")

@@ -247,7 +247,7 @@ def test_a_missing_head_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (12,), (0, 16), (12, 16, 1)])
-def test_a_head_that_is_no_matrix_is_reported(shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_a_head_that_is_not_a_matrix_is_reported(shape: tuple[int, ...], tmp_path: Path) -> None:
     folder = write_ctc(tmp_path)
     tensors = load_file(folder / "model.safetensors")
     save_file(tensors | {"lm_head.weight": torch.zeros(shape)}, folder / "model.safetensors")
@@ -263,7 +263,7 @@ def test_a_configuration_without_a_model_type_is_refused(key: str, value: object
         load_bundle(ModelOptions(str(tmp_path)))
 
 
-def test_a_feature_extractor_that_is_no_object_is_refused(tmp_path: Path) -> None:
+def test_a_feature_extractor_that_is_not_an_object_is_refused(tmp_path: Path) -> None:
     folder = write_ctc(tmp_path)
     (folder / "preprocessor_config.json").unlink()
     (folder / "processor_config.json").write_text('{"feature_extractor": "x"}')

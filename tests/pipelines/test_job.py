@@ -279,7 +279,7 @@ def test_outputs_of_other_options_are_replaced_only_with_overwrite(work, ears):
     assert work("in", out="out", kind=TranslateOptions, targets=("de",))[0].skipped == 3
 
 
-def test_foreign_files_are_kept(work, tmp_path, ears):
+def test_files_that_no_earlier_run_wrote_are_kept(work, tmp_path, ears):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.txt").write_text("precious")
     for resume in (True, False):

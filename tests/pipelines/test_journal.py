@@ -79,7 +79,7 @@ def test_a_recording_whose_language_is_corrected_is_not_done(job):
     assert journal(folder).done(source, files) and not journal(folder).done(source._replace(language="de"), files)
 
 
-def test_an_output_left_by_a_crash_is_ours_but_not_done(job):
+def test_an_output_left_by_a_crash_belongs_to_the_job_but_is_not_done(job):
     source, files, folder = job
     journal(folder).add(source, files, done=False)
     files[0].path.write_text("text")
@@ -97,7 +97,7 @@ def test_a_line_cut_short_is_skipped_and_the_next_is_whole(job):
     assert len(lines) == 2 and json.loads(lines[1])["outputs"] == ["x.txt"]
 
 
-def test_foreign_lines_are_harmless(job):
+def test_lines_of_other_programs_are_ignored(job):
     source, files, folder = job
     (folder / "speechcli.jsonl").write_bytes(b'[]\n{"outputs": 3}\n{"outputs": [{}, []]}\nnull\n\xff\n')
     assert not journal(folder).done(source, files)
@@ -111,7 +111,7 @@ def test_standard_input_is_never_done(job):
     assert not journal(folder).done(source, files)
 
 
-def test_failures_replace_those_of_an_earlier_run_and_vanish_without_any(tmp_path):
+def test_failures_replace_those_of_an_earlier_run_and_the_file_is_removed_without_any(tmp_path):
     path = tmp_path / "failures.jsonl"
     path.write_text("old\n")
     failures = FailureList(tmp_path)

@@ -60,7 +60,7 @@ def test_the_thread_ends_with_its_user():
     assert ended.is_set()
 
 
-def test_an_item_that_is_no_longer_wanted_is_given_up_and_waited_for():
+def test_closing_the_iterator_stops_and_waits_for_the_item_in_progress():
     ended = threading.Event()
 
     def items(stopped):

@@ -127,7 +127,7 @@ def test_only_recordings_that_are_not_finished_are_kept(job, tmp_path):
         assert ((out / "b.json").exists(), [len(json.loads(line)) for line in kept]) == (finished, sizes)
 
 
-def test_a_batch_that_was_half_written_and_foreign_lines_are_passed_over(job, tmp_path):
+def test_a_batch_that_was_half_written_and_lines_of_other_programs_are_ignored(job, tmp_path):
     job(tmp_path, "a.wav", dies_at=2)
     kept = tmp_path / "unfinished.jsonl"
     first, second = kept.read_bytes().splitlines()

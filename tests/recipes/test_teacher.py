@@ -17,9 +17,9 @@ def test_what_a_group_has_in_common_tells_no_classes_apart() -> None:
     shapes = torch.randn(4, 100) * 3
     said = [torch.randint(4, (30,)) for _ in range(6)]
     groups = ["a", "b"] * 3
-    colour = {"a": torch.randn(100) * 0.2, "b": torch.randn(100) * 0.2}
+    color = {"a": torch.randn(100) * 0.2, "b": torch.randn(100) * 0.2}
     heard = [
-        shapes[each] + colour[group] + torch.randn(30, 100) * 0.01 for each, group in zip(said, groups, strict=True)
+        shapes[each] + color[group] + torch.randn(30, 100) * 0.01 for each, group in zip(said, groups, strict=True)
     ]
     found = classes(heard, groups, count=4)
     assert [len(each) for each in found] == [30] * 6

@@ -41,12 +41,12 @@ def test_basic_drops_case_punctuation_and_spaces(text: str, expected: str) -> No
 
 
 @pytest.mark.usefixtures("without_package")
-def test_without_the_package_the_basic_normaliser_is_used_and_named() -> None:
+def test_without_the_package_the_basic_normalizer_is_used_and_named() -> None:
     assert normalize("Mister O'Neil, ok?", "en") == "mister o'neil ok"
     assert normalizer_name("en") == "speechcli (basic)"
 
 
-def test_with_the_package_english_gets_whisper_s_normaliser() -> None:
+def test_with_the_package_english_gets_the_normalizer_of_whisper() -> None:
     pytest.importorskip("whisper_normalizer")
     assert normalize("Mr. Colour won't pay twenty dollars.", "en_XX") == "mister color will not pay $20"
     assert normalizer_name("English").startswith("whisper-normalizer ")

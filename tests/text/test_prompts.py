@@ -26,7 +26,7 @@ def test_without_a_language_the_default_first_token_of_the_model_is_forced():
     assert prompts(forced=11).of("transcribe", spoken="fr", target=None) == Prompt((2,), 11, "en")
 
 
-def test_a_model_without_tags_may_force_a_token_that_is_no_language():
+def test_a_model_without_tags_may_force_a_token_that_is_not_a_language():
     assert prompts({}, forced=0).of("transcribe", spoken="fr", target=None) == Prompt((2,), 0)
 
 

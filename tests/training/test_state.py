@@ -70,7 +70,7 @@ def test_a_damaged_file_is_named(tmp_path, name):
         verify_checkpoint(folder)
 
 
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(tmp_path):
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before_it(tmp_path):
     older, newer = checkpoint_folder(tmp_path, 3), checkpoint_folder(tmp_path, 6)
     write(older)
     write(newer)
