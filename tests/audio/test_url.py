@@ -1,4 +1,5 @@
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
@@ -17,6 +18,7 @@ class Server(BaseHTTPRequestHandler):
 
     sound = b""
     asked = None
+    gone = False
 
     def do_GET(self):
         Server.asked = self.headers.get("Authorization")
@@ -44,12 +46,27 @@ class Server(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b"3\r\nRIF\r\n9\r\nF")
             return
+        if self.path == "/slow.wav":
+            self.end_headers()
+            self.send_slowly()
+            return
         if self.path == "/numberless.wav":
             self.send_header("Content-Length", "many")
         elif self.path != "/unsized.wav":
             self.send_header("Content-Length", str(len(self.sound) + 9 * (self.path == "/cut.wav")))
         self.end_headers()
         self.wfile.write(self.sound)
+
+    def send_slowly(self):
+        """Send a byte every 10 ms, for 5 s or until the client has gone."""
+        Server.gone = False
+        for _ in range(500):
+            try:
+                self.wfile.write(b"\0")
+            except OSError:
+                Server.gone = True
+                return
+            time.sleep(0.01)
 
     def log_message(self, *_):
         pass
@@ -70,6 +87,10 @@ def anywhere(host, port):
     return [(None, None, None, "", ("93.184.216.34", port))]
 
 
+def both(host, port):
+    return [*anywhere(host, port), (None, None, None, "", ("192.168.0.1", port))]
+
+
 def refusal(address, **options):
     with pytest.raises(InputError, match="cannot be fetched: ") as caught:
         Url(address).open(**options)
@@ -85,6 +106,7 @@ def test_a_recording_is_fetched_and_read(server, path):
 def test_a_redirect_is_followed_to_a_public_address_only(server):
     assert "redirected to 127.0.0.1, which is a private address" in refusal(f"{server}/there")
     assert "redirected to 10.0.0.1, which is a private address" in refusal(f"{server}/inside")
+    assert "which is a private address" in refusal(f"{server}/there", resolve=both)
     assert "which is not a web address" in refusal(f"{server}/ftp", resolve=anywhere)
     assert "not allowed" in refusal(f"{server}/file", resolve=anywhere)
     assert "redirect" in refusal(f"{server}/loop", resolve=anywhere)
@@ -108,6 +130,12 @@ def test_a_url_that_is_too_large_missing_or_cut_off_is_refused(server):
 def test_an_endless_download_is_stopped(server):
     with pytest.raises(InputError, match="cannot be fetched: it takes longer than 0 s"):
         Url(f"{server}/a.wav").open(max_seconds=0)
+
+
+def test_a_very_slow_download_is_stopped_before_its_end(server):
+    assert refusal(f"{server}/slow.wav", max_seconds=0.1).endswith("it takes longer than 0.1 s.")
+    assert refusal(f"{server}/gone.wav")  # this server answers after it has ended the request before
+    assert Server.gone
 
 
 def test_a_silent_server_causes_a_timeout(monkeypatch):
