@@ -66,6 +66,14 @@ class Ears:
             )
 
 
+@pytest.fixture(autouse=True)
+def _python_handles_interrupts():
+    """SIGINT is ignored in processes that a shell starts in the background, and Python leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def ears():
     return Ears()
