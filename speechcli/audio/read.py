@@ -20,6 +20,7 @@ from speechcli.errors import InputError, UsageError
 __all__ = [
     "AUDIO_BACKENDS",
     "AUDIO_EXTENSIONS",
+    "SILENT_PEAK",
     "Audio",
     "RawFormat",
     "Sound",
@@ -36,6 +37,9 @@ AUDIO_EXTENSIONS = frozenset(
     ".3gp .aac .amr .m4a .m4b .mka .mkv .mov .mp4 .mpeg .mpga .webm .wma".split()  # FFmpeg, by the extra `av`
 )
 """Lower-case suffixes of audio files in folders."""
+
+SILENT_PEAK = 0.5 / 2**15
+"""Below half a step of 16-bit audio there is only digital silence."""
 
 # Longer files without samples have an incomplete header.
 MAX_BYTES_WITHOUT_SAMPLES = 4096

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechcli.audio.read import SILENT_PEAK
 from speechcli.errors import UsageError
 
 SAMPLE_RATE = 16_000
@@ -28,9 +29,8 @@ WEIGHTS = Path("data", "silero_vad_16k.safetensors")
 
 # Speech begins above the first and ends below the second, as in the package.
 SPEECH_BEGINS, SPEECH_ENDS = 0.5, 0.35
-# The network hears no speech whose peak is below about 0.005, so what is quieter than the first level so far is
-# amplified to it. Below the second there is only digital silence.
-QUIET_PEAK, SILENT_PEAK = 0.1, 0.5 / 2**15
+# The network detects no speech whose peak is below about 0.005, so audio that is quieter so far is amplified to this.
+QUIET_PEAK = 0.1
 
 
 class SileroNetwork(nn.Module):

@@ -113,8 +113,8 @@ def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Mani
     """Read a manifest or a corpus; bad rows are collected, not raised.
 
     Args:
-        path: ``.csv`` (comma-separated, quoted), ``.jsonl`` or ``.json`` (an object per line, also with NeMo's keys),
-            another file (tab-separated, not quoted), or a corpus that `speechcli.data.readers` supports. Paths of
+        path: ``.csv`` (quoted), ``.jsonl`` or ``.json`` (an object per line, also with NeMo's keys), another file
+            (tab-separated, not quoted), or a corpus that `speechcli.data.readers` supports. Paths of
             recordings are relative to its folder; ``archive.zip:offset:length`` (bytes), ``sound.wav:offset:length``
             (samples) and ``table.parquet:row`` are parts of a file.
         options: what to use; None: everything.

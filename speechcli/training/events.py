@@ -83,8 +83,7 @@ class Warned:
 
 
 Event = Started | Stepped | Evaluated | Saved | Warned
-EVENTS: dict[str, type[Event]] = {each.__name__.lower(): each for each in get_args(Event)}
-"""Event classes by their name in the log."""
+_EVENTS: dict[str, type[Event]] = {each.__name__.lower(): each for each in get_args(Event)}
 Report = Callable[[Event], None]
 
 
@@ -96,16 +95,14 @@ def event_to_dict(event: Event) -> dict[str, Any]:
     return {"event": type(event).__name__.lower(), **values}
 
 
-def event_from_dict(values: Mapping[str, Any]) -> Event:
-    """Return the event that `event_to_dict` made a JSON object of; keys that it does not know are ignored.
+def event_from_dict(values: Mapping[str, Any]) -> Event | None:
+    """Return the event that `event_to_dict` made a JSON object of, without unknown keys; None: it is not an event.
 
     Raises:
-        ValueError: if the object is not an event, or one of its values is missing or of another type.
+        ValueError: if a value of the event is missing or of another type.
     """
-    kind = EVENTS.get(values.get("event", ""))
-    if kind is None:
-        raise ValueError(f"`event` must be one of {', '.join(EVENTS)}, but is {values.get('event')!r:.80}")
-    event: Event = _read(kind, values)
+    kind = _EVENTS.get(str(values.get("event")))
+    event: Event | None = None if kind is None else _read(kind, values)
     return event
 
 
@@ -120,7 +117,7 @@ def _read(kind: Any, value: Any) -> Any:
         return {key: _read(arguments[1], each) for key, each in value.items()}
     if origin is tuple and isinstance(value, list):
         return tuple(_read(arguments[0], each) for each in value)
-    if kind in (Sample, *EVENTS.values()) and isinstance(value, dict):
+    if kind in (Sample, *_EVENTS.values()) and isinstance(value, dict):
         types, given = get_type_hints(kind), [each for each in fields(kind) if each.name in value]
         needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
         if missing := needed - value.keys():

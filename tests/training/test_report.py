@@ -190,7 +190,8 @@ def test_steps_that_were_made_again_after_an_interruption_count_once(tmp_path):
         *(stepped(step, 0.5) for step in (3, 4)),
     ]
     lines = [json.dumps(event_to_dict(event)) for event in events]
-    (tmp_path / "log.jsonl").write_text("\n".join([*lines[:4], '{"event": "stepp', *lines[4:]]) + "\n")
+    others = ['{"event": "stepp', '{"event": []}', '{"event": "sang"}', "[]"]
+    (tmp_path / "log.jsonl").write_text("\n".join([*lines[:4], *others, *lines[4:]]) + "\n")
     history = read_history(tmp_path)
     assert history.losses(history.steps, "cross_entropy") == [(1, 1.0), (2, 1.0), (3, 0.5), (4, 0.5)]
     assert history.step == 4

@@ -15,16 +15,13 @@ from numpy.typing import NDArray
 
 from speechcli.audio.activity import make_detector
 from speechcli.audio.inside import outer_file
-from speechcli.audio.read import RawFormat, Sound, open_audio
+from speechcli.audio.read import SILENT_PEAK, RawFormat, Sound, open_audio
 from speechcli.audio.segments import AudioSegment, cut
 from speechcli.audio.url import Url
 from speechcli.errors import InputError, OutOfMemory, SpeechCliError
 from speechcli.pipelines.files.inputs import Source
 from speechcli.pipelines.outcome import Failure
 from speechcli.pipelines.speech_options import InputOptions, SpeechOptions
-
-# Below half a step of 16-bit audio there is only digital silence.
-SILENT_PEAK = 0.5 / 2**15
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechcli.audio.extractor import Extractor
+from speechcli.audio.read import SILENT_PEAK
 from speechcli.models.encoder import SpeechEncoder
 from speechcli.pipelines.recognition.phrases import Phrase
-from speechcli.pipelines.recognition.pieces import SILENT_PEAK
 from speechcli.pipelines.recognition.suspicion import compression_ratio, is_suspect
 from speechcli.pipelines.recognition.words import mean
 from speechcli.pipelines.speech_options import SpeechOptions

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from speechcli.errors import InputError
-from speechcli.training.events import EVENTS, Evaluated, Event, Started, Stepped, Warned, event_from_dict
+from speechcli.training.events import Evaluated, Event, Started, Stepped, Warned, event_from_dict
 
 
 @dataclass
@@ -69,7 +69,7 @@ def _event(line: str) -> Event | None:
         values = json.loads(line)
     except (ValueError, RecursionError):
         return None  # the process was killed while it wrote the line
-    return event_from_dict(values) if isinstance(values, dict) and values.get("event") in EVENTS else None
+    return event_from_dict(values) if isinstance(values, dict) else None
 
 
 def _add(history: History, event: Event) -> None:
