@@ -47,6 +47,8 @@ class Bundle:
     """Data types of the file's tensors by key, if `save` should preserve them."""
     adapters: Mapping[str, Path] = field(default_factory=dict)
     """Files with the encoder's adapters for each language, by the model's own tags; `save` copies them."""
+    language_model: Path | None = None
+    """Folder of the language model that comes with the model, for shallow fusion; `save` does not copy it."""
 
     @property
     def characters(self) -> Characters | None:
@@ -64,7 +66,8 @@ class Bundle:
         return apply_adapter(self.model.encoder, self.config.encoder_family, self.adapters, name)
 
     def forget_misfits(self) -> None:
-        """Remove the language adapters if the encoder is about to be trained, since they would no longer fit."""
+        """Remove the language model, and the language adapters if the encoder is trained: they would no longer fit."""
+        self.language_model = None
         learning = (name for name, parameter in self.model.encoder.named_parameters() if parameter.requires_grad)
         if any(not name.startswith("adapter.") for name in learning):
             self.adapters = {}
@@ -120,6 +123,7 @@ def load(
         unread=unread(config.keys, theirs),
         stored={modern_name(key): tensor.dtype for key, tensor in theirs.items()} if dtype is None else {},
         adapters=find_adapters(folder),
+        language_model=own if additions is None and (own := folder / files.LANGUAGE_MODEL).is_dir() else None,
     )
 
 
@@ -138,7 +142,7 @@ def save(bundle: Bundle, folder: Path) -> None:
     theirs |= {key: bundle.unread.get(key, tensor) for copy in copies for key, tensor in copy.items()}
     theirs = narrowed(theirs, bundle.stored)
     _state_dtype(config, theirs)
-    settings = {key: value for key, value in bundle.settings.items() if key != "ctc"}
+    settings = {key: value for key, value in bundle.settings.items() if key not in ("ctc", "lm")}
     if head:
         settings["ctc"] = {"vocabulary_size": head["weight"].size(0)} | bundle.settings.get("ctc", {})
     with files.writing(folder) as stage:
@@ -182,8 +186,9 @@ def _read_settings(path: Path) -> dict[str, Any]:
     into = settings.get("translates_into", [])
     if not isinstance(into, list) or not all(isinstance(code, str) for code in into):
         raise ModelError(f"`translates_into` in {path} must be a list of language codes, but is {into!r:.80}.")
-    if not isinstance(settings.get("ctc", {}), dict):
-        raise ModelError(f"`ctc` in {path} must be an object, but is {settings['ctc']!r:.80}.")
+    for name in ("ctc", "lm"):
+        if not isinstance(settings.get(name, {}), dict):
+            raise ModelError(f"`{name}` in {path} must be an object, but is {settings[name]!r:.80}.")
     return settings
 
 

@@ -24,6 +24,8 @@ PREPROCESSOR = "preprocessor_config.json"
 PROCESSOR = "processor_config.json"
 OURS = "speechcli.json"
 CTC_HEAD = "ctc_head.safetensors"
+LANGUAGE_MODEL = "language_model"
+"""A folder inside the model's."""
 WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",

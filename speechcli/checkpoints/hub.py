@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from speechcli.checkpoints.folder import CTC_HEAD
+from speechcli.checkpoints.folder import CTC_HEAD, LANGUAGE_MODEL
 from speechcli.checkpoints.language_adapters import adapters_among
 from speechcli.errors import ModelError, OutputError, SpeechCliError, UsageError
 from speechcli.text.languages import resolve_language
@@ -24,6 +24,7 @@ _SMALL = (
     "speechcli.json",
     *TOKENIZER_FILES,
 )
+_LANGUAGE_MODEL = (f"{LANGUAGE_MODEL}/config.json", f"{LANGUAGE_MODEL}/model.safetensors")
 # If there are several kinds of weights, the first is downloaded.
 _WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
@@ -173,13 +174,14 @@ def _cached(common: Mapping[str, Any], weights: bool) -> Path | None:
 
 
 def _wanted(names: Sequence[str], language: str | None, weights: bool) -> list[str]:
-    # only plain names of files at the top level, so that no listing can lead elsewhere
+    # only plain names of files at the top level and two known ones, so that no listing can lead elsewhere
     wanted = [name for name in names if name in _SMALL]
     if weights:
         adapters = adapters_among(names)
         spoken = [] if language is None or not adapters else [adapters[resolve_language(language, adapters)]]
         kind = _kind_of_weights(names)
-        wanted += [name for name in names if name == CTC_HEAD or _matches(name, kind)] + spoken
+        whole = (CTC_HEAD, *_LANGUAGE_MODEL)
+        wanted += [name for name in names if name in whole or _matches(name, kind)] + spoken
     return wanted
 
 

@@ -41,14 +41,14 @@ def load_language_model(
         keys, tied = family.keys_in(config), family.tied_in(config)
         # BART's causal language models have an unused cross-attention; GPT-2's have none.
         if not any(".cross_attn." in key for key in to_ours(keys, theirs, _shapes(model), strict=False)[0]):
-            _forget_memory(model)
+            forget_memory(model)
         expected = _shapes(model)
         tensors, _ = to_ours(keys, theirs, expected, tied=tied)
         check_numbers(model.state_dict(), tensors)
     except ModelError as error:
         raise ModelError(f"The language model {folder} cannot be loaded. {error.message}", hint=error.hint) from error
     fill(model, tensors, dtype=dtype, tied=tied)
-    _forget_memory(model)
+    forget_memory(model)
     begin = getattr(config, "bos_token_id", None)
     return model.to(device).eval(), begin if isinstance(begin, int) and begin < model.vocabulary else None
 
@@ -57,7 +57,8 @@ def _shapes(model: TextDecoder) -> dict[str, torch.Size]:
     return {key: tensor.shape for key, tensor in model.state_dict().items()}
 
 
-def _forget_memory(model: TextDecoder) -> None:
+def forget_memory(model: TextDecoder) -> None:
+    """Remove the cross-attention of a decoder, in place: it becomes a language model."""
     for layer in model.layers:
         assert isinstance(layer, TransformerLayer)
         layer.cross_attn = layer.cross_attn_norm = None

@@ -140,9 +140,22 @@ CtcWeight = Annotated[
 ]
 Lm = Annotated[
     str | None,
-    flag(DECODING, "--lm", help="Causal language model with the same vocabulary: folder or Hub id.", metavar="MODEL"),
+    flag(
+        DECODING,
+        "--lm",
+        help="Causal language model with the same vocabulary: folder or Hub id. Default: the model's own, if any.",
+        metavar="MODEL",
+    ),
 ]
-LmWeight = Annotated[float, flag(DECODING, "--lm-weight", help="Weight of the language model.", metavar="X")]
+LmWeight = Annotated[
+    float | None,
+    flag(
+        DECODING,
+        "--lm-weight",
+        help="Weight of the language model; 0: none. Default: as the model's own was tuned, or 0.3.",
+        metavar="X",
+    ),
+]
 HotwordsFile = Annotated[
     str | None, flag(DECODING, "--hotwords", help="File of likely words and phrases, one per line.", metavar="FILE")
 ]

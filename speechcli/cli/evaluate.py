@@ -87,7 +87,7 @@ def evaluate(
     generation_set: decoding.GenerationSet = None,
     ctc_weight: decoding.CtcWeight = None,
     lm: decoding.Lm = None,
-    lm_weight: decoding.LmWeight = 0.3,
+    lm_weight: decoding.LmWeight = None,
     hotwords: decoding.HotwordsFile = None,
     hotword_boost: decoding.HotwordBoost = 1.0,
     batch_seconds: decoding.BatchSeconds = None,

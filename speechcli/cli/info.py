@@ -50,6 +50,7 @@ def _text(found: "ModelInfo") -> str:
         ("folder", found.folder),
         ("encoder", _pairs(found.encoder)),
         ("decoder", _pairs(found.decoder)),
+        *([] if found.language_model is None else [("own lm", _pairs(found.language_model))]),
         ("parameters", "not known without loading" if found.parameters is None else _counts(found.parameters)),
         ("weights", ", ".join(found.dtypes) or "not known without loading"),
         ("audio", "16000 Hz (assumed)" if found.sample_rate is None else f"{found.sample_rate} Hz"),

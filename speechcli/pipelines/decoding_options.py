@@ -10,6 +10,8 @@ MAX_TEXTS = 1000
 """Limit for beams and returned texts: more only cost memory and time."""
 MAX_SECONDS = 86_400
 """Limit for the length of one piece: a day."""
+LM_WEIGHT = 0.3
+"""Weight of a language model if nothing else sets it."""
 MAX_WEIGHT = 1000
 """Limit for the weight of a scorer relative to the model's own scores."""
 
@@ -74,9 +76,9 @@ class DecodingOptions:
     ctc_weight: float | None = None
     """Weight of the CTC scores for transcripts, from 0 to below 1; None: as the model was trained."""
     lm: str | None = None
-    """A causal language model over the decoder's vocabulary: a folder or a name on the Hub."""
-    lm_weight: float = 0.3
-    """Weight of the language model."""
+    """A causal language model over the decoder's vocabulary: a folder or a name on the Hub; None: the model's own."""
+    lm_weight: float | None = None
+    """Weight of the language model; None: as the model's own was tuned, else 0.3. 0: no language model."""
     hotwords: str | None = None
     """A file of likely words and phrases, one per line."""
     hotword_boost: float = 1.0
@@ -116,11 +118,10 @@ class DecodingOptions:
         if isinstance(self.max_new_tokens, int):
             fits = (self.min_new_tokens or 0) <= self.max_new_tokens
             check(fits, "--min-new-tokens", f"at most --max-new-tokens, {self.max_new_tokens}", self.min_new_tokens)
-        check_used(self, "lm", "lm_weight")
         check_used(self, "hotwords", "hotword_boost")
         for name in ("lm_weight", "hotword_boost"):
             value = getattr(self, name)
-            fits = abs(value) <= MAX_WEIGHT
+            fits = value is None or abs(value) <= MAX_WEIGHT
             check(fits, f"--{name.replace('_', '-')}", f"from -{MAX_WEIGHT} to {MAX_WEIGHT}", value)
         fits = 1 <= self.max_segment <= MAX_SECONDS
         check(fits, "--max-segment", f"from 1 to {MAX_SECONDS} seconds", self.max_segment)

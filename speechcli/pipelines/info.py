@@ -47,6 +47,8 @@ class ModelInfo:
     """Family and sizes."""
     decoder: dict[str, Any]
     """Family and sizes."""
+    language_model: dict[str, Any] | None
+    """Family and sizes of the language model that comes with it, if there is one."""
     parameters: dict[str, int] | None
     """Number of parameters by part and in total; None: unknown without loading the weights."""
     dtypes: tuple[str, ...]
@@ -85,6 +87,7 @@ def info(options: ModelOptions) -> ModelInfo:
         folder=str(folder),
         encoder=_half({"encoder": config} if headed else config, "encoder", _ENCODER_SIZES, missing),
         decoder=_ctc_head(config) if headed else _half(config, "decoder", _DECODER_SIZES, missing),
+        language_model=_language_model(folder),
         parameters=_count(config, headers),
         dtypes=tuple(sorted({str(entry["dtype"]) for entry in headers.values()})),
         sample_rate=_sample_rate(folder, missing),
@@ -97,6 +100,11 @@ def info(options: ModelOptions) -> ModelInfo:
 
 def _ctc_head(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"family": "none, a CTC head", "vocabulary": config.get("vocab_size")}
+
+
+def _language_model(folder: Path) -> dict[str, Any] | None:
+    config = files.read_optional_json(folder / files.LANGUAGE_MODEL / files.CONFIG)
+    return None if config is None else _half({"decoder": config}, "decoder", _DECODER_SIZES, [])
 
 
 def _half(

@@ -106,6 +106,17 @@ def test_only_plain_file_names_are_downloaded(fake: FakeHub) -> None:
     assert fake.calls[0]["allow_patterns"] == ["config.json", "model.safetensors"]
 
 
+def test_the_language_model_in_the_folder_is_downloaded_with_the_weights(fake: FakeHub) -> None:
+    inside = ["language_model/config.json", "language_model/model.safetensors"]
+    fake.files += [*inside, "language_model/README.md"]
+    resolve_model("owner/name")
+    resolve_model("owner/name", weights=False)
+    assert [call["allow_patterns"] for call in fake.calls] == [
+        ["config.json", "model.safetensors", *inside],
+        ["config.json"],
+    ]
+
+
 def test_only_adapters_of_the_spoken_language_are_downloaded(fake: FakeHub) -> None:
     fake.files += ["adapter.fra.safetensors", "adapter.fra.bin", "adapter.deu.bin"]
     for language in (None, "French", "de"):

@@ -176,6 +176,8 @@ def test_a_language_model_of_transformers_is_weighed_in_letter_by_letter(tmp_pat
     assert heard.tokens == best != plain.decode(CLIPS[1:2])[0][0].tokens
     with pytest.raises(UsageError, match="`--lm` chooses among several texts"):
         recognizer(folder, strategy="greedy", lm=str(tmp_path / "lm"))
+    with pytest.raises(UsageError, match="`--lm-weight` needs a language model"):
+        recognizer(folder, lm_weight=0.8)
 
 
 def test_a_language_model_over_another_vocabulary_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -29,6 +30,21 @@ def test_a_model_is_described_from_its_files(folder):
     assert found.generation == {"max_length": 12, "num_beams": 2}
     assert (found.sample_rate, found.dtypes, found.missing) == (16_000, ("F32",), ())
     json.dumps(found.to_dict())
+
+
+def test_the_language_model_in_the_folder_is_described(folder, tmp_path):
+    assert info(ModelOptions(str(folder))).language_model is None
+    shutil.copytree(folder, tmp_path / "m")
+    (tmp_path / "m" / "language_model").mkdir()
+    config = {"model_type": "gpt2", "n_embd": 8, "n_layer": 3, "n_head": 2, "vocab_size": 24}
+    (tmp_path / "m" / "language_model" / "config.json").write_text(json.dumps(config))
+    assert info(ModelOptions(str(tmp_path / "m"))).language_model == {
+        "family": "gpt2",
+        "width": 8,
+        "layers": 3,
+        "heads": 2,
+        "vocabulary": 24,
+    }
 
 
 def test_parameters_are_counted_as_the_model_has_them(folder, tmp_path):

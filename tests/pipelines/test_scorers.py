@@ -6,6 +6,7 @@ import pytest
 import torch
 import transformers
 
+from speechcli.checkpoints.bundle import load, save
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
@@ -55,6 +56,35 @@ def test_a_language_model_over_another_vocabulary_is_refused(bundle, tmp_path):
     make_tokenizer(folder, ("de_DE", "en_XX", "fr_XX"))
     with pytest.raises(UsageError, match="differs at `es_XX`"):
         recognize(bundle, lm=str(folder))
+
+
+def test_a_model_uses_the_language_model_in_its_folder_with_the_weight_of_its_settings(bundle, tmp_path):
+    save(bundle, tmp_path / "model")
+    lm = write_lm(tmp_path / "model" / "language_model", bundle.tokenizer.vocabulary_size)
+    settings = json.loads((tmp_path / "model" / "speechcli.json").read_text())
+    (tmp_path / "model" / "speechcli.json").write_text(json.dumps(settings | {"lm": {"weight": 5.0}}))
+    loaded = load(tmp_path / "model")
+    assert recognize(loaded) == recognize(bundle, lm=str(lm), lm_weight=5.0)
+    assert recognize(loaded, lm_weight=0.0) == recognize(bundle)
+    assert recognize(loaded, lm_weight=1.0) == recognize(bundle, lm=str(lm), lm_weight=1.0)
+    assert recognize(loaded, lm=str(lm)) == recognize(bundle, lm=str(lm), lm_weight=0.3)
+
+
+def test_a_trained_model_has_no_language_model(bundle, tmp_path):
+    save(bundle, tmp_path / "model")
+    write_lm(tmp_path / "model" / "language_model", bundle.tokenizer.vocabulary_size)
+    loaded = load(tmp_path / "model")
+    loaded.settings["lm"] = {"weight": 5.0}
+    save(loaded, tmp_path / "saved")
+    assert load(tmp_path / "saved").language_model is None
+    assert "lm" not in load(tmp_path / "saved").settings
+    loaded.forget_misfits()
+    assert recognize(loaded) == recognize(bundle)
+
+
+def test_the_weight_of_a_language_model_needs_one(bundle):
+    with pytest.raises(UsageError, match=f"`--lm-weight` needs a language model, but {bundle.name} has none"):
+        recognize(bundle, lm_weight=0.5)
 
 
 def test_the_ctc_score_is_multiplied_by_its_weight(bundle):

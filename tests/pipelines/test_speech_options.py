@@ -39,7 +39,6 @@ from speechcli.pipelines.speech_options import (
         ),
         (lambda: InputOptions(rate=8_000), "`--rate` needs --raw"),
         (lambda: InputOptions(channels=2), "`--channels` needs --raw"),
-        (lambda: DecodingOptions(lm_weight=0.5), "`--lm-weight` needs --lm,"),
         (lambda: DecodingOptions(lm="l", lm_weight=1e308), "`--lm-weight` must be from -1000 to 1000"),
         (
             lambda: DecodingOptions(hotwords="w", hotword_boost=float("nan")),

@@ -11,11 +11,11 @@ from speechcli.decoding.alignment import align
 from speechcli.decoding.ctc import Bonus, as_path, collapse, prefix_beam_search
 from speechcli.decoding.scorers import LanguageModelBonus
 from speechcli.errors import UsageError
-from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.decoding_options import LM_WEIGHT, DecodingOptions
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.recognition.words import WordAligner, mean
 from speechcli.pipelines.search.effective_options import DEFAULT_BEAMS, check_times
-from speechcli.pipelines.search.scorers import language_model, make_hotwords
+from speechcli.pipelines.search.scorers import language_model, lm_missing, make_hotwords
 from speechcli.pipelines.speech_options import HubAccess, SpeechOptions
 from speechcli.text.languages import has_spaces, language_code
 from speechcli.transcript import Alternative
@@ -112,7 +112,7 @@ def _bonuses(bundle: CtcBundle, decoding: DecodingOptions, hub: HubAccess) -> li
             LanguageModelBonus(
                 lambda ids, cache: lm.step(ids.to(nothing.device), cache),
                 lambda: lm.start(nothing),
-                weight=decoding.lm_weight,
+                weight=LM_WEIGHT if decoding.lm_weight is None else decoding.lm_weight,
                 begin=next(id_ for id_ in begins if id_ is not None and id_ < lm.vocabulary),
                 end=end if end is not None and end < lm.vocabulary else None,
                 longest=lm.max_tokens,
@@ -131,6 +131,8 @@ def _check(bundle: CtcBundle, options: SpeechOptions) -> None:
     check_times(decoding, bundle.tokenizer, bundle.name)
     if decoding.strategy == "sample":
         raise UsageError("`--strategy` must be greedy or beam for a model with only a CTC head, but is sample.")
+    if decoding.lm is None and decoding.lm_weight is not None:
+        raise lm_missing(bundle.name)
     for flag, wanted in (("--hotwords", decoding.hotwords), ("--lm", decoding.lm)):
         if decoding.strategy == "greedy" and wanted is not None:
             raise UsageError(f"`{flag}` chooses among several texts, but --strategy greedy keeps one.")

@@ -11,7 +11,7 @@ from speechcli.decoding.scorers import Hotwords, LanguageModelScorer, Scorer
 from speechcli.errors import UsageError
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.speech_encoder_decoder import Encoded
-from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.decoding_options import LM_WEIGHT, DecodingOptions
 from speechcli.pipelines.load import find_model
 from speechcli.pipelines.speech_options import HubAccess
 from speechcli.text.tokenizer import Tokenizer
@@ -28,11 +28,11 @@ class Scorers:
 
     Raises:
         ModelError: the language model cannot be loaded.
-        UsageError: a scorer is not possible with this model.
+        UsageError: a scorer is not possible with this model, or there is no language model for `--lm-weight`.
     """
 
     def __init__(self, bundle: Bundle, decoding: DecodingOptions, hub: HubAccess) -> None:
-        self._bundle, self._decoding = bundle, decoding
+        self._bundle = bundle
         trained = bundle.settings.get("ctc", {})
         self._blank = trained.get("blank_id", 0)
         self._ctc_weight = trained.get("weight", 0.0) if decoding.ctc_weight is None else decoding.ctc_weight
@@ -40,8 +40,13 @@ class Scorers:
             _check_head(bundle)
         self._lm: TextDecoder | None = None
         self._begin: int | None = None
-        if decoding.lm is not None:
-            self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, decoding.lm, hub)
+        lm = decoding.lm or bundle.language_model
+        if lm is None and decoding.lm_weight is not None:
+            raise lm_missing(bundle.name)
+        tuned = LM_WEIGHT if decoding.lm is not None else bundle.settings.get("lm", {}).get("weight", LM_WEIGHT)
+        self._lm_weight = tuned if decoding.lm_weight is None else decoding.lm_weight
+        if lm is not None and self._lm_weight:
+            self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, str(lm), hub)
         self._hotwords = make_hotwords(bundle.tokenizer, decoding)
 
     @property
@@ -75,7 +80,7 @@ class Scorers:
             nothing = encoded.memory.new_zeros(encoded.memory.size(0), 0, self._lm.width)
             begin = options.start_token_id if self._begin is None else self._begin
             cache = self._lm.start(nothing)
-            scorers.append(LanguageModelScorer(self._lm.step, cache, weight=self._decoding.lm_weight, begin=begin))
+            scorers.append(LanguageModelScorer(self._lm.step, cache, weight=self._lm_weight, begin=begin))
         if self._hotwords is not None:
             scorers.append(self._hotwords)
         return scorers
@@ -132,6 +137,13 @@ def _check_head(bundle: Bundle) -> None:
         raise UsageError(
             f"`--ctc-weight` needs a CTC head over the decoder's {needed} tokens, but it has {head.out_features}."
         )
+
+
+def lm_missing(name: str) -> UsageError:
+    """Return the error for a weight of a language model without the language model."""
+    return UsageError(
+        f"`--lm-weight` needs a language model, but {name} has none of its own.", hint="Name one with --lm."
+    )
 
 
 def language_model(

@@ -13,6 +13,7 @@ import unicodedata
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -46,6 +47,7 @@ _LANGUAGE = re.compile(
 _LETTERS = {
     "en": "a-z", "es": "a-záéíóúüñ", "fr": "a-zàâæçéèêëîïôœùûüÿ", "it": "a-zàèéìíîòóùú", "ru": "а-яё",
 }  # fmt: skip
+SPOKEN_WORDS = range(2, 15)
 _SPOKEN_CAPITALS = {"PIN", "SIM", "SMS", "OK", "ID"}
 
 
@@ -59,13 +61,35 @@ def read_catalogues(folder: Path) -> Iterator[tuple[str, Texts]]:
         The catalogue's name and one text in each language that has it; English and another are always there.
     """
     for catalogue in CATALOGUES:
-        entries: dict[str, Texts] = defaultdict(dict)
-        for place, language, path in _files(folder / catalogue.name):
-            for key, spoken, text in _entries(path, language):
-                entries[f"{place}:{key}"].setdefault(spoken, text)
-        for texts in entries.values():
+        for texts in _texts(folder / catalogue.name):
             if len(clean := _clean_texts(texts)) > 1:
                 yield catalogue.name, clean
+
+
+def read_sentences(folder: Path) -> Iterator[tuple[str, str]]:
+    """Reads every sentence that can be read, translated or not, and longer ones than `read_catalogues` does.
+
+    Args:
+        folder: as in `read_catalogues`.
+
+    Yields:
+        The language and the sentence; a text of several sentences comes as a whole, too.
+    """
+    for catalogue in CATALOGUES:
+        for texts in _texts(folder / catalogue.name):
+            for language, text in texts.items():
+                for sentence in dict.fromkeys((text, *re.split(r"(?<=[.!?])\s+", text))):
+                    if clean := clean_text(sentence, language, words=range(1, 41)):
+                        yield language, clean
+
+
+def _texts(folder: Path) -> Iterator[Texts]:
+    """The entries of one package, each in all its languages."""
+    entries: dict[str, Texts] = defaultdict(dict)
+    for place, language, path in _files(folder):
+        for key, spoken, text in _entries(path, language):
+            entries[f"{place}:{key}"].setdefault(spoken, text)
+    yield from entries.values()
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str, Path]]:
@@ -92,8 +116,9 @@ def _entries(path: Path, language: str) -> Iterator[tuple[str, str, str]]:
     if path.suffix == ".mo":
         yield from _gettext_entries(path, language)
     elif path.suffix in (".json", ".arb"):
-        for key, text in _json_entries(json.loads(path.read_text(encoding="utf-8-sig"))):
-            yield key, language, text
+        with suppress(json.JSONDecodeError):  # some packages ship broken ones
+            for key, text in _json_entries(json.loads(path.read_text(encoding="utf-8-sig"))):
+                yield key, language, text
     elif path.suffix == ".properties":
         for key, text in re.findall(r"(?m)^([\w.]+)\s*=\s*(.*[^\\\s])\s*$", path.read_text(encoding="utf-8")):
             text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), text)
@@ -136,26 +161,27 @@ def _clean_texts(texts: Texts) -> Texts:
     }
 
 
-def clean_text(text: str, language: str) -> str | None:
+def clean_text(text: str, language: str, words: range = SPOKEN_WORDS) -> str | None:
     """One sentence, tidied for reading aloud.
 
     Args:
         text: an entry of a catalogue.
         language: one of `LANGUAGES`.
+        words: how many words it may have.
 
     Returns:
-        The text, or None when it has markup, placeholders, abbreviations, foreign letters, or not 2 to 14 words.
+        The text, or None when it has markup, placeholders, abbreviations, foreign letters, or too few or many words.
     """
     text = unicodedata.normalize("NFC", text).replace("’", "'").replace("\u00a0", " ").replace("\u202f", " ")
     text = re.sub(r"\s*(\.\.\.|…|:)$", "", " ".join(text.split()))
-    words = re.findall(r"[^\W\d_]+", text)
-    if language not in LANGUAGES or not 2 <= len(text.split()) <= 14 or len(text) > 90 or not words:
+    bare = re.findall(r"[^\W\d_]+", text)
+    if language not in LANGUAGES or len(text.split()) not in words or len(text) > 6.45 * max(words) or not bare:
         return None
     if not re.fullmatch(rf"[{_LETTERS[language]} ,.;?!¿¡'-]+", text.lower()):
         return None
-    if any(len(word) > 1 and not word[1:].islower() and word not in _SPOKEN_CAPITALS for word in words):
+    if any(len(word) > 1 and not word[1:].islower() and word not in _SPOKEN_CAPITALS for word in bare):
         return None
     unspeakable = r"\w[.!?]\w|[,;.?!]{2}|\b[b-df-hj-np-tv-z]{2,}\b"
-    if any(len(word) > 18 for word in words) or re.search(unspeakable, text.lower()):
+    if any(len(word) > 18 for word in bare) or re.search(unspeakable, text.lower()):
         return None
     return text
