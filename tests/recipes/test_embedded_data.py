@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from speechcli.errors import InputError
 from speechcli.recipes.embedded_data.catalogues import clean_text, read_catalogues
 from speechcli.recipes.embedded_data.manifest import LANGUAGES, Row, held_out_texts, normalise, read_rows, write_rows
 from speechcli.recipes.embedded_data.numbers import date, words
-from speechcli.recipes.embedded_data.phrases import closed_classes
+from speechcli.recipes.embedded_data.phrases import announcements, closed_classes
 from speechcli.recipes.embedded_data.sentences import choose
 from speechcli.recipes.embedded_data.vocabulary import LANGUAGE_TAGS, train_vocabulary
 
@@ -106,6 +107,20 @@ def test_every_closed_class_speaks_all_languages_but_spelling() -> None:
     for name, texts in closed_classes():
         assert set(texts) == ({"en"} if name == "spelling" else set(LANGUAGES))
         assert not any("{" in text for text in texts.values())
+
+
+def test_every_announcement_can_be_read_aloud_in_all_languages_and_is_there_once() -> None:
+    rows = [texts for _, texts in announcements()]
+    spelled_out = [{name: re.sub("[0-9]+", "", text) for name, text in texts.items()} for texts in rows]
+    strange = [
+        text
+        for texts in spelled_out
+        for name, text in texts.items()
+        if text.strip(" .,?!") and clean_text(text.strip(), name, words=range(1, 20)) is None
+    ]
+    assert strange == []
+    assert all(set(texts) == set(LANGUAGES) for texts in rows)
+    assert len({normalise(texts["en"]) for texts in rows}) == len(rows) > 7000
 
 
 def test_the_vocabulary_gives_texts_back_and_ends_with_the_language_tags(tmp_path: Path) -> None:

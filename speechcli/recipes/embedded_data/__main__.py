@@ -105,7 +105,7 @@ def _write_sources(path: Path, sentences: Sentences) -> None:
         elif source in known:
             licence = f"{known[source].version}\t{known[source].licence}\t{known[source].holder}"
         else:
-            licence = "phrases.tsv\tas this program\tthis program"
+            licence = f"{'announcements' if source == 'announcement' else 'phrases'}.tsv\tas this program\tthis program"
         counts = (used[source], texts[source], sentences.dropped_sentences[source], sentences.dropped[source])
         lines.append("\t".join((source, licence, *map(str, counts))))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -181,7 +181,7 @@ def clean_text(text: str, language: str, words: range = SPOKEN_WORDS) -> str | N
         return None
     if any(len(word) > 1 and not word[1:].islower() and word not in _SPOKEN_CAPITALS for word in bare):
         return None
-    unspeakable = r"\w[.!?]\w|[,;.?!]{2}|\b[b-df-hj-np-tv-z]{2,}\b"
+    unspeakable = r"\w[.!?]\w|[,;.?!]{2}|\b[b-df-hj-np-tv-xz]{2,}\b"
     if any(len(word) > 18 for word in bare) or re.search(unspeakable, text.lower()):
         return None
     return text

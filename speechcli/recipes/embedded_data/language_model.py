@@ -28,7 +28,7 @@ from speechcli.models.decoder import TextDecoder
 from speechcli.recipes.embedded_data.arguments import make_parser
 from speechcli.recipes.embedded_data.catalogues import clean_text, read_sentences
 from speechcli.recipes.embedded_data.manifest import LANGUAGES, held_out_manifests, held_out_texts, normalise
-from speechcli.recipes.embedded_data.phrases import closed_classes
+from speechcli.recipes.embedded_data.phrases import announcements, closed_classes
 from speechcli.recipes.embedded_data.real import SETS, real_rows
 from speechcli.recipes.embedded_data.vocabulary import LANGUAGE_TAGS
 from speechcli.text.tokenizer import Tokenizer
@@ -123,7 +123,7 @@ def read_lines(data: Path, catalogues: Path | None, sentences: Path | None, seed
     phrases = [
         line
         for number in range(PHRASE_SEEDS)
-        for _, texts in closed_classes(seed + number)
+        for _, texts in (*closed_classes(seed + number), *announcements())
         if not any(normalise(text) in held_out for text in texts.values())
         for line in texts.items()
     ]

@@ -1,6 +1,7 @@
 """Sentences that a telephone, a calendar or a spelling caller is bound to say, in five languages at once.
 
-The words are in `phrases.tsv`, written for this recipe; this module only puts them together.
+The words are in `phrases.tsv` and put together here; whole sentences are in `announcements.tsv`. Both were written for
+this recipe.
 """
 
 import csv
@@ -27,8 +28,7 @@ def closed_classes(seed: int = 0) -> Iterator[tuple[str, Texts]]:
         The name of the class and one text in each of its languages.
     """
     table: dict[str, list[Texts]] = {}
-    lines = (resources.files(__package__) / "phrases.tsv").read_text(encoding="utf-8").splitlines()
-    for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
+    for row in _rows("phrases.tsv"):
         table.setdefault(row.pop("kind"), []).append(row)
     classes: tuple[tuple[str, int, Callable[[dict[str, list[Texts]], random.Random], Texts]], ...] = (
         ("menu", 900, _menu),
@@ -44,6 +44,16 @@ def closed_classes(seed: int = 0) -> Iterator[tuple[str, Texts]]:
     for name, count, make in classes:
         choice = random.Random(f"{seed} {name}")
         yield from ((name, make(table, choice)) for _ in range(count))
+
+
+def announcements() -> Iterator[tuple[str, Texts]]:
+    """Yields "announcement" and what telephone systems, and other machines that speak, may say, in five languages."""
+    yield from (("announcement", texts) for texts in _rows("announcements.tsv"))
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    lines = (resources.files(__package__) / name).read_text(encoding="utf-8").splitlines()
+    yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
 def _menu(table: dict[str, list[Texts]], choice: random.Random) -> Texts:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from speechcli.recipes.embedded_data.catalogues import read_catalogues
 from speechcli.recipes.embedded_data.manifest import LANGUAGES, Row, normalise
-from speechcli.recipes.embedded_data.phrases import Texts, closed_classes
+from speechcli.recipes.embedded_data.phrases import Texts, announcements, closed_classes
 
 PARALLEL, SOME_LANGUAGES = 12_000, 2500
 """Sentences of the catalogues, those nearest to a telephone: in all languages, and in whatever languages there are."""
@@ -69,7 +69,7 @@ def choose(prompts: Iterable[Row], catalogues: Path | None, held_out: frozenset[
         sentences.chosen.append((source, texts))
         return True
 
-    for source, texts in (*_prompts(list(prompts), random.Random(seed)), *closed_classes(seed)):
+    for source, texts in (*_prompts(list(prompts), random.Random(seed)), *closed_classes(seed), *announcements()):
         take(source, texts)
     ranked = _ranked(catalogues) if catalogues else []
     whole = [(source, texts) for source, texts in ranked if len(texts) == len(LANGUAGES)]
