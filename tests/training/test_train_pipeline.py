@@ -5,6 +5,7 @@ import signal
 
 import pytest
 import torch
+from tiny_speech import save_tiny_model
 
 import speechcli
 from speechcli.checkpoints.bundle import load
@@ -80,6 +81,15 @@ def test_a_ctc_head_keeps_its_vocabulary_unless_another_is_set(places, tmp_path)
     chosen = options((first, places[1]), objective__ctc_vocabulary="decoder", run__max_steps=1)
     other = load(train(chosen, tmp_path / "other", report=lambda event: None).last)
     assert other.characters is None and other.model.ctc_head.out_features == other.tokenizer.vocabulary_size
+
+
+def test_a_decoder_with_more_tokens_than_its_tokenizer_learns_ctc_too_and_transcribes_with_it(places, tmp_path):
+    save_tiny_model(tmp_path / "spare", spare=5)
+    chosen = options((tmp_path / "spare", places[1]), run__max_steps=1, run__eval_every=1)
+    last = train(chosen, tmp_path / "run", report=lambda event: None).last
+    bundle = load(last)
+    assert bundle.model.ctc_head.out_features == bundle.tokenizer.vocabulary_size + 5
+    speechcli.transcribe(places[1].with_name("7.wav"), model=last, language="en", ctc_weight=0.3)
 
 
 def test_transformers_opens_the_model_of_a_run(places, tmp_path):

@@ -55,12 +55,12 @@ def tiny_tokenizer(folder):
     return Tokenizer.load(folder)
 
 
-def save_tiny_model(folder):
+def save_tiny_model(folder, spare=0):
     import torch
 
     torch.manual_seed(0)
     tokenizer = tiny_tokenizer(folder.with_name("tokenizer"))
-    encoder, decoder = ENCODER, DECODER | {"vocab_size": tokenizer.vocabulary_size}
+    encoder, decoder = ENCODER, DECODER | {"vocab_size": tokenizer.vocabulary_size + spare}
     config = SpeechEncoderDecoderConfig.from_dict(
         {
             "model_type": "speech-encoder-decoder",

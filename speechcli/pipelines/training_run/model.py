@@ -90,7 +90,7 @@ def _ensure_ctc_head(bundle: Bundle, options: TrainOptions, utterances: Sequence
                 f"A CTC head over the decoder's tokens needs a pad token, but {bundle.name} has none.",
                 hint="--set objective.ctc_vocabulary=characters, or --set objective.ctc_weight=0",
             )
-        add_ctc_head(bundle, vocabulary_size=tokenizer.vocabulary_size, blank_id=tokenizer.pad_id, seed=seed)
+        add_ctc_head(bundle, vocabulary_size=bundle.model.decoder.vocabulary, blank_id=tokenizer.pad_id, seed=seed)
     if wanted == "decoder":  # the default of `--ctc-weight` in decoding
         bundle.settings["ctc"] |= {"weight": min(options.objective.ctc_weight, 0.9)}
 
