@@ -3,7 +3,7 @@ import pytest
 from speechcli.decoding.generation_options import GenerationOptions
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
-from speechcli.pipelines.search.effective_options import effective_options, with_limit
+from speechcli.pipelines.search.effective_options import effective_options, other_searches, with_limit
 
 MODEL = GenerationOptions(num_beams=4, max_length=200, length_penalty=0.5, forced_bos_token_id=9)
 
@@ -62,6 +62,25 @@ def test_greedy_means_one_beam_even_if_the_model_has_more():
 )
 def test_number_of_beams(model_beams, asked, beams):
     assert effective_options(MODEL.with_(num_beams=model_beams), asked).num_beams == beams
+
+
+@pytest.mark.parametrize(
+    ("asked", "texts"),
+    [
+        (DecodingOptions(strategy="greedy"), 1),
+        (DecodingOptions(beam_size=2), 2),
+        (DecodingOptions(beam_size=4), 3),
+        (DecodingOptions(strategy="sample"), 3),
+    ],
+)
+def test_a_narrower_search_than_the_model_expects_returns_fewer_texts(asked, texts):
+    model = MODEL.with_(num_beams=4, num_return_sequences=3)
+    assert effective_options(model, asked).num_return_sequences == texts
+
+
+def test_a_repetitive_text_is_searched_again_with_enough_beams_for_all_texts():
+    options = MODEL.with_(num_beams=1, do_sample=True, num_return_sequences=8)
+    assert [(each.num_beams, each.num_return_sequences) for each in other_searches(options)][:2] == [(8, 8), (1, 8)]
 
 
 def test_contradiction_is_a_usage_error():

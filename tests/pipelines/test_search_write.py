@@ -33,6 +33,13 @@ def test_texts_of_one_recording_share_its_encoding_and_equal_those_written_alone
     assert together[0][0].tokens[0] == 22 and together[3][0].tokens[0] == 23
 
 
+def test_a_sampled_text_does_not_depend_on_the_other_recordings(bundle):
+    writer = TextWriter(bundle, bundle.generation.with_(do_sample=True))
+    together = writer.write(encode(bundle, 0.5, 0.8), [Request(row, Prompt((2,)), 0.8) for row in (0, 1)])
+    (alone,) = writer.write(encode(bundle, 0.8), [Request(0, Prompt((2,)), 0.8)])
+    assert together[1][0].tokens == alone[0].tokens
+
+
 def test_a_prompt_decides_the_first_token_also_against_the_model(bundle):
     options = bundle.generation.with_(forced_bos_token_id=23)
     requests = [Request(0, Prompt((2,)), 0.5), Request(0, Prompt((2,), 21), 0.5)]

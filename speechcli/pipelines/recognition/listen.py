@@ -20,7 +20,7 @@ from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.backoff import BackOff
 from speechcli.pipelines.recognition.batches import batches
 from speechcli.pipelines.recognition.ctc import CtcRecognizer
-from speechcli.pipelines.recognition.pieces import End, Piece, Reader
+from speechcli.pipelines.recognition.pieces import End, Piece, Reader, stretch
 from speechcli.pipelines.recognition.read_ahead import read_ahead
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
 from speechcli.pipelines.speech_options import SpeechOptions
@@ -209,7 +209,7 @@ class Listener:
 
     def _transcript(self, index: int, pieces: Sequence[DecodedPiece], seconds: float, target: int) -> Transcript:
         source = self._sources[index]
-        segments = segments_of(pieces, target, source.start or self._options.inputs.start or 0.0)
+        segments = segments_of(pieces, target, stretch(source, self._options.inputs)[0] or 0.0)
         # A recording without speech has the languages of an empty clip.
         decoded = [piece.decoded for piece in pieces] or self._recognizer.decode([Clip(NOTHING, source.language)])
         texts = [each[target] for each in decoded]

@@ -153,6 +153,12 @@ class _PeakMeter:
             yield block
 
 
+def stretch(source: Source, options: InputOptions) -> tuple[float | None, float | None]:
+    """Return where reading starts and ends, in seconds: that of the manifest's row takes precedence over the flags."""
+    own = source.start is not None or source.end is not None
+    return (source.start, source.end) if own else (options.start, options.end)
+
+
 def open_source(source: Source, options: InputOptions, sample_rate: int) -> AbstractContextManager[Sound]:
     """Open a recording with the given options.
 
@@ -160,9 +166,7 @@ def open_source(source: Source, options: InputOptions, sample_rate: int) -> Abst
         InputError: it cannot be read.
     """
     raw = None if options.raw is None else RawFormat(options.raw, options.rate, options.channels)
-    start, end = options.start, options.end
-    if source.start is not None or source.end is not None:
-        start, end = source.start, source.end
+    start, end = stretch(source, options)
     return open_audio(
         cast(BinaryIO, _StandardInput()) if source.path is None else source.path,
         sample_rate=sample_rate,

@@ -55,6 +55,8 @@ def effective_options(model: GenerationOptions, decoding: DecodingOptions) -> Ge
         changes |= {"num_beams": decoding.beam_size or max(usual, decoding.num_return or 1), "do_sample": False}
     elif decoding.beam_size is not None:
         changes |= {"num_beams": decoding.beam_size}
+    if decoding.num_return is None and "num_beams" in changes and not changes.get("do_sample", model.do_sample):
+        changes["num_return_sequences"] = min(model.num_return_sequences, changes["num_beams"])
     if decoding.max_new_tokens == "auto":
         changes |= {"max_length": None, "max_new_tokens": None}
     elif decoding.max_new_tokens is not None:
@@ -97,7 +99,8 @@ def other_searches(options: GenerationOptions) -> Iterator[GenerationOptions]:
 
     Whisper falls back to sampling at once (Radford et al. 2022); more beams are often enough, and deterministic.
     """
-    yield options.with_(num_beams=max(DEFAULT_BEAMS, 2 * options.num_beams - 1), do_sample=False)
+    beams = max(DEFAULT_BEAMS, 2 * options.num_beams - 1, options.num_return_sequences)
+    yield options.with_(num_beams=beams, do_sample=False)
     for temperature in TEMPERATURES:
         yield options.with_(num_beams=1, do_sample=True, temperature=temperature, top_k=0)
 

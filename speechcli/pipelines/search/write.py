@@ -65,7 +65,7 @@ class TextWriter:
         """Write all requested texts of a batch of encoded recordings.
 
         Texts with the same options, prompt length and kind (transcript or translation) are searched for together.
-        The random generator is seeded again, so that the texts do not depend on earlier batches.
+        Sampling searches for each alone, and seeds the random generator again, so that it depends on no other text.
 
         Args:
             encoded: the result of the model's `encode`.
@@ -78,19 +78,21 @@ class TextWriter:
         Raises:
             UsageError: a prompt has a token that the decoder does not have.
         """
-        model, generator = self.bundle.model, torch.Generator(encoded.memory.device).manual_seed(self._seed)
+        model = self.bundle.model
         _check_prompts(requests, model.decoder.vocabulary)
-        groups: dict[tuple[bool, int, GenerationOptions], list[int]] = {}
+        groups: dict[tuple[bool, int, GenerationOptions, int | None], list[int]] = {}
         for place, (_, prompt, seconds, spoken) in enumerate(requests):
             limited = with_limit(
-                options or self.options, seconds, self._scorers.max_tokens, prompt_tokens=len(prompt.ids)
+                options or self.options, seconds, model.decoder.max_tokens, prompt_tokens=len(prompt.ids)
             )
-            groups.setdefault((spoken, len(prompt.ids), obeying(limited, prompt)), []).append(place)
+            alone = place if limited.do_sample else None
+            groups.setdefault((spoken, len(prompt.ids), obeying(limited, prompt), alone), []).append(place)
         results: dict[int, list[Hypothesis]] = {}
-        for (spoken, _, obeyed), places in groups.items():
+        for (spoken, _, obeyed, _), places in groups.items():
             ids = torch.tensor([requests[place].prompt.ids for place in places], device=encoded.memory.device)
             part = encoded.take([requests[place].row for place in places])
             scorers = self._scorers.make(part, obeyed, spoken=spoken)
+            generator = torch.Generator(encoded.memory.device).manual_seed(self._seed)
             found = generate(model.step, model.start(part), ids, obeyed, generator=generator, scorers=scorers)
             results.update(zip(places, found, strict=True))
         return [results[place] for place in range(len(requests))]
