@@ -1,5 +1,6 @@
 """Run `transcribe` or `translate`: to standard output or a folder, planned before any work, resumable."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +21,7 @@ from speechcli.pipelines.files.outputs import (
 from speechcli.pipelines.files.stream import Sink, Stream
 from speechcli.pipelines.files.unfinished import Unfinished
 from speechcli.pipelines.outcome import Failure, JobReport, Outcome, Report, Warned, in_order, silent
-from speechcli.pipelines.speech_options import ModelOptions, OutputOptions, SpeechOptions, check_shown, local_inputs
+from speechcli.pipelines.speech_options import OutputOptions, SpeechOptions, check_shown, local_inputs
 from speechcli.training.signals import StopSignals
 from speechcli.writers import make_writers
 
@@ -124,7 +125,7 @@ class _FolderJob:
 
     def __init__(self, options: SpeechOptions, outputs: OutputOptions, folder: Path, report: Report) -> None:
         self._options, self._outputs, self._report = options, outputs, report
-        model, shard = _identity(options.model), outputs.shard
+        model, shard = _identity(options), outputs.shard
         self._journal = Journal(folder, model=model, options=options.chosen() | outputs.chosen(), shard=shard)
         made_by = {"model": model, "options": options.chosen()}
         self._unfinished = Unfinished(folder, shard, made_by, resume=outputs.resume)
@@ -192,10 +193,20 @@ def _all_outcomes(missing: Sequence[Failure], outcomes: Iterator[Outcome]) -> It
     yield from outcomes
 
 
-def _identity(options: ModelOptions) -> dict[str, Any]:
-    """Return what identifies the model and its version, without loading it."""
-    folder = None if options.model is None else Path(options.model).expanduser()
-    if folder is None or not folder.is_dir():
-        return {"name": options.shown, "version": __version__}
-    changed = max((path.stat().st_mtime_ns for path in folder.iterdir()), default=0)
-    return {"name": str(folder.resolve()), "changed": changed}
+def _identity(options: SpeechOptions) -> dict[str, Any]:
+    """Return what identifies the model and its version, without loading it, and those of other files that it uses."""
+    model, *others = (
+        None if name is None else Path(name).expanduser() for name in local_inputs(options.model, options.decoding)
+    )
+    found = {"used": used} if (used := max(map(_changed, others))) else {}
+    if model is None or not model.is_dir():
+        return {"name": options.model.shown, "version": __version__} | found
+    return {"name": str(model.resolve()), "changed": _changed(model)} | found
+
+
+def _changed(path: Path | None) -> int:
+    """Return when a file, or the newest file of a folder, was last changed, in nanoseconds; 0 if there is none."""
+    if path is None or not os.path.exists(path):  # also works for names that are too long for a path
+        return 0
+    files = (each for each in path.rglob("*") if each.is_file()) if path.is_dir() else (path,)
+    return max((each.stat().st_mtime_ns for each in files), default=0)

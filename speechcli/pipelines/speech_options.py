@@ -230,7 +230,7 @@ class SpeechOptions:
         values |= self.decoding.chosen()
         values |= {"dtype": self.model.dtype} if self.model.dtype != "auto" else {}
         values |= {"quantize": self.model.quantize} if self.model.quantize != "none" else {}
-        values |= {"seed": self.model.seed} if self.decoding.draws else {}
+        values |= {"seed": self.model.seed} if self.decoding.draws or self.model.seed else {}
         return {name: value for name, value in values.items() if value is not None}
 
 

@@ -14,6 +14,7 @@ from speechcli.errors import (
     Stopped,
     UsageError,
 )
+from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.files.journal import journal_path
 from speechcli.pipelines.files.lock import locked
 from speechcli.pipelines.job import run_job
@@ -86,12 +87,13 @@ def work(tmp_path, monkeypatch, ears):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
 
-    def run(*inputs, kind=TranscribeOptions, targets=None, out=None, formats=("txt",), events=None, **outputs):
-        more = {} if targets is None else {"targets": targets}
+    def run(*inputs, kind=TranscribeOptions, targets=None, out=None, formats=("txt",), events=None, **others):
+        more = {name: others.pop(name) for name in ("model", "decoding") if name in others}
+        more |= {} if targets is None else {"targets": targets}
         written = []
         report = run_job(
             kind(inputs=InputOptions(inputs=inputs), **more),
-            OutputOptions(None if out is None else tmp_path / out, formats, **outputs),
+            OutputOptions(None if out is None else tmp_path / out, formats, **others),
             sink=written.append,
             report=(lambda event: None) if events is None else events.append,
             open_model=ears.open,
@@ -287,6 +289,22 @@ def test_outputs_of_other_options_are_replaced_only_with_overwrite(work, ears):
     assert work("in", out="out", kind=TranslateOptions, targets=("de",))[0].skipped == 3
 
 
+def test_a_changed_model_language_model_or_list_of_hotwords_makes_everything_again(work, tmp_path, ears):
+    inside = tmp_path / "m" / "language_model"
+    inside.mkdir(parents=True)
+    (tmp_path / "lm").mkdir()
+    files = [tmp_path / "m" / "config.json", inside / "model.safetensors", tmp_path / "lm" / "w", tmp_path / "words"]
+    for file in files:
+        file.write_text("{}")
+    used = {"model": ModelOptions("m"), "decoding": DecodingOptions(lm="lm", hotwords="words")}
+    assert work("in", out="out", **used)[0].done == 3
+    for seconds, file in enumerate(files, start=1):
+        assert work("in", out="out", **used)[0].skipped == 3
+        newest = max(each.stat().st_mtime_ns for each in files)
+        os.utime(file, ns=(newest + seconds, newest + seconds))
+        assert work("in", out="out", overwrite=True, **used)[0].done == 3
+
+
 def test_files_that_no_earlier_run_wrote_are_kept(work, tmp_path, ears):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.txt").write_text("precious")
@@ -387,3 +405,17 @@ def test_a_model_transcribes_and_translates_real_recordings_in_order(tmp_path):
     assert rows[0]["model"] == model.model
     assert Loaded(model.model, "cpu", "float32") in events
     assert [event.path for event in events if isinstance(event, Failure)] == ["gone.wav"]
+
+
+def test_times_of_a_row_with_its_own_stretch_count_from_there_whatever_start_says(tmp_path):
+    model = ModelOptions(str(save_model(tmp_path / "tiny")), device="cpu")
+    name = write_tone(tmp_path / "a.wav", 1.0)
+    manifest = tmp_path / "m.tsv"
+    manifest.write_text(f"audio\tstart\tend\ttext\n{name}\t0\t0.8\thi\n{name}\t0.2\t\thi\n{name}\t\t0.6\thi\n")
+    for start in (None, 0.3):
+        written = []
+        inputs = InputOptions(manifest=manifest, start=start)
+        options = TranscribeOptions(model=model, inputs=inputs, language="de")
+        run_job(options, OutputOptions(formats=("jsonl",)), sink=written.append)
+        rows = [json.loads(line) for line in b"".join(written).splitlines()]
+        assert [row["segments"][0]["start"] for row in rows] == [0.0, 0.2, 0.0]
