@@ -1,5 +1,6 @@
 """A model with its configuration, features, tokenizer and settings; loading and saving of its folder."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,7 +49,7 @@ class Bundle:
     adapters: Mapping[str, Path] = field(default_factory=dict)
     """Files with the encoder's adapters for each language, by the model's own tags; `save` copies them."""
     language_model: Path | None = None
-    """Folder of the language model that comes with the model, for shallow fusion; `save` does not copy it."""
+    """Folder of the language model that comes with the model, for shallow fusion; `save` copies it."""
 
     @property
     def characters(self) -> Characters | None:
@@ -68,6 +69,7 @@ class Bundle:
     def forget_misfits(self) -> None:
         """Remove the language model, and the language adapters if the encoder is trained: they would no longer fit."""
         self.language_model = None
+        self.settings.pop("lm", None)
         learning = (name for name, parameter in self.model.encoder.named_parameters() if parameter.requires_grad)
         if any(not name.startswith("adapter.") for name in learning):
             self.adapters = {}
@@ -142,7 +144,7 @@ def save(bundle: Bundle, folder: Path) -> None:
     theirs |= {key: bundle.unread.get(key, tensor) for copy in copies for key, tensor in copy.items()}
     theirs = narrowed(theirs, bundle.stored)
     _state_dtype(config, theirs)
-    settings = {key: value for key, value in bundle.settings.items() if key not in ("ctc", "lm")}
+    settings = {key: value for key, value in bundle.settings.items() if key != "ctc"}
     if head:
         settings["ctc"] = {"vocabulary_size": head["weight"].size(0)} | bundle.settings.get("ctc", {})
     with files.writing(folder) as stage:
@@ -156,6 +158,8 @@ def save(bundle: Bundle, folder: Path) -> None:
             bundle.tokenizer.save(stage)
         write_features(stage, bundle.features, with_processor=bundle.tokenizer is not None)
         link_adapters(bundle.adapters, stage)
+        if bundle.language_model is not None:
+            shutil.copytree(bundle.language_model, stage / files.LANGUAGE_MODEL)
         files.write_json(stage / files.CONFIG, config.to_dict())
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -41,6 +42,7 @@ MAX_SHARD_BYTES = 5 * 1000**3
 # Files of an earlier save that would take precedence over, or be left beside, the new ones.
 _STALE = re.compile(
     r"model\.safetensors(\.index\.json)?|model-\d{5}-of-\d{5}\.safetensors|ctc_head\.safetensors|speechcli\.json"
+    r"|language_model"
 )
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -186,8 +188,9 @@ def writing(folder: Path) -> Iterator[Path]:
             stage = Path(scratch) / "model"
             stage.mkdir()
             yield stage
-            for path in stage.iterdir():
-                _flush(path)
+            for path in stage.rglob("*"):
+                if path.is_file():
+                    _flush(path)
             if new:
                 os.rename(stage, folder)
             else:
@@ -201,6 +204,9 @@ def writing(folder: Path) -> Iterator[Path]:
 
 def _replace_files(stage: Path, folder: Path) -> None:
     written = sorted(path.name for path in stage.iterdir())
+    for path in folder.iterdir():
+        if path.is_dir() and _STALE.fullmatch(path.name):  # it cannot be replaced, but is complete in `stage`
+            shutil.rmtree(path)
     for name in written:
         os.replace(stage / name, folder / name)
     for path in folder.iterdir():

@@ -23,8 +23,9 @@ _SMALL = (
     "processor_config.json",
     "speechcli.json",
     *TOKENIZER_FILES,
+    f"{LANGUAGE_MODEL}/config.json",
 )
-_LANGUAGE_MODEL = (f"{LANGUAGE_MODEL}/config.json", f"{LANGUAGE_MODEL}/model.safetensors")
+_WITH_WEIGHTS = (CTC_HEAD, f"{LANGUAGE_MODEL}/model.safetensors")
 # If there are several kinds of weights, the first is downloaded.
 _WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
@@ -167,21 +168,20 @@ def _cached(common: Mapping[str, Any], weights: bool) -> Path | None:
         if folder is None or (weights and not kind):
             return None
         # This checks that all matching files of the repository are in the cache.
-        patterns = [*_SMALL, *(kind if weights else ())]
+        patterns = [*_SMALL, *((*kind, *_WITH_WEIGHTS) if weights else ())]
         return Path(huggingface_hub.snapshot_download(**where, allow_patterns=patterns, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError):
         return None
 
 
 def _wanted(names: Sequence[str], language: str | None, weights: bool) -> list[str]:
-    # only plain names of files at the top level and two known ones, so that no listing can lead elsewhere
+    # only plain names of files at the top level and known ones, so that no listing can lead elsewhere
     wanted = [name for name in names if name in _SMALL]
     if weights:
         adapters = adapters_among(names)
         spoken = [] if language is None or not adapters else [adapters[resolve_language(language, adapters)]]
         kind = _kind_of_weights(names)
-        whole = (CTC_HEAD, *_LANGUAGE_MODEL)
-        wanted += [name for name in names if name in whole or _matches(name, kind)] + spoken
+        wanted += [name for name in names if name in _WITH_WEIGHTS or _matches(name, kind)] + spoken
     return wanted
 
 

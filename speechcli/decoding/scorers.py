@@ -33,17 +33,20 @@ class LanguageModelScorer(Generic[CacheT]):
         cache: its cache, with `batch` rows.
         weight: weight of its log-probabilities.
         begin: its first token, instead of the decoder's prompt.
+        longest: maximum number of tokens that it can read; longer texts get no further scores.
     """
 
-    def __init__(self, step: Step[CacheT], cache: CacheT, *, weight: float, begin: int) -> None:
+    def __init__(self, step: Step[CacheT], cache: CacheT, *, weight: float, begin: int, longest: int) -> None:
         self._step, self._cache = step, cache
-        self._weight, self._begin = weight, begin
-        self._read = False
+        self._weight, self._begin, self._longest = weight, begin, longest
+        self._read = 0
 
     def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
         """Add the weighted log-probabilities."""
+        if self._read == self._longest:
+            return scores
         newest = ids[:, -1:] if self._read else torch.full_like(ids[:, :1], self._begin)
-        self._read = True
+        self._read += 1
         logprobs = self._step(newest, self._cache).float().log_softmax(dim=-1)
         return scores + self._weight * logprobs
 

@@ -48,7 +48,7 @@ class ModelInfo:
     decoder: dict[str, Any]
     """Family and sizes."""
     language_model: dict[str, Any] | None
-    """Family and sizes of the language model that comes with it, if there is one."""
+    """Family and sizes of the language model that comes with a decoder, if there is one."""
     parameters: dict[str, int] | None
     """Number of parameters by part and in total; None: unknown without loading the weights."""
     dtypes: tuple[str, ...]
@@ -87,7 +87,7 @@ def info(options: ModelOptions) -> ModelInfo:
         folder=str(folder),
         encoder=_half({"encoder": config} if headed else config, "encoder", _ENCODER_SIZES, missing),
         decoder=_ctc_head(config) if headed else _half(config, "decoder", _DECODER_SIZES, missing),
-        language_model=_language_model(folder),
+        language_model=None if headed else _language_model(folder),
         parameters=_count(config, headers),
         dtypes=tuple(sorted({str(entry["dtype"]) for entry in headers.values()})),
         sample_rate=_sample_rate(folder, missing),

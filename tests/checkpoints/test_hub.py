@@ -112,8 +112,8 @@ def test_the_language_model_in_the_folder_is_downloaded_with_the_weights(fake: F
     resolve_model("owner/name")
     resolve_model("owner/name", weights=False)
     assert [call["allow_patterns"] for call in fake.calls] == [
-        ["config.json", "model.safetensors", *inside],
-        ["config.json"],
+        ["config.json", inside[0], "model.safetensors", inside[1]],
+        ["config.json", inside[0]],
     ]
 
 

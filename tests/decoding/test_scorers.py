@@ -108,7 +108,7 @@ def test_a_recording_scores_the_same_beside_a_longer_one():
 def test_a_language_model_adds_its_weighted_score(beams):
     step, lm = table_model(1), table_model(2)
     options = GenerationOptions(**IDS, num_beams=beams, length_penalty=0.0, early_stopping="never", max_new_tokens=3)
-    scorer = LanguageModelScorer(lm, Ids(1), weight=0.6, begin=START)
+    scorer = LanguageModelScorer(lm, Ids(1), weight=0.6, begin=START, longest=9)
     (found,) = generate(step, Ids(1), torch.tensor([[START]]), options, scorers=[scorer])
 
     def score(text):

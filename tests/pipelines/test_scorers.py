@@ -29,9 +29,9 @@ def recognize(bundle, **decoding):
     return [result[0] for result in AttentionRecognizer(bundle, options).decode(CLIPS)]
 
 
-def write_lm(folder, vocabulary, favorite=7):
+def write_lm(folder, vocabulary, favorite=7, positions=32):
     config = transformers.GPT2Config(
-        vocab_size=vocabulary, n_embd=8, n_layer=1, n_head=2, bos_token_id=0, n_positions=32
+        vocab_size=vocabulary, n_embd=8, n_layer=1, n_head=2, bos_token_id=0, n_positions=positions
     )
     model = transformers.GPT2LMHeadModel(config)
     with torch.no_grad():
@@ -65,21 +65,38 @@ def test_a_model_uses_the_language_model_in_its_folder_with_the_weight_of_its_se
     (tmp_path / "model" / "speechcli.json").write_text(json.dumps(settings | {"lm": {"weight": 5.0}}))
     loaded = load(tmp_path / "model")
     assert recognize(loaded) == recognize(bundle, lm=str(lm), lm_weight=5.0)
-    assert recognize(loaded, lm_weight=0.0) == recognize(bundle)
+    assert recognize(loaded, lm_weight=0.0) == recognize(bundle, lm_weight=0.0) == recognize(bundle)
     assert recognize(loaded, lm_weight=1.0) == recognize(bundle, lm=str(lm), lm_weight=1.0)
     assert recognize(loaded, lm=str(lm)) == recognize(bundle, lm=str(lm), lm_weight=0.3)
 
 
-def test_a_trained_model_has_no_language_model(bundle, tmp_path):
+@pytest.fixture
+def with_lm(bundle, tmp_path):
     save(bundle, tmp_path / "model")
     write_lm(tmp_path / "model" / "language_model", bundle.tokenizer.vocabulary_size)
     loaded = load(tmp_path / "model")
     loaded.settings["lm"] = {"weight": 5.0}
-    save(loaded, tmp_path / "saved")
-    assert load(tmp_path / "saved").language_model is None
-    assert "lm" not in load(tmp_path / "saved").settings
-    loaded.forget_misfits()
-    assert recognize(loaded) == recognize(bundle)
+    return loaded
+
+
+def test_a_saved_model_keeps_its_language_model_also_in_the_same_folder(with_lm, tmp_path):
+    for folder in (tmp_path / "copy", tmp_path / "model"):
+        save(with_lm, folder)
+        assert recognize(load(folder)) == recognize(with_lm)
+
+
+def test_a_trained_model_and_the_folder_that_it_is_saved_in_have_no_language_model(bundle, with_lm, tmp_path):
+    with_lm.forget_misfits()
+    save(with_lm, tmp_path / "model")
+    assert not (tmp_path / "model" / "language_model").exists()
+    assert "lm" not in load(tmp_path / "model").settings
+    assert recognize(with_lm) == recognize(load(tmp_path / "model")) == recognize(bundle)
+
+
+def test_a_text_longer_than_the_language_model_can_read_goes_on_without_it(bundle, tmp_path):
+    lm = str(write_lm(tmp_path, bundle.tokenizer.vocabulary_size, positions=8))
+    decoding = {"lm": lm, "lm_weight": 5.0, "min_new_tokens": 12, "max_new_tokens": 12}
+    assert {len(each.tokens) for each in recognize(bundle, **decoding)} == {12}
 
 
 def test_the_weight_of_a_language_model_needs_one(bundle):

@@ -131,7 +131,7 @@ def _check(bundle: CtcBundle, options: SpeechOptions) -> None:
     check_times(decoding, bundle.tokenizer, bundle.name)
     if decoding.strategy == "sample":
         raise UsageError("`--strategy` must be greedy or beam for a model with only a CTC head, but is sample.")
-    if decoding.lm is None and decoding.lm_weight is not None:
+    if decoding.lm is None and decoding.lm_weight:
         raise lm_missing(bundle.name)
     for flag, wanted in (("--hotwords", decoding.hotwords), ("--lm", decoding.lm)):
         if decoding.strategy == "greedy" and wanted is not None:

@@ -41,19 +41,13 @@ class Scorers:
         self._lm: TextDecoder | None = None
         self._begin: int | None = None
         lm = decoding.lm or bundle.language_model
-        if lm is None and decoding.lm_weight is not None:
+        if lm is None and decoding.lm_weight:
             raise lm_missing(bundle.name)
         tuned = LM_WEIGHT if decoding.lm is not None else bundle.settings.get("lm", {}).get("weight", LM_WEIGHT)
         self._lm_weight = tuned if decoding.lm_weight is None else decoding.lm_weight
         if lm is not None and self._lm_weight:
             self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, str(lm), hub)
         self._hotwords = make_hotwords(bundle.tokenizer, decoding)
-
-    @property
-    def max_tokens(self) -> int:
-        """Maximum number of tokens that the decoder and all scorers can read."""
-        own = self._bundle.model.decoder.max_tokens
-        return own if self._lm is None else min(own, self._lm.max_tokens)
 
     def make(self, encoded: Encoded, options: GenerationOptions, *, spoken: bool) -> list[Scorer]:
         """Make the scorers of one search.
@@ -79,8 +73,15 @@ class Scorers:
         if self._lm is not None:
             nothing = encoded.memory.new_zeros(encoded.memory.size(0), 0, self._lm.width)
             begin = options.start_token_id if self._begin is None else self._begin
-            cache = self._lm.start(nothing)
-            scorers.append(LanguageModelScorer(self._lm.step, cache, weight=self._lm_weight, begin=begin))
+            scorers.append(
+                LanguageModelScorer(
+                    self._lm.step,
+                    self._lm.start(nothing),
+                    weight=self._lm_weight,
+                    begin=begin,
+                    longest=self._lm.max_tokens,
+                )
+            )
         if self._hotwords is not None:
             scorers.append(self._hotwords)
         return scorers
