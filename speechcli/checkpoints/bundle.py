@@ -193,6 +193,9 @@ def _read_settings(path: Path) -> dict[str, Any]:
     for name in ("ctc", "lm"):
         if not isinstance(settings.get(name, {}), dict):
             raise ModelError(f"`{name}` in {path} must be an object, but is {settings[name]!r:.80}.")
+        weight = settings.get(name, {}).get("weight", 0.0)
+        if not isinstance(weight, int | float):
+            raise ModelError(f"`{name}.weight` in {path} must be a number, but is {weight!r:.80}.")
     return settings
 
 
