@@ -138,12 +138,14 @@ def ctc_part(ctc_logits: Tensor, frame_lengths: Tensor, ctc_labels: Tensor | Non
         ctc_labels: (batch, tokens), -100 padded.
         blank_id: the blank's index in the vocabulary.
     """
+    # 0, but with the head in the graph, as DDP requires; 0 times the sum is not a number if float16 overflows
+    nothing = Part(ctc_logits[:0].float().sum(), 0)
     if ctc_labels is None:
-        return Part(ctc_logits.sum().float() * 0.0, 0)  # keeps the head in the graph, as DDP requires
+        return nothing
     label_lengths = (ctc_labels != IGNORED_LABEL).sum(dim=1)
     rows = label_lengths.nonzero().flatten()
     if len(rows) == 0:
-        return Part(ctc_logits.sum().float() * 0.0, 0)
+        return nothing
     # (batch, frames, vocabulary) -> (frames, rows, vocabulary); half precision overflows here
     log_probabilities = ctc_logits[rows].float().log_softmax(dim=-1).transpose(0, 1)
     losses = F.ctc_loss(

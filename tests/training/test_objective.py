@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from speechcli.training.objective import Counts, Objective, detached, means
+from speechcli.training.objective import Counts, Objective, ctc_part, detached, means
 
 
 @pytest.fixture
@@ -70,6 +70,15 @@ def test_half_precision_logits_are_summed_in_float32(batch):
     half = {name: value.bfloat16() if value.is_floating_point() else value for name, value in batch.items()}
     losses = Objective(ctc_weight=0.5, blank_id=1).losses(**half)
     assert losses.cross_entropy.total.dtype == losses.ctc.total.dtype == torch.float32
+
+
+@pytest.mark.parametrize("ctc_labels", [None, torch.full((2, 3), -100)])
+def test_without_transcripts_ctc_is_exactly_0_with_gradients_of_0_even_where_the_sum_of_float16_overflows(ctc_labels):
+    logits = torch.full((2, 9, 8), -9000.0, dtype=torch.float16, requires_grad=True)
+    part = ctc_part(logits, torch.tensor([9, 7]), ctc_labels, blank_id=1)
+    assert (part.total.item(), part.terms) == (0.0, 0)
+    part.total.backward()
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
 def test_given_labels_are_not_learned(batch):
