@@ -60,7 +60,7 @@ class Stepper:
             self._scaler.load_state_dict(progress.scaler)
 
     def step(self, group: Sequence[Batch], *, dropout: bool = True) -> StepResult | None:
-        """Update the weights from the batches of one step; None if the loss or gradient was not finite.
+        """Update the weights from the batches of one step; None if the loss or gradient was not finite in a process.
 
         Args:
             group: the batches.
@@ -73,7 +73,7 @@ class Stepper:
         sums = self._fitting_gradients(group)
         self._scaler.unscale_(self._optimizer)
         norm = clip_gradients(self._learner.weights, self._options.optimizer.clip)
-        finite = math.isfinite(norm) and bool(torch.isfinite(sums).all())
+        finite = self._all_agree(math.isfinite(norm) and bool(torch.isfinite(sums).all()))
         if finite:
             self._scaler.step(self._optimizer)
         self._scaler.update()
@@ -120,6 +120,13 @@ class Stepper:
                 self._scaler.scale(objective.total(losses, counts) * accelerator.num_processes).backward()
             sums += detached(losses)
         return sums
+
+    def _all_agree(self, holds: bool) -> bool:
+        """Return whether something holds in all processes: the weights of one that skips a step would differ."""
+        if self._accelerator.num_processes == 1:
+            return holds
+        agreeing = self._accelerator.reduce(torch.tensor(int(holds), device=self._accelerator.device), "sum")
+        return bool(agreeing == self._accelerator.num_processes)
 
     def _counts(self, group: Sequence[Batch]) -> Counts:
         """Count the targets of the step, over all batches and processes."""

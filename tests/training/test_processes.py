@@ -11,7 +11,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from forks import needs_fork, start, wait
-from tiny_run import TinyModel, make_feed, sound
+from tiny_run import Letters, TinyModel, make_feed, sound
 
 from speechcli.errors import InputError, UsageError
 from speechcli.training import loop
@@ -55,7 +55,8 @@ def run(start_run, tmp_path):
         told = [event.message for event in found.events if isinstance(event, Warned)]
         steps = [(e.step, e.losses, e.gradient_norm, e.learning_rate) for e in found.events if isinstance(e, Stepped)]
         rate = found.trainer.learner.optimizer.param_groups[0]["lr"]
-        return {"steps": steps, "told": told, "rate": rate, "progress": found.trainer.progress.step}
+        progress = found.trainer.progress
+        return {"steps": steps, "told": told, "rate": rate, "progress": progress.step, "skipped": progress.skipped}
 
     return trained
 
@@ -147,6 +148,19 @@ def test_weights_are_not_shared_out_where_that_does_not_work(more):
     options = merge_options(explicit={"run.shard_weights": True} | more).options
     with pytest.raises(UsageError, match=next(iter(more))):
         Learner(TinyModel(), options, SimpleNamespace(num_processes=2))
+
+
+def test_a_step_whose_loss_is_infinite_in_the_second_process_only_is_skipped_by_both(together):
+    class Sure(TinyModel):
+        def forward(self, *inputs):
+            output = super().forward(*inputs)
+            if os.environ["RANK"] == "0":
+                return output
+            # the end of a text cannot be predicted: an infinite loss with finite gradients
+            return output._replace(logits=output.logits.index_fill(-1, torch.tensor([Letters.end_id]), -torch.inf))
+
+    two = together("two", model=Sure(0.0), run__max_steps=2)
+    assert [each["skipped"] for each in two] == [2, 2]
 
 
 def test_a_recording_that_only_the_second_process_cannot_read_is_reported_by_the_first(together):
