@@ -110,13 +110,27 @@ class Learner:
         return optimizer | {"state": moments}, weights
 
     def load_state(self, optimizer: Mapping[str, Any], weights: Mapping[str, Tensor] | None) -> None:
-        """Restore what `state` returned; the model already has the weights of the checkpoint."""
+        """Restore what `state` returned; the model already has the weights of the checkpoint.
+
+        The optimizer keeps its own options (learning rates, betas, weight decay), which may have changed.
+
+        Raises:
+            UsageError: if weight decay or scales changed so that they divide the parameters into other groups.
+        """
+        groups = self.optimizer.state_dict()["param_groups"]
+        before, now = ([len(group["params"]) for group in each] for each in (optimizer["param_groups"], groups))
+        if before != now:
+            raise UsageError(
+                "A resumed run must group its parameters by weight decay and scale as before, but groups of "
+                f"{before} became {now}.",
+                hint="leave optimizer.weight_decay and optimizer.…_scale as they were, or start a new run with --model",
+            )
         parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
         moments = {
             number: {name: shard_like(tensor, parameters[number]) for name, tensor in tensors.items()}
             for number, tensors in optimizer["state"].items()
         }
-        self.optimizer.load_state_dict({**optimizer, "state": moments})
+        self.optimizer.load_state_dict({"param_groups": groups, "state": moments})
         if self._mean:
             self._mean.start_from(self.weights)
         if weights is not None:

@@ -91,7 +91,7 @@ class Trainer:
             Stopped: at SIGINT or SIGTERM, after saving.
             TrainingDiverged: if too many steps in a row are not finite.
             OutOfMemory: if single recordings do not fit into the device's memory.
-            UsageError: if the run has no end.
+            UsageError: if the run has no end, or resumes with parameters in other groups of the optimizer.
         """
         self._check_end()
         self.learner = Learner(self.model, self.options, self.accelerator, self.frozen)

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import re
 import signal
 
 import numpy as np
@@ -69,6 +70,35 @@ def test_a_run_resumed_in_mid_epoch_ends_with_the_same_bits(start_run, tmp_path,
         torch.load(latest_checkpoint(tmp_path / name) / "model.pt", weights_only=True) for name in ("whole", "parts")
     ]
     assert_same(*ends)
+
+
+def test_a_resumed_run_has_the_options_of_the_optimizer_that_it_is_given(start_run):
+    first = start_run(options(run__max_steps=4, optimizer__encoder_scale=0.5))
+    first.trainer.run()
+    changed = {"optimizer__weight_decay": 0.5, "optimizer__betas": (0.5, 0.75), "optimizer__encoder_scale": 0.25}
+    second = start_run(options(run__max_steps=5, **changed))
+    second.trainer.run(load_checkpoint(latest_checkpoint(first.folder)))
+    optimizer = second.trainer.learner.optimizer
+    found = [(group["weight_decay"], group["scale"], group["betas"]) for group in optimizer.param_groups]
+    assert found == [
+        (0.5, 0.25, (0.5, 0.75)),
+        (0.0, 0.25, (0.5, 0.75)),
+        (0.5, 1.0, (0.5, 0.75)),
+        (0.0, 1.0, (0.5, 0.75)),
+    ]
+    assert {float(moments["step"]) for moments in optimizer.state.values()} == {5.0}
+
+
+def test_a_resumed_run_whose_optimizer_would_group_parameters_differently_is_refused(start_run):
+    run = start_run(options(run__max_steps=4))
+    run.trainer.run()
+    state = load_checkpoint(latest_checkpoint(run.folder))
+    for changed, groups in (
+        ({"optimizer__weight_decay": 0.0}, [7]),
+        ({"optimizer__encoder_scale": 0.5}, [1, 3, 2, 1]),
+    ):
+        with pytest.raises(UsageError, match=re.escape(f"groups of [3, 4] became {groups}.")):
+            start_run(options(**changed)).trainer.run(state)
 
 
 def stop_at(step):
