@@ -238,6 +238,10 @@ class Trainer:
         self.learner.load_state(state.optimizer, state.weights)
         feeds = (self.progress.feed, *self.progress.other_feeds)
         self.feed.load_state_dict(feeds[self.accelerator.process_index % len(feeds)])
+        before = self.progress.done
+        self._done()
+        if before > 0:  # the warm-up is a smaller share of a run that was made longer
+            self.progress.warmup_share *= self.progress.done / before
 
     def _emit(self, event: Stepped | Evaluated | Saved | Warned) -> None:
         if self.accelerator.is_main_process:

@@ -72,6 +72,22 @@ def test_a_run_resumed_in_mid_epoch_ends_with_the_same_bits(start_run, tmp_path,
     assert_same(*ends)
 
 
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_a_run_that_is_made_longer_learns_at_the_rates_of_one_that_was_as_long_from_the_start(start_run, schedule):
+    chosen = {"run__log_every": 1, "optimizer__schedule": schedule}
+    short = start_run(options(run__max_steps=8, **chosen))
+    short.trainer.run()
+    longer = start_run(options(run__max_steps=32, **chosen))
+    longer.trainer.run(load_checkpoint(latest_checkpoint(short.folder)))
+    straight = start_run(options(run__max_steps=32, **chosen), folder=short.folder.with_name("straight"))
+    straight.trainer.run()
+    assert rates(longer.events) == rates(straight.events)[8:]
+
+
+def rates(events):
+    return [(event.step, event.learning_rate) for event in events if isinstance(event, Stepped)]
+
+
 def test_a_resumed_run_has_the_options_of_the_optimizer_that_it_is_given(start_run):
     first = start_run(options(run__max_steps=4, optimizer__encoder_scale=0.5))
     first.trainer.run()
