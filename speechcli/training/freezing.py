@@ -72,6 +72,22 @@ def freeze(
     return learning
 
 
+def train_mode(model: nn.Module, *, dropout: bool) -> None:
+    """Set the mode of all modules for a training step.
+
+    Frozen batch norms use their running means and variances, which would change in training mode, although they are not
+    parameters.
+
+    Args:
+        model: the model, after `freeze`.
+        dropout: whether to use dropout, masks and LayerDrop.
+    """
+    model.train(dropout)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d) and not module.weight.requires_grad and not module.bias.requires_grad:
+            module.eval()
+
+
 def region(name: str) -> Literal["encoder", "bridge", "decoder"]:
     """Return the region of a parameter, by its name."""
     if _matches(name, BRIDGE) or not name.startswith(("encoder.", "decoder.")):

@@ -12,6 +12,7 @@ from torch import Tensor
 from speechcli.data.collate import Batch
 from speechcli.errors import OutOfMemory
 from speechcli.training.feed import seed_all
+from speechcli.training.freezing import train_mode
 from speechcli.training.learner import Learner
 from speechcli.training.objective import PARTS, Counts, Objective, detached
 from speechcli.training.optimizer import clip_gradients
@@ -69,7 +70,7 @@ class Stepper:
         Raises:
             OutOfMemory: if not even single recordings fit into the device's memory.
         """
-        self._learner.module.train(dropout)
+        train_mode(self._learner.module, dropout=dropout)
         sums = self._fitting_gradients(group)
         self._scaler.unscale_(self._optimizer)
         norm = clip_gradients(self._learner.weights, self._options.optimizer.clip)

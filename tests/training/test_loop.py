@@ -302,6 +302,24 @@ def test_a_frozen_encoder_is_unfrozen_at_its_step(start_run):
     assert not torch.equal(before["encoder.0.weight"], run.model.state_dict()["encoder.0.weight"])
 
 
+class FrameNorm(torch.nn.BatchNorm1d):
+    def forward(self, frames):
+        return super().forward(frames.transpose(1, 2)).transpose(1, 2)
+
+
+def test_the_running_means_of_a_batch_norm_stay_while_it_is_frozen(start_run, tmp_path):
+    for steps, counted in ((4, 0), (6, 2)):
+        model = TinyModel()
+        model.encoder.append(FrameNorm(6))
+        run = start_run(
+            options(model__freeze_encoder_steps=4, run__max_steps=steps), model=model, folder=tmp_path / str(steps)
+        )
+        run.trainer.run()
+        norm = model.encoder[-1]
+        assert norm.num_batches_tracked == counted
+        assert bool((norm.running_mean == 0).all()) == (counted == 0)
+
+
 def test_evaluation_uses_the_averaged_weights_and_training_the_current_ones(start_run):
     seen = []
     run = start_run(options(run__max_steps=4, run__ema_decay=0.9))
