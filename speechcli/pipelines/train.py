@@ -11,7 +11,7 @@ from speechcli.checkpoints.bundle import Bundle, load
 from speechcli.checkpoints.hub import create, upload
 from speechcli.data.manifest import Utterance
 from speechcli.decoding.generation_options import GenerationOptions
-from speechcli.errors import ModelError, UsageError
+from speechcli.errors import InputError, ModelError, UsageError
 from speechcli.pipelines.compose_options import refuse_model
 from speechcli.pipelines.files.outputs import Input, make_folder, refuse_replacing
 from speechcli.pipelines.scoring import Scored, ScoringOptions, decode_utterances, make_collate
@@ -82,7 +82,7 @@ def train(
         UsageError: if options contradict each other, or the folder contains a model, an input that the run would
             replace, or a run and `resume` is false.
         ModelError: if the model cannot be loaded or has no tokenizer, or the Hub does not accept it.
-        InputError: if the manifests cannot be used.
+        InputError: if the manifests cannot be used, or none of the recordings in one of the splits.
         Stopped: at SIGINT or SIGTERM, after saving.
         TrainingDiverged: if too many steps in a row are not finite.
     """
@@ -149,6 +149,7 @@ def _trainer(
     freeze(bundle.model, frozen, learn=options.model.learn)
     bundle.forget_misfits()
     share = Share(accelerator.process_index, accelerator.num_processes)
+    told: set[str] = set()
     return Trainer(
         model=bundle.model,
         feed=make_feed(read, collate, options, share),
@@ -157,7 +158,7 @@ def _trainer(
         accelerator=accelerator,
         folder=folder,
         save=lambda target: save_model(bundle, target, options),
-        validate=(lambda: _validate(bundle, evaluated, objective, options, share)) if evaluated else None,
+        validate=(lambda: _validate(bundle, evaluated, objective, options, share, told, report)) if evaluated else None,
         report=report,
         frozen=frozen,
     )
@@ -193,17 +194,43 @@ def _make_log(folder: Path, options: TrainOptions, report: Report, state: TrainS
 
 
 def _validate(
-    bundle: Bundle, utterances: list[Utterance], objective: Objective, options: TrainOptions, share: Share
+    bundle: Bundle,
+    utterances: list[Utterance],
+    objective: Objective,
+    options: TrainOptions,
+    share: Share,
+    told: set[str],
+    report: Report,
 ) -> Evaluation:
-    """Evaluate on the utterances, each process on its share, and join the results."""
+    """Evaluate on the utterances, each process on its share, and join the results.
+
+    Args:
+        bundle: the model.
+        utterances: those of the dev manifests.
+        objective: the losses to compute.
+        options: sections `run` and `batch` are read.
+        share: the rank of this process.
+        told: ids of utterances whose failure was reported before; added to here.
+        report: receives a warning for each other utterance that cannot be used.
+
+    Raises:
+        InputError: if no utterance can be used.
+    """
     run, batch = options.run, options.batch
     generation = evaluation_options(bundle.generation, beams=run.beam_size, max_new_tokens=run.max_new_tokens)
     batches = ScoringOptions(batch.max_seconds, batch.max_items, min(batch.workers, 1), run.dtype)
     mine = utterances[share.rank :: share.processes]
     scored = decode_utterances(TextWriter(bundle, generation), mine, objective, batches) if mine else Scored()
     scored = Scored.join(gather_object([scored]))
+    for name, reason in scored.failures.items():
+        if name not in told:
+            report(Warned(f"{name} is left out of the evaluations: {reason}"))
+    told.update(scored.failures)
+    if not scored.pairs:
+        reason = next(iter(scored.failures.values()), "no row has a text")
+        raise InputError(f"An evaluation needs at least one usable recording, but there is none: {reason}")
     scores = score_pairs(scored.pairs)
-    loss = scored.losses.get("cross_entropy", math.inf)  # infinite if no recording could be read
+    loss = scored.losses.get("cross_entropy", math.inf)  # infinite if no token is learned
     shown = spread(scored.pairs, run.samples)
     return Evaluation(
         scored.losses,

@@ -9,7 +9,7 @@ from tiny_speech import save_tiny_model
 
 import speechcli
 from speechcli.checkpoints.bundle import load
-from speechcli.errors import OutputError, Stopped, UsageError
+from speechcli.errors import InputError, OutputError, Stopped, UsageError
 from speechcli.pipelines.train import train
 from speechcli.training.events import Evaluated, Saved, Started, Warned
 from speechcli.training.merge import merge_options
@@ -239,6 +239,34 @@ def test_a_run_that_names_no_model_starts_from_the_embedded_one(places, tmp_path
     before, after = load(places[0]).model.state_dict(), load(result.last).model.state_dict()
     torch.testing.assert_close(after, before, rtol=0, atol=1e-8)
     assert "from its embedded model." in (result.last / "README.md").read_text()
+
+
+def damaged(folder, manifest, *, whole):
+    """Write a manifest of four tones of which only the first ones are whole; return it."""
+    rows = manifest.read_text().splitlines()[:5]
+    for number in range(4):
+        content = manifest.with_name(f"{number}.wav").read_bytes()
+        (folder / f"{number}.wav").write_bytes(content if number < whole else content[: len(content) // 2])
+    (folder / "dev.tsv").write_text("\n".join(rows) + "\n")
+    return folder / "dev.tsv"
+
+
+def test_dev_recordings_that_cannot_be_read_are_left_out_and_reported_once(places, tmp_path):
+    events = []
+    dev, names = damaged(tmp_path, places[1], whole=2), ("2.wav", "3.wav")
+    train(options(places, data__dev=str(dev)), tmp_path / "run", report=events.append)
+    told = [event.message for event in events if isinstance(event, Warned) and "left out" in event.message]
+    reasons = {name: f"`{tmp_path / name}` must be complete, as its text is, but it ends early." for name in names}
+    assert told == [f"{name} is left out of the evaluations: {reasons[name]}" for name in names]
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    assert [{sample.id for sample in event.samples} for event in evaluated] == 2 * [{"0.wav", "1.wav"}]
+
+
+def test_a_run_without_readable_dev_recordings_is_an_error_with_the_reason(places, tmp_path):
+    dev = damaged(tmp_path, places[1], whole=0)
+    with pytest.raises(InputError, match="An evaluation needs at least one usable recording, but .*0.wav` must be"):
+        train(options(places, data__dev=str(dev)), tmp_path / "run", report=lambda event: None)
+    assert not (tmp_path / "run" / "best").exists()
 
 
 def test_recordings_that_are_too_long_are_left_out_and_reported(places, tmp_path):
