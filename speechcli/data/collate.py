@@ -204,14 +204,16 @@ class Collate:
     def _waveform(self, utterance: Utterance, generator: np.random.Generator) -> Waveform:
         parts = [self._read(part) for part in utterance.parts or (utterance,)]
         waveform = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        waveform = waveform if self.augment is None else self.augment(waveform, generator)
         longest, rate = self.features.longest, self.features.sampling_rate
-        if longest is not None and len(waveform) > longest:
-            raise InputError(
-                f"A recording must be at most {longest / rate:g} s long, the window of the model, "
-                f"but `{utterance.audio}` has {len(waveform) / rate:.1f} s."
-            )
-        return waveform
+        changed = waveform if self.augment is None else self.augment(waveform, generator)
+        if longest is None or len(changed) <= longest:
+            return changed
+        if len(waveform) <= longest:
+            return waveform  # only a slower speed makes it too long
+        raise InputError(
+            f"A recording must be at most {longest / rate:g} s long, the window of the model, "
+            f"but `{utterance.audio}` has {len(waveform) / rate:.1f} s."
+        )
 
     def _read(self, utterance: Utterance) -> Waveform:
         return read_waveform(utterance, self.features.sampling_rate) if self.read is None else self.read(utterance)

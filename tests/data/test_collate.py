@@ -252,6 +252,18 @@ def test_load_epoch_yields_successive_epochs_and_resumes(tokenizer: Tokenizer) -
     assert all(torch.equal(one, other) for one, other in zip(rest, straight[-len(rest) :], strict=True))
 
 
+def test_a_recording_that_augmentation_makes_longer_than_the_model_takes_is_used_as_it_is(tokenizer: Tokenizer) -> None:
+    def slower(waveform: Waveform, generator: np.random.Generator) -> Waveform:
+        return np.repeat(waveform, 2)
+
+    made = replace(collate(tokenizer, augment=slower), features=ZeroPadded(longest=4))
+    batch = made([utterance("a", 0.2, en="yes"), utterance("b", 0.3, en="no"), utterance("c", 0.5, en="no")])
+    assert batch.inputs.tolist() == [[1, 1, 2, 2], [1, 2, 3, 0]]
+    assert [failed.reason for failed in batch.failed] == [
+        "A recording must be at most 0.4 s long, the window of the model, but `c.wav` has 0.5 s."
+    ]
+
+
 def test_a_recording_longer_than_the_model_takes_is_left_out_and_reported(tokenizer: Tokenizer) -> None:
     batch = replace(collate(tokenizer), features=ZeroPadded(longest=20))(
         [utterance("short", 2.0, en="yes"), utterance("long", 2.1, en="no")]
