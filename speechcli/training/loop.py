@@ -107,11 +107,13 @@ class Trainer:
                     self._stop()
                 self._step(batches)
                 done = self._done()
-                if self.progress.step % every.log_every == 0:
+                if done or self.progress.step % every.log_every == 0:
                     self._log()
                 if done or self.progress.step % every.eval_every == 0:
                     self._evaluate()
                 ended = done or self._out_of_patience()
+                if ended:
+                    self._log()
                 if ended or self.progress.step % every.save_every == 0:
                     self._save()
         score, step = self.progress.best[0] if self.progress.best else (None, None)
@@ -158,6 +160,9 @@ class Trainer:
             self.learner.freeze(encoder_frozen=self.progress.step < steps)
 
     def _log(self) -> None:
+        """Report failures, and the means over the steps since the last time, if there were any."""
+        if self.meter.steps == 0:
+            return
         for name, reason in self.feed.share_failures(gather_object):
             self._emit(Warned(f"{name} is left out: {reason}"))
         progress = self.progress
@@ -210,6 +215,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _stop(self) -> None:
+        self._log()
         self._save()
         raise Stopped(
             f"Training was stopped by a signal at step {self.progress.step}; the state is saved.",

@@ -59,7 +59,11 @@ def share_done(run: RunSection, progress: Progress, feed: Feed) -> float:
 
 
 class Meter:
-    """Sums since the last line of the log."""
+    """Sums since the last line of the log.
+
+    Attributes:
+        steps: number of steps in them, including skipped ones.
+    """
 
     def __init__(self) -> None:
         self._clear()
@@ -71,6 +75,7 @@ class Meter:
 
     def time(self, audio_seconds: float, seconds: float) -> None:
         """Add the audio seconds and the duration of one step."""
+        self.steps += 1
         self.audio_seconds += audio_seconds
         self.seconds += seconds
 
@@ -87,6 +92,7 @@ class Meter:
     def _clear(self) -> None:
         self.sums = torch.zeros(2 * PARTS, dtype=torch.float64)
         self.norms: list[float] = []
+        self.steps = 0
         self.audio_seconds = 0.0
         self.seconds = 0.0
 

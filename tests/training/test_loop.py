@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import re
 import signal
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -220,6 +221,29 @@ def test_unreadable_recordings_are_left_out_and_remembered(start_run):
     told = [event.message for event in run.events if isinstance(event, Warned)]
     assert told == ["3 is left out: `3.wav` is empty."]
     assert run.trainer.feed.failures == {"3": "`3.wav` is empty."}
+
+
+@pytest.mark.parametrize("end", ["max_steps", "patience", "signal"])
+def test_the_last_losses_and_failures_are_logged_before_the_last_checkpoint_whatever_ends_the_run(start_run, end):
+    def broken(utterance):
+        if utterance.id == "3":
+            raise InputError("`3.wav` is empty.")
+        return sound(utterance)
+
+    def validate():
+        step = run.trainer.progress.step
+        if (end, step) == ("signal", 4):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return Evaluation({}, {}, -float(step))
+
+    settings = {"run__max_steps": 4 if end == "max_steps" else 50, "run__patience": int(end == "patience")}
+    chosen = options(run__log_every=50, run__eval_every=2, run__keep_best=0, **settings)
+    run = start_run(chosen, feed=make_feed(read=broken), validate=validate)
+    with pytest.raises(Stopped) if end == "signal" else nullcontext():
+        run.trainer.run()
+    warned, *rest = [event for event in run.events if not isinstance(event, Evaluated)]
+    assert warned == Warned("3 is left out: `3.wav` is empty.")
+    assert [(type(event), event.step) for event in rest] == [(Stepped, 4), (Saved, 4)]
 
 
 def test_a_run_without_readable_recordings_is_an_error_with_the_reason(start_run):
