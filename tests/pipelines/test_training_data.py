@@ -117,6 +117,15 @@ def test_an_epoch_draws_by_the_weights_of_the_manifests(pseudo, people):
     assert [utterance.audio.stem for batch in plan for utterance in batch] == ["a"] * len(read)
 
 
+def test_manifests_with_weight_0_are_not_learned_where_no_recording_of_the_others_is_usable(pseudo, people):
+    paths = (str(people), str(pseudo))
+    values = options(data__train=paths, data__weights=(0.0, 4.0), data__min_confidence=0.95)
+    read = read_manifests(paths, values, lambda event: None, learn=True)
+    assert {path for path, _ in read} == {str(people)}
+    with pytest.raises(InputError, match="a weight above 0, but `data.weights` is \\[0.0, 4.0\\] for .*people.tsv"):
+        draw_weights(read, values)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

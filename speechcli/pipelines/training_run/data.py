@@ -135,6 +135,7 @@ def make_feed(
 
     Raises:
         UsageError: if the model has no tag for a language of a text.
+        InputError: if all usable utterances have the weight 0.
     """
     utterances = [utterance for _, utterance in read]
     collate.check_languages(utterances)
@@ -181,7 +182,11 @@ def spread(items: Sequence[ItemT], limit: int) -> list[ItemT]:
 
 
 def draw_weights(read: Sequence[tuple[str, Utterance]], options: TrainOptions) -> list[float] | None:
-    """Return the sampling weight of each utterance; None if all are equal."""
+    """Return the sampling weight of each utterance; None if all are equal.
+
+    Raises:
+        InputError: if all are 0, because every manifest with another weight has no usable recording.
+    """
     data = options.data
     weights = [1.0] * len(read)
     if data.balance != "none":
@@ -191,6 +196,12 @@ def draw_weights(read: Sequence[tuple[str, Utterance]], options: TrainOptions) -
     for place, (path, utterance) in enumerate(read):
         weights[place] *= by_manifest.get(path, 1.0)
         weights[place] *= 1.0 if utterance.confidence is None else data.pseudo_weight
+    if not any(weights):
+        raise InputError(
+            "A run needs usable recordings in a manifest with a weight above 0, but `data.weights` is "
+            f"{list(data.weights)} for {', '.join(data.train)}.",
+            hint="change data.weights, or leave out fewer recordings: data.max_seconds, data.min_confidence",
+        )
     return None if len(set(weights)) == 1 else weights
 
 
