@@ -231,7 +231,7 @@ def _validate(
         raise InputError(f"An evaluation needs at least one usable recording, but there is none: {reason}")
     scores = score_pairs(scored.pairs)
     loss = scored.losses.get("cross_entropy", math.inf)  # infinite if no token is learned
-    shown = spread(scored.pairs, run.samples)
+    shown = spread(scored.pairs, run.samples) if run.samples else []
     return Evaluation(
         scored.losses,
         {score.name: score.values for score in scores},

@@ -241,6 +241,13 @@ def test_a_run_that_names_no_model_starts_from_the_embedded_one(places, tmp_path
     assert "from its embedded model." in (result.last / "README.md").read_text()
 
 
+@pytest.mark.parametrize("samples", [0, 3])
+def test_an_evaluation_shows_as_many_texts_as_are_wanted(places, tmp_path, samples):
+    events = []
+    train(options(places, run__samples=samples, run__max_steps=1), tmp_path / "run", report=events.append)
+    assert [len(event.samples) for event in events if isinstance(event, Evaluated)] == [samples]
+
+
 def damaged(folder, manifest, *, whole):
     """Write a manifest of four tones of which only the first ones are whole; return it."""
     rows = manifest.read_text().splitlines()[:5]
