@@ -17,6 +17,7 @@ class Limit(NamedTuple):
 FROM_0 = Limit("at least 0", lambda value: 0 <= value < math.inf)
 """The default for all options that are not listed below."""
 FROM_1 = Limit("at least 1", lambda value: value >= 1)
+FINITE_FROM_1 = Limit("a finite number of at least 1", lambda value: 1 <= value < math.inf)
 ABOVE_0 = Limit("above 0", lambda value: 0 < value < math.inf)
 SHARE = Limit("in [0, 1]", lambda value: 0 <= value <= 1)
 PART = Limit("in [0, 1)", lambda value: 0 <= value < 1)
@@ -29,10 +30,11 @@ SEED = Limit(f"from 0 to {MAX_SEED}", lambda value: 0 <= value <= MAX_SEED)
 
 LIMITS = {
     FROM_1: (
-        "model.lora_rank", "data.temperature", "batch.max_items", "batch.buckets", "batch.accumulation",
+        "model.lora_rank", "batch.max_items", "batch.buckets", "batch.accumulation",
         "augment.mask_time_frames", "augment.mask_channel_width", "run.eval_every", "run.save_every", "run.log_every",
         "run.keep_last", "run.beam_size",
     ),
+    FINITE_FROM_1: ("data.temperature",),
     ABOVE_0: (
         "model.lora_alpha", "data.pseudo_weight", "data.max_seconds", "batch.max_seconds", "augment.speed",
         "optimizer.learning_rate",

@@ -55,6 +55,8 @@ def test_the_error_for_an_unknown_section_names_the_nearest_one(tmp_path):
         ("optimizer.learning_rate=nan", "must be above 0, but is nan"),
         ("optimizer.betas=[0.9, 1.0]", "must be in \\[0, 1\\), but is 1"),
         ("run.max_steps=-1", "must be at least 0, but is -1"),
+        ("data.temperature=0.5", "must be a finite number of at least 1, but is 0.5"),
+        ("data.temperature=inf", "must be a finite number of at least 1, but is inf"),
         ("run.beam_size=0", "must be at least 1, but is 0"),
         ("run.threads=-1", "must be from 0 to 1024, but is -1"),
         ("run.threads=100000000", "must be from 0 to 1024, but is 100000000"),
