@@ -1,5 +1,6 @@
 """The training loop: steps, evaluations and checkpoints, until the run ends or a signal arrives."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -189,11 +190,14 @@ class Trainer:
         progress.evaluated = progress.step
         with self.learner.final_weights():
             result = self.validate()
-        entry = [result.score, progress.step]
-        best = not progress.best or result.score > progress.best[0][0]
+        score = -math.inf if math.isnan(result.score) else result.score  # no number is larger than NaN
+        entry = [score, progress.step]
+        best = not progress.best or score > progress.best[0][0]
         progress.best = sorted([*progress.best, entry], key=lambda item: -item[0])[: max(run.keep_best, 1)]
         progress.since_best = 0 if best else progress.since_best + 1
-        self._emit(Evaluated(progress.step, *result[:3], best, result.samples, result.signatures))
+        self._emit(
+            Evaluated(progress.step, result.losses, result.scores, score, best, result.samples, result.signatures)
+        )
         if entry in progress.best and run.keep_best > 0:
             self._save()
 

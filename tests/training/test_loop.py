@@ -277,6 +277,15 @@ def test_the_best_and_the_newest_checkpoints_stay(start_run):
     assert not (checkpoints(run.folder)[0] / "training").exists()
 
 
+def test_a_score_that_is_not_a_number_is_worse_than_all_others(start_run):
+    scores = iter([np.nan, -3.0, np.nan, -2.0])
+    run = start_run(options(run__max_steps=8, run__eval_every=2), validate=lambda: Evaluation({}, {}, next(scores)))
+    report = run.trainer.run()
+    assert (report.best_step, report.best_score) == (8, -2.0)
+    evaluated = [(event.score, event.best) for event in run.events if isinstance(event, Evaluated)]
+    assert evaluated == [(-np.inf, True), (-3.0, True), (-np.inf, False), (-2.0, True)]
+
+
 def test_the_last_step_is_evaluated_before_it_is_saved(start_run):
     run = start_run(
         options(run__max_steps=4, run__eval_every=3, run__save_every=2),
