@@ -146,6 +146,8 @@ def _trainer(
     evaluated = spread([utterance for _, utterance in dev], options.data.max_dev_utterances)
     collate.check_languages(evaluated)
     frozen = (*options.model.freeze, *(["ctc_head"] if bundle.model.ctc_head and not collate.ctc else []))
+    if options.model.freeze_encoder_steps:  # something must be left to train, which is checked before the run begins
+        freeze(bundle.model, frozen, learn=options.model.learn, encoder_frozen=True)
     freeze(bundle.model, frozen, learn=options.model.learn)
     bundle.forget_misfits()
     share = Share(accelerator.process_index, accelerator.num_processes)

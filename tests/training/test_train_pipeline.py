@@ -159,6 +159,14 @@ def test_a_refused_change_leaves_the_run_as_it_was(places, tmp_path):
     assert (tmp_path / "run" / "last" / "README.md").read_text() == before
 
 
+def test_an_encoder_frozen_at_first_with_all_else_frozen_is_refused_before_the_folder_has_a_run(places, tmp_path):
+    chosen = {"model__freeze": ("decoder", "ctc_head"), "run__max_steps": 1}
+    with pytest.raises(UsageError, match="names everything: decoder, ctc_head, encoder \\(at first"):
+        train(options(places, model__freeze_encoder_steps=2, **chosen), tmp_path / "run", report=lambda event: None)
+    assert not (tmp_path / "run" / "options.toml").exists()
+    assert train(options(places, **chosen), tmp_path / "run", report=lambda event: None).report.step == 1
+
+
 def test_a_resume_with_other_data_in_mid_epoch_is_refused_and_leaves_the_run_as_it_was(places, tmp_path):
     def stop(event):
         if isinstance(event, Saved):
