@@ -27,7 +27,7 @@ class Counts:
     transcripts: int
     """Recordings with a CTC target."""
     teacher_frames: int = 0
-    """Frames with a teacher's class."""
+    """Frames of the teacher, which are known before the forward pass; the model's frames may be more or fewer."""
 
 
 class Losses(NamedTuple):

@@ -135,7 +135,8 @@ class ObjectiveSection:
     of the training transcripts. `auto`: that of the model's CTC head; a new head gets the decoder's tokens."""
     teacher_weight: float = 0.0
     """Weight of a frame-level distillation loss: predicting the classes that a larger encoder assigns to the frames
-    (column `teacher` of the manifests). It is added to the other losses."""
+    (column `teacher` of the manifests). It is summed over the model's frames, divided by the number of the teacher's
+    frames, and added to the other losses."""
     learn_language: bool = True
     """Whether the decoder learns to predict the language tag, and Whisper's also the task; not needed if both are
     always given."""

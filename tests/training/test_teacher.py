@@ -82,6 +82,20 @@ def test_its_weight_adds_it_to_the_rest():
     torch.testing.assert_close(taught.total(losses, counts), expected)
 
 
+def test_its_loss_is_summed_over_the_frames_and_divided_by_the_number_of_those_of_the_teacher():
+    labels, logits, lengths = torch.tensor([[1, 2]]), torch.randn(1, 2, 5), torch.tensor([4])
+    objective = Objective(teacher_weight=1.0)
+    for frames in (2, 4, 8):
+        teacher = torch.full((1, frames), 3)
+        losses = objective.losses(
+            logits, labels, None, lengths, None, teacher_logits=torch.zeros(1, 4, 7), teacher_labels=teacher
+        )
+        added = (
+            objective.total(losses, Counts(*objective.counts(labels, None, teacher))) - losses.cross_entropy.total / 2
+        )
+        torch.testing.assert_close(added, 4 / frames * torch.tensor(7.0).log())
+
+
 def test_utterances_with_and_without_a_teacher_stand_in_one_batch(tmp_path):
     np.save(tmp_path / "a.npy", np.array([4, 5], np.int16))
     audio = tmp_path / "none.wav"
