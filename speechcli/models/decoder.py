@@ -134,7 +134,7 @@ class TextDecoder(nn.Module):
         positions = self.positions(ids, cache.length)
         rotary = positions if isinstance(self.positions, InterleavedRotaryPositions) else None
         if rotary is None:
-            x = x + positions
+            x = x + positions.to(x.dtype)  # sinusoids without a table are always float32
         for table in cast(list[nn.Embedding], list(self.types)):
             x = x + table.weight[0]
         if self.embedding_norm is not None:

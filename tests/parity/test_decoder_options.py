@@ -241,5 +241,16 @@ def test_gradients_are_theirs_where_a_text_begins_with_padding(kind: str) -> Non
             close(torch.zeros_like(value) if value.grad is None else value.grad, expected[name], 1e-4)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_a_decoder_in_bfloat16_returns_the_reference_logits_rounded(kind: str) -> None:
+    theirs, ours = twins(kind, 0)
+    ids, memory = torch.randint(5, 30, (2, 6)), torch.randn(2, 6, ours.memory_width)
+    expected = theirs(ids, encoder_hidden_states=memory, use_cache=False).logits
+    logits = ours.bfloat16()(ids, memory.bfloat16())
+    assert logits.dtype == torch.bfloat16
+    close(logits, expected, 0.1)
+
+
 def close(ours: Tensor, theirs: Tensor, tolerance: float = 1e-5) -> None:
     assert float((ours - theirs).abs().max()) <= tolerance * max(1.0, float(theirs.abs().max()))
