@@ -47,6 +47,10 @@ class WhisperConfig(SpecAugmentConfig):
     """Number of frames in a window, 50 per second."""
     max_target_positions: int = 448
     apply_spec_augment: bool = False
+    decoder_start_token_id: int | None = 50257
+    pad_token_id: int | None = 50256
+    bos_token_id: int | None = 50256
+    eos_token_id: int | tuple[int, ...] | None = 50256
     tie_word_embeddings: bool = True
 
 

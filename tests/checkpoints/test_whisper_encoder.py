@@ -86,6 +86,15 @@ def test_a_random_model_may_have_whispers_encoder_or_decoder() -> None:
     assert bundle.features.longest == 30 * 16_000
 
 
+def test_a_random_decoder_of_whisper_takes_its_ids_from_another_vocabulary(places: tuple[Path, Path]) -> None:
+    sizes = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 8}
+    text = {"d_model": 16, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 8}
+    bundle = init("whisper", "whisper", encoder_changes=sizes, decoder_changes=text, tokenizer=places[1])
+    assert bundle.tokenizer is not None
+    assert bundle.model.decoder.vocabulary == bundle.tokenizer.vocabulary_size
+    assert bundle.config.decoder.to_dict()["pad_token_id"] == bundle.config.pad_token_id == bundle.tokenizer.pad_id
+
+
 def test_a_pretrained_window_can_be_shortened(places: tuple[Path, Path], tmp_path: Path) -> None:
     make_whisper(tmp_path / "whisper", max_source_positions=100)
     whole = load(tmp_path / "whisper")
