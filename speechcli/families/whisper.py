@@ -10,7 +10,7 @@ from speechcli.families.bart import LAYER_KEYS
 from speechcli.families.family import Family
 from speechcli.families.rules import Same
 from speechcli.families.spec_augment import SpecAugmentConfig, always_spec_augment
-from speechcli.models.decoder import TextDecoder
+from speechcli.models.decoder import TextDecoder, token_embeddings
 from speechcli.models.encoder import WindowEncoder
 from speechcli.nn.attention import CrossAttention, MultiHeadAttention
 from speechcli.nn.feedforward import FeedForward, activation
@@ -102,7 +102,7 @@ def build_decoder(config: WhisperConfig) -> TextDecoder:
     width, heads = config.d_model, config.decoder_attention_heads
     config.require(width % heads == 0, f"`decoder_attention_heads` ({heads}) must divide `d_model` ({width}).")
     return TextDecoder(
-        nn.Embedding(config.vocab_size, width),
+        token_embeddings(config.vocab_size, width, config.pad_token_id),
         LearnedPositions(config.max_target_positions, width),
         [_layer(config, heads, config.decoder_ffn_dim, reads=True) for _ in range(config.decoder_layers)],
         nn.Linear(width, config.vocab_size, bias=False),

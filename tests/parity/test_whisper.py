@@ -57,12 +57,13 @@ def test_logits_and_loss_are_theirs(whisper: Pair) -> None:
     torch.testing.assert_close(sequence_loss(ours.logits, reference.labels), theirs.loss, atol=1e-5, rtol=1e-5)
 
 
-def test_the_gradient_of_every_parameter_is_theirs(whisper: Pair) -> None:
+@pytest.mark.parametrize("first", [START, EOS], ids=["usual start", "padding at the start"])
+def test_the_gradient_of_every_parameter_is_theirs(whisper: Pair, first: int) -> None:
     reference, bundle = whisper
     reference.model.zero_grad()
     bundle.model.zero_grad()
-    reference.model(**reference.inputs, labels=reference.labels).loss.backward()
-    ids = shift_right(reference.labels, start_id=START, pad_id=EOS)
+    ids = shift_right(reference.labels, start_id=first, pad_id=EOS)
+    reference.model(**reference.inputs, decoder_input_ids=ids, labels=reference.labels).loss.backward()
     sequence_loss(bundle.model(reference.features, None, ids).logits, reference.labels).backward()
     ours = {name: value.grad for name, value in bundle.model.named_parameters() if value.grad is not None}
     theirs = {name: value.grad for name, value in reference.model.named_parameters() if value.grad is not None}
