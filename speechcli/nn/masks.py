@@ -25,7 +25,7 @@ class Spans:
     def draw(self, lengths: Tensor, size: int) -> Tensor:
         """Draw spans for each row, as in Hugging Face.
 
-        For clips shorter than one span, where the reference raises an error, the span is shortened.
+        Rows shorter than one span are not masked, even if all are, where the reference raises an error.
 
         Args:
             lengths: (batch,) length of each row without padding.
@@ -37,11 +37,10 @@ class Spans:
         hidden = torch.zeros(len(lengths), size, dtype=torch.bool, device=lengths.device)
         rounding = torch.rand(()).item()  # for the whole batch: rounds the numbers of spans down or up at random
         for row, length in enumerate(lengths.tolist()):
-            span = min(self.length, length)
             count = max(int(self.probability * length / self.length + rounding), self.minimum)
-            count = min(count, max(size // self.length, 1))
-            for start in torch.randperm(length - span + 1)[:count].tolist():
-                hidden[row, start : start + span] = True
+            count = min(count, size // self.length)
+            for start in torch.randperm(max(length - self.length + 1, 0))[:count].tolist():
+                hidden[row, start : start + self.length] = True
         return hidden
 
 
