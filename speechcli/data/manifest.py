@@ -178,7 +178,7 @@ def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOption
     start, end, seconds = find_times(row, columns, file, part)
     teacher = row.get(columns.teacher)
     return Utterance(
-        id=row.get(columns.id) or (audio if start is None or part else f"{audio}@{start}"),
+        id=row.get(columns.id) or (audio if part else _default_id(audio, start, end)),
         audio=file,
         seconds=seconds,
         targets=targets,
@@ -191,6 +191,13 @@ def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOption
         confidence=read_number(row, columns.confidence, rule="from 0 to 1", maximum=1.0),
         where=row.where,
     )
+
+
+def _default_id(audio: str, start: float | None, end: float | None) -> str:
+    """Return the id of a row without one; parts of a recording may begin at the same time."""
+    if end is not None:
+        return f"{audio}@{start or 0.0}-{round(end, 3)}"
+    return audio if start is None else f"{audio}@{start}"
 
 
 def _merged(first: Utterance, second: Utterance) -> Utterance:

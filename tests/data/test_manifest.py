@@ -113,9 +113,16 @@ def test_nemo_lines_are_read_with_offset_and_languages(folder: Path) -> None:
         {"audio_filepath": str(folder / "b.flac"), "duration": 3, "text": "Hi", "source_lang": None, "lang": "en"},
     )
     first, second = read_manifest(path).utterances
-    assert (first.id, first.start, first.end, first.seconds) == ("a.flac@1.5", 1.5, 3.5, 2.0)
+    assert (first.id, first.start, first.end, first.seconds) == ("a.flac@1.5-3.5", 1.5, 3.5, 2.0)
     assert first.targets == (Target("Hallo", "de"),)
     assert (second.audio, second.start, second.seconds) == (folder / "b.flac", None, 3.0)
+
+
+def test_parts_that_begin_at_the_same_time_have_different_ids(folder: Path) -> None:
+    path = write(folder, "audio\tstart\tend\ttext\na.flac\t0\t1\tone\na.flac\t0\t2\tone two\na.flac\t\t3\tall\n")
+    manifest = read_manifest(path)
+    assert [utterance.id for utterance in manifest.utterances] == ["a.flac@0.0-1.0", "a.flac@0.0-2.0", "a.flac@0.0-3.0"]
+    assert manifest.bad_rows == ()
 
 
 def test_lines_of_several_makers_name_the_same_column_differently(folder: Path) -> None:
