@@ -116,6 +116,14 @@ def test_common_voice_finds_its_clips_and_their_durations(tmp_path: Path) -> Non
     assert second.seconds == pytest.approx(1.0, abs=0.2)
 
 
+def test_a_table_beside_clips_may_name_them_with_their_folder(tmp_path: Path) -> None:
+    clips = [sound(tmp_path / "clips" / name) for name in ("a.wav", "b.wav", "c.wav")]
+    rows = ("clips/a.wav\tone", f"{clips[1]}\ttwo", "c.wav\tthree")
+    manifest = read_manifest(write(tmp_path / "mine.tsv", "path\tsentence", *rows))
+    assert [utterance.audio for utterance in manifest.utterances] == clips
+    assert manifest.bad_rows == ()
+
+
 def test_the_folder_of_common_voice_must_be_narrowed_to_a_table(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     write(tmp_path / "train.tsv", "path\tsentence")

@@ -43,6 +43,8 @@ def _with_clip(row: Row, languages: dict[str, str], durations: dict[str, str]) -
     clip = row.get("path")
     if clip is None:
         return row
+    if Path(clip).name != clip:  # a path in a table of the user's own
+        return replace(row, cells={**row.cells, **languages})
     name = clip if Path(clip).suffix else f"{clip}.mp3"
     length = {"seconds": durations[name]} if name in durations else {}
     return replace(row, cells={**row.cells, **languages, **length, "path": f"{CLIPS}/{name}"})
