@@ -10,7 +10,7 @@ from pathlib import Path
 
 from speechcli.data.columns import WIDE
 from speechcli.data.manifest import Target, Utterance
-from speechcli.text.languages import language_code
+from speechcli.text.languages import language_key
 from speechcli.transcript import one_line
 from speechcli.writers import encode
 
@@ -56,7 +56,7 @@ def _rows(utterance: Utterance, folder: Path, *, named: bool) -> Iterator[dict[s
     known = {name: value for name, value in facts.items() if value is not None}
     spoken = {} if utterance.transcript is None else {"src_text": utterance.transcript}
     translations = [target for target in utterance.targets if not _is_transcript(target, utterance)]
-    wide = {f"text_{language_code(target.language or '')}": target for target in translations}
+    wide = {_column(target.language or ""): target for target in translations}
     wide = {name: target for name, target in wide.items() if WIDE.fullmatch(name)}
     others = [target for target in translations if target not in wide.values()]
     texts: dict[str, str | float] = {name: target.text for name, target in wide.items()}
@@ -66,6 +66,12 @@ def _rows(utterance: Utterance, folder: Path, *, named: bool) -> Iterator[dict[s
 
 def _is_transcript(target: Target, utterance: Utterance) -> bool:
     return (target.text, target.language) == (utterance.transcript, utterance.language)
+
+
+def _column(language: str) -> str:
+    """Return the column of a translation, with the script or region of its language, which the model may need."""
+    spelled = f"text_{language}"
+    return spelled if WIDE.fullmatch(spelled) else f"text_{language_key(language)}"
 
 
 def _narrow(target: Target) -> dict[str, str]:

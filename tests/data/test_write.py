@@ -63,6 +63,26 @@ def test_languages_that_name_no_column_have_rows_of_their_own(tmp_path: Path) ->
     assert set(read.targets) == set(targets)
 
 
+@pytest.mark.parametrize("name", ["m.tsv", "m.jsonl"])
+def test_the_script_and_region_of_a_language_are_kept(tmp_path: Path, name: str) -> None:
+    targets = (
+        Target("你好", "zho_Hant"),
+        Target("olá", "pt-BR"),
+        Target("hallo", "German"),
+        Target("salut", "fr-Latn-CA"),
+    )
+    utterance = Utterance("u", tmp_path / "a.wav", 1.0, targets, None, "en")
+    path = tmp_path / name
+    path.write_bytes(manifest_bytes([utterance], path))
+    (read,) = read_manifest(path, options=ManifestOptions(check_audio=False)).utterances
+    assert sorted((target.language or "", target.text) for target in read.targets) == [
+        ("de", "hallo"),
+        ("fr-Latn-CA", "salut"),
+        ("pt-BR", "olá"),
+        ("zho_Hant", "你好"),
+    ]
+
+
 def test_recordings_below_the_folder_are_named_relative_to_it_and_others_absolutely(tmp_path: Path) -> None:
     inside, outside = (Utterance(str(p), p, 1.0, (Target("x", "en"),)) for p in (tmp_path / "a/b.wav", Path("/c.wav")))
     lines = manifest_bytes([inside, outside], tmp_path / "m.tsv").decode().splitlines()
