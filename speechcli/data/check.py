@@ -1,6 +1,7 @@
 """Find errors in manifests before training."""
 
 import math
+import os
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -179,7 +180,10 @@ def _unusable_audio(pairs: Pairs, decoded: Mapping[Place, DecodedAudio]) -> Iter
 def _identity(utterance: Utterance, decoded: Mapping[Place, DecodedAudio]) -> Hashable:
     """Return a key that is equal for utterances with the same sound; None if the audio cannot be read."""
     sound = decoded.get(place_of(utterance))
-    return place_of(utterance) if sound is None else sound.digest
+    if sound is not None:
+        return sound.digest
+    # Manifests in different folders have different paths to a file: train/../wav/a.wav, test/../wav/a.wav.
+    return os.path.abspath(str(utterance.audio)), utterance.start, utterance.end
 
 
 def _duplicates(pairs: Pairs, decoded: Mapping[Place, DecodedAudio]) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import soundfile
 from speechcli.cli.app import main
 from speechcli.data.check import ERRORS, NOTES, CheckReport, check_manifests
 from speechcli.data.listening import listen_to
-from speechcli.data.manifest import Manifest, Target, Utterance, read_manifest
+from speechcli.data.manifest import Manifest, ManifestOptions, Target, Utterance, read_manifest
 from speechcli.pipelines.check import CheckOptions, check
 from speechcli.pipelines.speech_options import ModelOptions
 from speechcli.text.learn import learn_vocabulary
@@ -206,6 +206,17 @@ def test_without_listening_only_files_are_compared(tmp_path: Path, splits: tuple
     copied(tmp_path, train[5], "test3.wav")
     report = check_manifests([read_manifest(write(tmp_path / "train.tsv", [*train, again]))])
     assert report.counts() == {"duplicate-audio": 1}
+
+
+def test_a_file_is_the_same_by_whatever_path_a_manifest_names_it(tmp_path: Path) -> None:
+    manifests = []
+    for name in ("train", "test"):
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / "m.tsv"
+        path.write_text("path\tseconds\ttext\n../a.wav\t1\tone\n", encoding="utf-8")
+        manifests.append(read_manifest(path, options=ManifestOptions(check_audio=False)))
+    report = check_manifests(manifests[:1], against=manifests[1:])
+    assert report.counts() == {"leak-audio": 1, "leak-text": 1}
 
 
 def test_a_copy_of_a_row_with_an_error_is_kept(tmp_path: Path, splits: tuple[list[Row], list[Row]]) -> None:
