@@ -1,6 +1,7 @@
 """The page about a run."""
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -198,6 +199,18 @@ def test_steps_that_were_made_again_after_an_interruption_count_once(tmp_path):
 
 
 @torch.no_grad()
+def test_an_evaluation_that_is_not_a_number_is_never_the_best(tmp_path):
+    scores = {1: math.nan, 2: -3.0, 3: math.nan, 4: -4.0}
+    events = [
+        Started(step=0, utterances=1, hours=1.0, languages={}, parameters=9, learning=9, device="cpu", dtype="float32"),
+        *(Evaluated(step=step, losses={}, scores={}, score=score, best=False) for step, score in scores.items()),
+    ]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(event_to_dict(event)) + "\n" for event in events))
+    best = read_history(tmp_path).best
+    assert best is not None
+    assert best.step == 2
+
+
 def test_the_shown_weights_are_those_of_the_attention(run, places, monkeypatch):
     bundle = load(run / "best")
     utterance = read_manifest(places[1], options=ManifestOptions(task="both")).utterances[3]
