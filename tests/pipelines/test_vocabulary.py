@@ -24,6 +24,14 @@ def test_the_texts_of_manifests_make_a_tokenizer_with_a_tag_for_each_language(ma
     assert tokenizer.decode(tokenizer.encode("zwei three")) == "zwei three"
 
 
+def test_recordings_that_are_not_there_need_no_duration(manifest, tmp_path):
+    manifest.write_text("path\tstart\ttext\na.flac\t\tzwei\na.flac\t2\tdrei\nb.wav:0:16000\t\tvier\n")
+    report = make_vocabulary(VocabularyOptions((manifest,), tmp_path / "made", 40))
+    assert report.texts == 3
+    learned = Tokenizer.load(tmp_path / "made")
+    assert learned.decode(learned.encode("vier drei")) == "vier drei"
+
+
 def test_texts_of_one_language_need_no_tag(manifest, tmp_path):
     report = make_vocabulary(VocabularyOptions((manifest,), tmp_path / "made", 40, languages=("en",)))
     assert (report.texts, report.tags) == (2, ())
