@@ -8,7 +8,7 @@ from typing import Any
 
 from speechcli.checkpoints import folder as files
 from speechcli.checkpoints.ctc import is_ctc
-from speechcli.checkpoints.features import feature_values
+from speechcli.checkpoints.features import read_features
 from speechcli.checkpoints.hub import read_headers
 from speechcli.checkpoints.parts import part_of, section
 from speechcli.checkpoints.tensors import read_header
@@ -157,11 +157,15 @@ def _count(config: Mapping[str, Any], headers: Mapping[str, Mapping[str, Any]]) 
 
 
 def _sample_rate(folder: Path, missing: list[str]) -> int | None:
-    values = feature_values(folder)
-    if values is None:
+    try:
+        features = read_features(folder)
+    except ModelError as error:
+        missing.append(f"There is no usable feature extractor, so the model cannot read audio: {error.message}")
+        return None
+    if features is None:
         missing.append("There is no preprocessor_config.json: features are computed as usual for such an encoder.")
         return None
-    return int(values.get("sampling_rate", 16_000))
+    return features.sampling_rate
 
 
 def _languages(folder: Path, missing: list[str]) -> tuple[str, ...]:

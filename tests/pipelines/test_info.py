@@ -65,6 +65,18 @@ def test_missing_parts_are_named(tmp_path):
         assert part in words
 
 
+@pytest.mark.parametrize("rate", [None, "x", 0])
+def test_a_damaged_sample_rate_is_named(folder, tmp_path, rate):
+    shutil.copytree(folder, tmp_path / "m")
+    (tmp_path / "m" / "preprocessor_config.json").write_text(json.dumps({"sampling_rate": rate}))
+    found = info(ModelOptions(str(tmp_path / "m")))
+    assert found.sample_rate is None
+    assert found.missing == (
+        "There is no usable feature extractor, so the model cannot read audio: "
+        f"`sampling_rate` in preprocessor_config.json must be a whole number from 1, but is {rate!r}.",
+    )
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"\xff" * 8, (2).to_bytes(8, "little") + b"[]", (9).to_bytes(8, "little") + b'{"a": {}}', b"\x05" + bytes(7)],
