@@ -1,7 +1,9 @@
 """The examples of Hugging Face's page "Speech Encoder Decoder Models", with `transformers` replaced by `speechcli`."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -259,8 +261,26 @@ def test_a_recording_is_transcribed_and_translated(model_id: str, audio: np.ndar
     assert isinstance(both, list) and [each.target_language for each in both] == ["de", "en"]
     with pytest.raises(InputError):
         speechcli.transcribe("no-such-file.wav", model=model)
-    with pytest.raises(UsageError, match="sample_rate"):
-        speechcli.transcribe(audio, model=model)
+    assert (written.path, both[0].path) == ("samples", str(SAMPLES / "fr-say-your-name.wav"))
+
+
+@pytest.mark.parametrize(
+    ("change", "rate", "message"),
+    [
+        (torch.from_numpy, 16_000, "A recording must be a file or a numpy array, but is a Tensor."),
+        (lambda audio: audio[None], 16_000, "Samples must be one channel, (samples,), but have 2 dimensions."),
+        (lambda audio: (audio * 32_767).astype(np.int16), 16_000, "floating-point numbers with full scale at 1"),
+        (lambda audio: audio, None, "`sample_rate` must be a whole number of Hz for samples, but is None."),
+        (lambda audio: audio, 0, "`sample_rate` must be a whole number of Hz for samples, but is 0."),
+        (lambda audio: "call.wav", 16_000, "`sample_rate` belongs to samples, but a file is given."),
+    ],
+)
+def test_samples_that_cannot_be_a_recording_are_refused(
+    model_id: str, audio: np.ndarray, change: Callable[[np.ndarray], Any], rate: int | None, message: str
+) -> None:
+    model = speechcli.load(model_id, device="cpu", dtype="float32")
+    with pytest.raises(UsageError, match=re.escape(message)):
+        speechcli.transcribe(change(audio), model=model, sample_rate=rate)
 
 
 def test_the_package_is_imported_without_torch() -> None:

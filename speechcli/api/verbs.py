@@ -127,20 +127,33 @@ def _listen(
     bundle = model if isinstance(model, Bundle | CtcBundle) else load(model)
     options = replace(options, model=ModelOptions(model=bundle.name))
     listener = Listener(open_recognizer(bundle, options), options)
-    if not isinstance(audio, np.ndarray):
+    if isinstance(audio, str | Path):
         if sample_rate is not None:
             raise UsageError("`sample_rate` belongs to samples, but a file is given.")
-        return _transcripts(listener, Path(audio))
-    if sample_rate is None or audio.ndim != 1:
-        raise UsageError(f"Samples must be one channel with a `sample_rate`, but have {audio.ndim} dimensions.")
+        return _transcripts(listener, Path(audio), str(audio))
+    _check_samples(audio, sample_rate)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "samples.wav"
         soundfile.write(path, audio.astype(np.float32), sample_rate, subtype="FLOAT")
-        return _transcripts(listener, path)
+        return _transcripts(listener, path, "samples")
 
 
-def _transcripts(listener: Listener, path: Path) -> list[Transcript]:
-    (outcome,) = listener.listen([Source(path, str(path), PurePath(path.name))])
+def _check_samples(audio: object, sample_rate: object) -> None:
+    if not isinstance(audio, np.ndarray):
+        raise UsageError(f"A recording must be a file or a numpy array, but is a {type(audio).__name__}.")
+    if audio.ndim != 1:
+        raise UsageError(f"Samples must be one channel, (samples,), but have {audio.ndim} dimensions.")
+    if audio.dtype.kind != "f":
+        raise UsageError(
+            f"Samples must be floating-point numbers with full scale at 1, but are {audio.dtype}.",
+            hint="Divide 16-bit integers by 32768.",
+        )
+    if not isinstance(sample_rate, int | np.integer) or sample_rate < 1:
+        raise UsageError(f"`sample_rate` must be a whole number of Hz for samples, but is {sample_rate}.")
+
+
+def _transcripts(listener: Listener, path: Path, name: str) -> list[Transcript]:
+    (outcome,) = listener.listen([Source(path, name, PurePath(path.name))])
     if outcome.failure is not None:
         kind = OutOfMemory if outcome.failure.exit_code == OutOfMemory.exit_code else InputError
         raise kind(outcome.failure.message, hint=outcome.failure.hint)
