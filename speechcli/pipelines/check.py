@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechcli.data.check import CheckReport, check_manifests
+from speechcli.data.check import ERRORS, CheckReport, check_manifests
 from speechcli.data.listening import listen_to
 from speechcli.data.manifest import Manifest, ManifestOptions, read_manifest
 from speechcli.data.write import manifest_bytes
@@ -64,7 +64,8 @@ def check(options: CheckOptions, *, progress: Callable[[int, int], None] = lambd
         unknown_characters=unknown_characters,
     )
     if not report.kept:
-        raise InputError(f"All {report.rows} rows have errors: {report.findings[0].message}")
+        first = next(finding for finding in report.findings if finding.kind in ERRORS)
+        raise InputError(f"All {report.rows} rows have errors: {first.message}")
     if options.output is not None:
         write_atomically(options.output, manifest_bytes(report.kept, options.output))
     return report

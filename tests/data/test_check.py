@@ -1,6 +1,7 @@
 """Defects are put into good manifests one by one, and each is found."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from speechcli.cli.app import main
 from speechcli.data.check import ERRORS, NOTES, CheckReport, check_manifests
 from speechcli.data.listening import listen_to
 from speechcli.data.manifest import Manifest, ManifestOptions, Target, Utterance, read_manifest
+from speechcli.errors import InputError
 from speechcli.pipelines.check import CheckOptions, check
 from speechcli.pipelines.speech_options import ModelOptions
 from speechcli.text.learn import learn_vocabulary
@@ -77,6 +79,20 @@ def test_texts_are_checked_against_the_tokenizer_of_a_model_without_its_weights(
     report = check(CheckOptions((manifest,), model=ModelOptions("owner/name"), listen=False))
     assert requests == [("owner/name", False)]
     assert [(finding.kind, finding.id) for finding in report.findings] == [("unknown-characters", "train3")]
+
+
+def test_rows_that_all_have_errors_are_refused_with_an_error_and_not_a_note(tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav", 200.0)
+    sound(tmp_path / "b.wav", 300.0)
+    for name, content in learn_vocabulary(["one two"], 40, languages=("de", "en")).items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "config.json").write_text("{}")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.tsv").write_text(f"path\tsrc_lang\ttext\n{name}.wav\tsw\tmoja mbili\n")
+    model = ModelOptions(str(tmp_path))
+    message = "All 1 rows have errors: the model has no tag for the language `sw`."
+    with pytest.raises(InputError, match=re.escape(message)):
+        check(CheckOptions((tmp_path / "a.tsv",), against=(tmp_path / "b.tsv",), model=model))
 
 
 def test_nothing_is_found_in_good_data(tmp_path: Path, splits: tuple[list[Row], list[Row]]) -> None:
