@@ -9,27 +9,35 @@ from speechcli.errors import UsageError
 
 # ISO 639-1 (or 639-3 if there is none), ISO 639-3, English names separated by "/".
 _TABLE = """
-af afr Afrikaans;am amh Amharic;ar ara Arabic;as asm Assamese;ast ast Asturian;az aze Azerbaijani;ba bak Bashkir
-be bel Belarusian;bg bul Bulgarian;bn ben Bengali/Bangla;bo bod Tibetan;br bre Breton;bs bos Bosnian
-ca cat Catalan/Valencian;ceb ceb Cebuano;ckb ckb Central Kurdish/Sorani;cs ces Czech;cv chv Chuvash;cy cym Welsh
-da dan Danish;de deu German;dv div Dhivehi/Maldivian;el ell Greek;en eng English;eo epo Esperanto
+aa aar Afar;ab abk Abkhazian/Abkhaz;ae ave Avestan;af afr Afrikaans;ak aka Akan;am amh Amharic;an arg Aragonese
+ar ara Arabic;as asm Assamese;ast ast Asturian;av ava Avaric/Avar;ay aym Aymara;az aze Azerbaijani;ba bak Bashkir
+be bel Belarusian;bg bul Bulgarian;bi bis Bislama;bm bam Bambara;bn ben Bengali/Bangla;bo bod Tibetan;br bre Breton
+bs bos Bosnian;ca cat Catalan/Valencian;ce che Chechen;ceb ceb Cebuano;ch cha Chamorro;ckb ckb Central Kurdish/Sorani
+co cos Corsican;cr cre Cree;cs ces Czech;cu chu Church Slavonic;cv chv Chuvash;cy cym Welsh;da dan Danish
+de deu German;dv div Dhivehi/Maldivian;dz dzo Dzongkha;ee ewe Ewe;el ell Greek;en eng English;eo epo Esperanto
 es spa Spanish/Castilian;et est Estonian;eu eus Basque;fa fas Persian/Farsi;ff ful Fulah/Fula;fi fin Finnish
-fo fao Faroese;fr fra French;fy fry Western Frisian/Frisian;ga gle Irish;gd gla Scottish Gaelic/Gaelic
-gl glg Galician;gn grn Guarani;gu guj Gujarati;ha hau Hausa;haw haw Hawaiian;he heb Hebrew;hi hin Hindi
-hr hrv Croatian;ht hat Haitian Creole/Haitian;hu hun Hungarian;hy hye Armenian;ia ina Interlingua;id ind Indonesian
-ig ibo Igbo;is isl Icelandic;it ita Italian;ja jpn Japanese;jv jav Javanese;ka kat Georgian;kab kab Kabyle
-kk kaz Kazakh;km khm Khmer/Cambodian;kn kan Kannada;ko kor Korean;ku kur Kurdish;ky kir Kyrgyz/Kirghiz;la lat Latin
-lb ltz Luxembourgish;lg lug Ganda/Luganda;ln lin Lingala;lo lao Lao;lt lit Lithuanian;lv lav Latvian;mdw mdw Mboshi
-mg mlg Malagasy;mi mri Maori;mk mkd Macedonian;ml mal Malayalam;mn mon Mongolian;mr mar Marathi;ms msa Malay
-mt mlt Maltese;my mya Burmese/Myanmar;ne nep Nepali;nl nld Dutch/Flemish;nn nno Norwegian Nynorsk/Nynorsk
-no nor Norwegian/Norwegian Bokmål;ny nya Chichewa/Nyanja;oc oci Occitan;om orm Oromo;or ori Odia/Oriya
-pa pan Punjabi/Panjabi;pl pol Polish;ps pus Pashto;pt por Portuguese;rm roh Romansh;ro ron Romanian/Moldavian
-ru rus Russian;rw kin Kinyarwanda;sa san Sanskrit;sd snd Sindhi;si sin Sinhala/Sinhalese;sk slk Slovak
-sl slv Slovenian;sn sna Shona;so som Somali;sq sqi Albanian;sr srp Serbian;su sun Sundanese;sv swe Swedish
-sw swa Swahili;ta tam Tamil;te tel Telugu;tg tgk Tajik;th tha Thai;tk tuk Turkmen;tl tgl Tagalog/Filipino
-tn tsn Tswana;tr tur Turkish;tt tat Tatar;ug uig Uyghur/Uighur;uk ukr Ukrainian;ur urd Urdu;uz uzb Uzbek
-vi vie Vietnamese;wo wol Wolof;xh xho Xhosa;yi yid Yiddish;yo yor Yoruba;yue yue Cantonese;zh zho Chinese/Mandarin
-zu zul Zulu
+fj fij Fijian;fo fao Faroese;fr fra French;fy fry Western Frisian/Frisian;ga gle Irish;gd gla Scottish Gaelic/Gaelic
+gl glg Galician;gn grn Guarani;gu guj Gujarati;gv glv Manx;ha hau Hausa;haw haw Hawaiian;he heb Hebrew;hi hin Hindi
+ho hmo Hiri Motu;hr hrv Croatian;ht hat Haitian Creole/Haitian;hu hun Hungarian;hy hye Armenian;hz her Herero
+ia ina Interlingua;id ind Indonesian;ie ile Interlingue;ig ibo Igbo;ii iii Sichuan Yi/Nuosu;ik ipk Inupiaq;io ido Ido
+is isl Icelandic;it ita Italian;iu iku Inuktitut;ja jpn Japanese;jv jav Javanese;ka kat Georgian;kab kab Kabyle
+kg kon Kongo;ki kik Kikuyu/Gikuyu;kj kua Kuanyama;kk kaz Kazakh;kl kal Kalaallisut/Greenlandic;km khm Khmer/Cambodian
+kn kan Kannada;ko kor Korean;kr kau Kanuri;ks kas Kashmiri;ku kur Kurdish;kv kom Komi;kw cor Cornish
+ky kir Kyrgyz/Kirghiz;la lat Latin;lb ltz Luxembourgish;lg lug Ganda/Luganda;li lim Limburgish/Limburgan
+ln lin Lingala;lo lao Lao;lt lit Lithuanian;lu lub Luba-Katanga;lv lav Latvian;mdw mdw Mboshi;mg mlg Malagasy
+mh mah Marshallese;mi mri Maori;mk mkd Macedonian;ml mal Malayalam;mn mon Mongolian;mr mar Marathi;ms msa Malay
+mt mlt Maltese;my mya Burmese/Myanmar;na nau Nauruan/Nauru;nd nde North Ndebele;ne nep Nepali;ng ndo Ndonga
+nl nld Dutch/Flemish;nn nno Norwegian Nynorsk/Nynorsk;no nor Norwegian/Norwegian Bokmål;nr nbl South Ndebele
+nv nav Navajo;ny nya Chichewa/Nyanja;oc oci Occitan;oj oji Ojibwa/Ojibwe;om orm Oromo;or ori Odia/Oriya
+os oss Ossetian/Ossetic;pa pan Punjabi/Panjabi;pi pli Pali;pl pol Polish;ps pus Pashto;pt por Portuguese
+qu que Quechua;rm roh Romansh;rn run Rundi/Kirundi;ro ron Romanian/Moldavian;ru rus Russian;rw kin Kinyarwanda
+sa san Sanskrit;sc srd Sardinian;sd snd Sindhi;se sme Northern Sami;sg sag Sango;si sin Sinhala/Sinhalese
+sk slk Slovak;sl slv Slovenian;sm smo Samoan;sn sna Shona;so som Somali;sq sqi Albanian;sr srp Serbian;ss ssw Swati
+st sot Southern Sotho/Sesotho;su sun Sundanese;sv swe Swedish;sw swa Swahili;ta tam Tamil;te tel Telugu;tg tgk Tajik
+th tha Thai;ti tir Tigrinya;tk tuk Turkmen;tl tgl Tagalog/Filipino;tn tsn Tswana;to ton Tongan;tr tur Turkish
+ts tso Tsonga;tt tat Tatar;tw twi Twi;ty tah Tahitian;ug uig Uyghur/Uighur;uk ukr Ukrainian;ur urd Urdu;uz uzb Uzbek
+ve ven Venda;vi vie Vietnamese;vo vol Volapük;wa wln Walloon;wo wol Wolof;xh xho Xhosa;yi yid Yiddish;yo yor Yoruba
+yue yue Cantonese;za zha Zhuang;zh zho Chinese/Mandarin;zu zul Zulu
 """
 
 # Withdrawn codes, bibliographic codes, and individual languages that models use as tags of a macrolanguage.

@@ -36,6 +36,14 @@ def test_older_and_other_codes_find_mbart_tags(name: str, tag: str) -> None:
     assert resolve_language(name, MBART) == tag
 
 
+@pytest.mark.parametrize(
+    ("code", "tag"), [("ti", "tir_Ethi"), ("st", "sot_Latn"), ("tw", "twi_Latn"), ("Ewe", "ewe_Latn"), ("qu", "que")]
+)
+def test_every_two_letter_code_finds_the_tag_with_three_letters(code: str, tag: str) -> None:
+    tags = ["eng_Latn", "tir_Ethi", "sot_Latn", "twi_Latn", "ewe_Latn", "que"]
+    assert resolve_language(code, tags) == tag
+
+
 def test_a_misspelled_name_gets_near_matches() -> None:
     with pytest.raises(UsageError, match="must be one that the model knows, but is `Germn`") as caught:
         resolve_language("Germn", MBART)
