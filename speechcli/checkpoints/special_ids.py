@@ -71,10 +71,10 @@ def generation_defaults(
         room: maximum number of tokens of the decoder.
         ids: the special ids.
         tokenizer: the tokenizer.
-        language: default target language in any spelling, if the vocabulary has language tags; None: no default.
+        language: default target language in any spelling; None: no default.
 
     Raises:
-        UsageError: the vocabulary has no tag for the language.
+        UsageError: the vocabulary has no tag for the language, or there is none.
     """
     options = GenerationOptions(
         decoder_start_token_id=ids.decoder_start_token_id,
@@ -83,10 +83,10 @@ def generation_defaults(
         bos_token_id=None if tokenizer is None else tokenizer.bos_id,
         max_length=min(MAX_TOKENS, room),
     )
-    if language is None or tokenizer is None or not tokenizer.languages:
+    if language is None:
         return options
-    tag = resolve_language(language, tokenizer.languages)
-    return replace(options, forced_bos_token_id=tokenizer.languages[tag])
+    tags = {} if tokenizer is None else tokenizer.languages
+    return replace(options, forced_bos_token_id=tags[resolve_language(language, tags)])
 
 
 def _refuse_unknown(ids: SpecialIds) -> None:

@@ -3,8 +3,10 @@ import pytest
 from speechcli.checkpoints.bundle import load
 from speechcli.errors import UsageError
 from speechcli.pipelines.compose_options import ComposeOptions, parse_changes
+from speechcli.pipelines.files.outputs import write_atomically
 from speechcli.pipelines.init import init
 from speechcli.pipelines.warm_start import warm_start
+from speechcli.text.learn import learn_vocabulary
 
 from .tiny_model import save_model
 
@@ -37,6 +39,16 @@ def test_warm_start_joins_two_models_and_reports_new_weights(tiny, tmp_path):
     bundle = load(tmp_path / "new")
     assert "must be trained" in " ".join(report.remarks)
     assert bundle.generation.forced_bos_token_id == bundle.tokenizer.languages["es_XX"]
+
+
+@pytest.mark.parametrize("pipeline", [init, warm_start])
+def test_a_language_of_a_decoder_without_tags_is_refused(tiny, tmp_path, pipeline):
+    for name, content in learn_vocabulary(["one"], 12).items():
+        write_atomically(tmp_path / "vocabulary" / name, content)
+    options = ComposeOptions(tiny, tiny, tmp_path / "new", tokenizer=str(tmp_path / "vocabulary"), language="fr")
+    with pytest.raises(UsageError, match="has language tags, but this one has none \\(`fr`\\)"):
+        pipeline(options)
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_existing_model_is_not_overwritten_without_the_flag(tiny, tmp_path):
