@@ -30,21 +30,24 @@ def test_every_sample_has_a_text_in_the_language_that_is_spoken(heard: dict[str,
 def test_most_words_of_the_samples_are_right(heard: dict[str, dict[str, object]]) -> None:
     said = [normalize(row["text"], row["language"]) for row in ROWS]
     found = [normalize(str(heard[row["path"]]["text"]), row["language"]) for row in ROWS]
-    assert jiwer.wer(said, found) < 0.25
+    assert jiwer.wer(said, found) < 0.2
 
 
 @pytest.mark.parametrize(
-    "path", ["en-check-the-number.wav", "en-one-digit.flac", "it-say-your-name.mp3", "ru-check-the-number.flac"]
+    "path",
+    [
+        "en-check-the-number.wav",
+        "en-one-digit.flac",
+        "en-say-your-name.mp3",
+        "it-reach-an-operator.wav",
+        "it-say-your-name.mp3",
+        "ru-check-the-number.flac",
+    ],
 )
 def test_the_text_of_a_sample_is_exactly_right(heard: dict[str, dict[str, object]], path: str) -> None:
     (row,) = (row for row in ROWS if row["path"] == path)
-    assert heard[path]["text"] == row["text"]
-
-
-@pytest.mark.parametrize("path", ["en-say-your-name.mp3", "it-reach-an-operator.wav"])
-def test_the_words_of_a_sample_are_right(heard: dict[str, dict[str, object]], path: str) -> None:
-    (row,) = (row for row in ROWS if row["path"] == path)
-    assert jiwer.wer(*(normalize(text, row["language"]) for text in (row["text"], str(heard[path]["text"])))) == 0
+    # in Russian, the dots of "ё" may be left out
+    assert str(heard[path]["text"]).replace("ё", "е") == row["text"].replace("ё", "е")
 
 
 def test_a_sample_is_translated_into_several_languages(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -193,9 +193,10 @@ def _read_settings(path: Path) -> dict[str, Any]:
     for name in ("ctc", "lm"):
         if not isinstance(settings.get(name, {}), dict):
             raise ModelError(f"`{name}` in {path} must be an object, but is {settings[name]!r:.80}.")
-        weight = settings.get(name, {}).get("weight", 0.0)
-        if not isinstance(weight, int | float):
-            raise ModelError(f"`{name}.weight` in {path} must be a number, but is {weight!r:.80}.")
+        for key in ("weight", "translation_weight"):
+            weight = settings.get(name, {}).get(key, 0.0)
+            if not isinstance(weight, int | float):
+                raise ModelError(f"`{name}.{key}` in {path} must be a number, but is {weight!r:.80}.")
     return settings
 
 

@@ -79,6 +79,19 @@ def with_lm(bundle, tmp_path):
     return loaded
 
 
+def test_a_model_may_have_another_weight_of_its_language_model_for_translations(with_lm, bundle):
+    def translate(bundle, **decoding):
+        chosen = DecodingOptions(strategy="beam", beam_size=4, **decoding)
+        options = TranslateOptions(language="de", targets=("en",), decoding=chosen)
+        return [result[0] for result in AttentionRecognizer(bundle, options).decode(CLIPS)]
+
+    assert translate(with_lm) == translate(with_lm, lm_weight=5.0) != translate(bundle)
+    with_lm.settings["lm"]["translation_weight"] = 0.0
+    assert translate(with_lm) == translate(bundle)
+    assert translate(with_lm, lm_weight=5.0) != translate(bundle)
+    assert recognize(with_lm) == recognize(with_lm, lm_weight=5.0)
+
+
 def test_a_saved_model_keeps_its_language_model_also_in_the_same_folder(with_lm, tmp_path):
     for folder in (tmp_path / "copy", tmp_path / "model"):
         save(with_lm, folder)

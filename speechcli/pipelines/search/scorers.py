@@ -1,6 +1,7 @@
 """The scorers that are combined with the decoder: CTC head, language model, hotwords."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.ctc import CtcBundle
@@ -43,9 +44,8 @@ class Scorers:
         lm = decoding.lm or bundle.language_model
         if lm is None and decoding.lm_weight:
             raise lm_missing(bundle.name)
-        tuned = LM_WEIGHT if decoding.lm is not None else bundle.settings.get("lm", {}).get("weight", LM_WEIGHT)
-        self._lm_weight = tuned if decoding.lm_weight is None else decoding.lm_weight
-        if lm is not None and self._lm_weight:
+        self._lm_weights = _lm_weights(bundle, decoding)
+        if lm is not None and any(self._lm_weights):
             self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, str(lm), hub)
         self._hotwords = make_hotwords(bundle.tokenizer, decoding)
 
@@ -70,14 +70,15 @@ class Scorers:
                     ends=options.eos_ids,
                 )
             )
-        if self._lm is not None:
+        lm_weight = self._lm_weights.spoken if spoken else self._lm_weights.translated
+        if self._lm is not None and lm_weight:
             nothing = encoded.memory.new_zeros(encoded.memory.size(0), 0, self._lm.width)
             begin = options.start_token_id if self._begin is None else self._begin
             scorers.append(
                 LanguageModelScorer(
                     self._lm.step,
                     self._lm.start(nothing),
-                    weight=self._lm_weight,
+                    weight=lm_weight,
                     begin=begin,
                     longest=self._lm.max_tokens,
                 )
@@ -85,6 +86,21 @@ class Scorers:
         if self._hotwords is not None:
             scorers.append(self._hotwords)
         return scorers
+
+
+class _LmWeights(NamedTuple):
+    """Weights of a language model for transcripts and for translations."""
+
+    spoken: float
+    translated: float
+
+
+def _lm_weights(bundle: Bundle, decoding: DecodingOptions) -> _LmWeights:
+    if decoding.lm_weight is not None:
+        return _LmWeights(decoding.lm_weight, decoding.lm_weight)
+    own = bundle.settings.get("lm", {}) if decoding.lm is None else {}
+    weight = own.get("weight", LM_WEIGHT)
+    return _LmWeights(weight, own.get("translation_weight", weight))
 
 
 def make_hotwords(tokenizer: Tokenizer | None, decoding: DecodingOptions) -> Hotwords | None:

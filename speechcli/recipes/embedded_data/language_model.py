@@ -45,6 +45,8 @@ PHRASE_SEEDS, PROMPT_COPIES, SPELLING_COPIES = 3, 8, 2
 """How many times the recipe's phrases are put together anew, and prompts and spelled texts are read in each pass."""
 UNENDED, LOWERED, SENTENCED = 0.15, 0.15, 0.15
 """Parts of the other texts that lose their full stop, and their capital too, or gain both, as prompts do."""
+PLAIN_E = 0.75
+"""Part of the other Russian texts that lose the dots of "ё", which most prompts leave out."""
 WARMUP_STEPS = 200
 
 
@@ -127,17 +129,25 @@ def read_lines(data: Path, catalogues: Path | None, sentences: Path | None, seed
         if not any(normalise(text) in held_out for text in texts.values())
         for line in texts.items()
     ]
+    choice = random.Random(seed)
     general = list(read_sentences(catalogues)) if catalogues else []
-    general += _sentences(sentences, random.Random(seed)) if sentences else []
+    general += _sentences(sentences, choice) if sentences else []
     distinct = {(language, normalise(text)): (language, text) for language, text in general}
-    fixed = phrases + prompts * (PROMPT_COPIES // 2) + spelled * SPELLING_COPIES
-    varied = [*distinct.values(), *prompts * (PROMPT_COPIES // 2)]
+    fixed = _plain(phrases, choice) + prompts * (PROMPT_COPIES // 2) + spelled * SPELLING_COPIES
+    varied = _plain(list(distinct.values()), choice) + prompts * (PROMPT_COPIES // 2)
     # words of a closed set are in dev and test, too: as many as there are recordings, and nothing of them is learned
     return _without(fixed, held_out) + words + meanings, _without(varied, held_out)
 
 
 def _without(lines: list[Line], held_out: frozenset[str]) -> list[Line]:
     return [(language, text) for language, text in lines if normalise(text) not in held_out]
+
+
+def _plain(lines: list[Line], choice: random.Random) -> list[Line]:
+    return [
+        (language, text.replace("ё", "е") if language == "ru" and choice.random() < PLAIN_E else text)
+        for language, text in lines
+    ]
 
 
 def _sentences(folder: Path, choice: random.Random) -> Iterator[Line]:
