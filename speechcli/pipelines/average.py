@@ -14,9 +14,10 @@ from speechcli.checkpoints.language_adapters import find_adapters, link_adapters
 from speechcli.checkpoints.weights import assign
 from speechcli.errors import InputError, UsageError
 from speechcli.pipelines.compose_options import refuse_model
-from speechcli.pipelines.training_run.history import comparable_score, read_history
+from speechcli.pipelines.training_run.history import read_history
 from speechcli.text.vocabulary import FILE_NAMES
 from speechcli.training.averaging import average_states
+from speechcli.training.events import comparable_score
 from speechcli.training.state import checkpoint_step, checkpoints
 
 
@@ -93,7 +94,7 @@ def _models(source: Path, best: int | None) -> list[Path]:
     folders = checkpoints(source)
     if not folders or best is None:
         return folders or [source]
-    scores = {event.step: comparable_score(event) for event in read_history(source).evaluations}
+    scores = {event.step: comparable_score(event.score) for event in read_history(source).evaluations}
     scored = [folder for folder in folders if checkpoint_step(folder) in scores]
     if not scored:
         raise InputError(f"`--best` needs checkpoints with scores, but {source} has none.")

@@ -1,5 +1,6 @@
 """The events of a run, which are shown on the command line and written to its log."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -85,6 +86,11 @@ class Warned:
 Event = Started | Stepped | Evaluated | Saved | Warned
 _EVENTS: dict[str, type[Event]] = {each.__name__.lower(): each for each in get_args(Event)}
 Report = Callable[[Event], None]
+
+
+def comparable_score(score: float) -> float:
+    """Return a score for comparisons: no number is larger than NaN, so that it becomes less than all of them."""
+    return -math.inf if math.isnan(score) else score
 
 
 def event_to_dict(event: Event) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The training loop: steps, evaluations and checkpoints, until the run ends or a signal arrives."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -14,7 +13,7 @@ from torch import nn
 
 from speechcli.data.collate import Batch
 from speechcli.errors import Stopped, TrainingDiverged, UsageError
-from speechcli.training.events import Evaluated, Report, Sample, Saved, Stepped, Warned
+from speechcli.training.events import Evaluated, Report, Sample, Saved, Stepped, Warned, comparable_score
 from speechcli.training.feed import Feed
 from speechcli.training.learner import Learner
 from speechcli.training.objective import Objective
@@ -190,7 +189,7 @@ class Trainer:
         progress.evaluated = progress.step
         with self.learner.final_weights():
             result = self.validate()
-        score = -math.inf if math.isnan(result.score) else result.score  # no number is larger than NaN
+        score = comparable_score(result.score)
         entry = [score, progress.step]
         best = not progress.best or score > progress.best[0][0]
         progress.best = sorted([*progress.best, entry], key=lambda item: -item[0])[: max(run.keep_best, 1)]

@@ -1,13 +1,12 @@
 """Read the log of a run, as if the run had never been interrupted."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from speechcli.errors import InputError
-from speechcli.training.events import Evaluated, Event, Started, Stepped, Warned, event_from_dict
+from speechcli.training.events import Evaluated, Event, Started, Stepped, Warned, comparable_score, event_from_dict
 
 
 @dataclass
@@ -27,7 +26,7 @@ class History:
     @property
     def best(self) -> Evaluated | None:
         """The best evaluation; None without dev manifests."""
-        return max(self.evaluations, key=comparable_score, default=None)
+        return max(self.evaluations, key=lambda event: comparable_score(event.score), default=None)
 
     def losses(self, events: Sequence[Stepped | Evaluated], name: str) -> list[tuple[float, float]]:
         """Return (step, value) of one part of the loss."""
@@ -38,11 +37,6 @@ class History:
         return [
             (each.step, each.scores[pair][metric]) for each in self.evaluations if metric in each.scores.get(pair, {})
         ]
-
-
-def comparable_score(event: Evaluated) -> float:
-    """Return the score of an evaluation; that of a loss which is not a number is below all others."""
-    return -math.inf if math.isnan(event.score) else event.score
 
 
 def read_history(run: Path) -> History:

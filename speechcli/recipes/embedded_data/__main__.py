@@ -10,13 +10,12 @@ how texts are compared.
 """
 
 import argparse
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from speechcli.errors import SpeechCliError
-from speechcli.recipes.embedded_data.arguments import make_parser
+from speechcli.recipes.embedded_data.arguments import exit_code, make_parser, say
 from speechcli.recipes.embedded_data.catalogues import CATALOGUES
 from speechcli.recipes.embedded_data.manifest import (
     LANGUAGES,
@@ -36,12 +35,9 @@ from speechcli.recipes.embedded_data.vocabulary import train_vocabulary
 def main(arguments: Sequence[str] | None = None) -> int:
     """Makes the data; returns the exit code."""
     options = _options(arguments)
-    try:
-        _make(options.data, options.out, options.catalogues, options.share, options.processes, options.seed)
-    except SpeechCliError as error:
-        print(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""), file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code(
+        lambda: _make(options.data, options.out, options.catalogues, options.share, options.processes, options.seed)
+    )
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -55,7 +51,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _make(data: Path, out: Path, catalogues: Path | None, share: float, processes: int, seed: int) -> None:
     manifests = held_out_manifests(data)
     held_out = held_out_texts(manifests)
-    _say(f"{len(held_out)} texts of {len(manifests)} dev and test manifests are kept out")
+    say(f"{len(held_out)} texts of {len(manifests)} dev and test manifests are kept out")
     out = out.resolve()
     real = _write_real(data, out)
     for name, join in (("prompts", join_prompts), ("digits", join_digits), ("spelling", join_spelling)):
@@ -69,7 +65,7 @@ def _make(data: Path, out: Path, catalogues: Path | None, share: float, processe
     lines = plan(sentences.chosen, out / "audio" / "synthetic", seed)
     for count, _ in enumerate(speak(lines, out / "train", hours, processes)):
         if count % 1000 == 0:
-            _say(f"{count} sentences spoken")
+            say(f"{count} sentences spoken")
     _check(out / "train", held_out)
 
 
@@ -110,7 +106,7 @@ def _write_sources(path: Path, sentences: Sentences) -> None:
         lines.append("\t".join((source, licence, *map(str, counts))))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     total = sum(used.values()), sum(texts.values())
-    _say(f"{total[0]} sentences, {total[1]} texts; the leak filter dropped {sum(sentences.dropped_sentences.values())} "
+    say(f"{total[0]} sentences, {total[1]} texts; the leak filter dropped {sum(sentences.dropped_sentences.values())} "
          f"sentences, {sum(sentences.dropped.values())} texts")  # fmt: skip
 
 
@@ -130,11 +126,7 @@ def _report(name: str, rows: Sequence[Row]) -> None:
     for row in rows:
         minutes[row.language] += row.seconds / 60
     each = ", ".join(f"{language} {value:.1f} min" for language, value in sorted(minutes.items()))
-    _say(f"{name}: {len(rows)} recordings, {each}")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(f"{name}: {len(rows)} recordings, {each}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
-"""The flags that several commands of this folder have."""
+"""What the commands of this folder share: flags, messages and exit codes."""
 
 import argparse
+import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from speechcli.errors import SpeechCliError
 
 _FLAGS = {
     "--data": "folder of the recordings",
@@ -25,3 +29,18 @@ def make_parser(command: str, description: str | None, *flags: str) -> argparse.
     for flag in flags:
         parser.add_argument(flag, type=Path, required=flag != "--catalogues", help=_FLAGS[flag])
     return parser
+
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Does the work of a command; returns 0, or says what is wrong and returns the error's exit code."""
+    try:
+        work()
+    except SpeechCliError as error:
+        say(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+        return error.exit_code
+    return 0
+
+
+def say(text: str) -> None:
+    """Writes a line to standard error at once."""
+    print(text, file=sys.stderr, flush=True)

@@ -47,7 +47,8 @@ _LANGUAGE = re.compile(
 _LETTERS = {
     "en": "a-z", "es": "a-záéíóúüñ", "fr": "a-zàâæçéèêëîïôœùûüÿ", "it": "a-zàèéìíîòóùú", "ru": "а-яё",
 }  # fmt: skip
-SPOKEN_WORDS = range(2, 15)
+SPOKEN_WORDS, READ_WORDS = range(2, 15), range(1, 41)
+"""How many words a sentence may have that is spoken, and one that is only read."""
 _SPOKEN_CAPITALS = {"PIN", "SIM", "SMS", "OK", "ID"}
 
 
@@ -79,7 +80,7 @@ def read_sentences(folder: Path) -> Iterator[tuple[str, str]]:
         for texts in _texts(folder / catalogue.name):
             for language, text in texts.items():
                 for sentence in dict.fromkeys((text, *re.split(r"(?<=[.!?])\s+", text))):
-                    if clean := clean_text(sentence, language, words=range(1, 41)):
+                    if clean := clean_text(sentence, language, words=READ_WORDS):
                         yield language, clean
 
 
