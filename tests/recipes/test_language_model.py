@@ -1,4 +1,6 @@
+import itertools
 import math
+import random
 from pathlib import Path
 
 import pytest
@@ -6,8 +8,9 @@ import torch
 import transformers
 
 from speechcli.checkpoints.language_model import load_language_model
-from speechcli.recipes.embedded_data.language_model import encode, loss_of, main, read_lines
-from speechcli.recipes.embedded_data.manifest import Row, write_rows
+from speechcli.recipes.embedded_data.language_model import loss_of, main
+from speechcli.recipes.embedded_data.manifest import Row, normalise, write_rows
+from speechcli.recipes.embedded_data.reading import Example, Reading, encode
 from speechcli.recipes.embedded_data.real import SETS
 from speechcli.text.tokenizer import Tokenizer
 
@@ -22,17 +25,24 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows = [Row("1", Path("/nowhere.flac"), 1.0, "someone", "en", {"en": text})]
         write_rows(folder / name / "train.tsv", rows)
         write_rows(folder / name / "test.tsv", rows if name == "fsdd" else [])
-    write_rows(folder / "asterisk" / "dev.tsv", [Row("2", Path("/n.flac"), 1.0, "x", "fr", {"fr": "Texte retenu."})])
+    prompts = {"en": "Goodbye.", "it": "Arrivederci.", "ru": "Всё."}
+    write_rows(folder / "asterisk" / "train.tsv", [Row("1", Path("/n.flac"), 1.0, "x", "it", prompts)] * 2)
+    retained = {"fr": "Texte retenu.", "en": "Press 1."}
+    write_rows(folder / "asterisk" / "dev.tsv", [Row("2", Path("/n.flac"), 1.0, "x", "fr", retained)])
     (folder / "sentences" / "fr").mkdir(parents=True)
     (folder / "sentences" / "fr" / "a.txt").write_text("Une phrase.\ntexte retenu\nAbc 12 %\nUne phrase.\n", "utf-8")
     return folder
 
 
 def test_no_text_of_a_dev_or_test_recording_is_read_but_for_words_of_closed_sets(data: Path) -> None:
-    fixed, varied = read_lines(data, None, data / "sentences", seed=0)
-    assert [text for language, text in varied if language == "fr"] == ["Une phrase."]
-    assert fixed.count(("en", "seven")) == 1
-    assert ("en", "This is asterisk.") in fixed
+    reading = Reading(data, None, data / "sentences", seed=0)
+    assert [text for language, text in reading.varied if language == "fr"] == ["Une phrase."]
+    assert reading.fixed.count(("en", "seven")) == 1
+    assert ("it", "Arrivederci.") in reading.fixed
+    said, prompts, classes = reading.sources
+    assert prompts.entries == [{"en": "Goodbye.", "it": "Arrivederci.", "ru": "Всё."}]
+    texts = [text for source in reading.sources for entry in source.entries for text in entry.values()]
+    assert "press one" not in map(normalise, texts) and len(said.entries) > 7000 and len(classes.entries) > 1000
 
 
 def test_a_text_is_read_as_the_decoder_writes_it() -> None:
@@ -43,22 +53,61 @@ def test_a_text_is_read_as_the_decoder_writes_it() -> None:
     assert tokenizer.decode(text) == "Buongiorno a tutti."
 
 
-def test_the_loss_leaves_out_the_language_and_the_padding(data: Path, tmp_path: Path) -> None:
+def test_most_examples_are_transcripts_with_a_translation_mostly_into_english(data: Path) -> None:
+    tokenizer = Tokenizer.load(EMBEDDED)
+    reading = Reading(data, None, data / "sentences", seed=0)
+    pairs = {
+        (tokenizer.decode(example.heard), tokenizer.decode(example.text))
+        for example in itertools.islice(reading.examples(tokenizer, random.Random(0)), 3000)
+        if example.heard and not example.misheard
+    }
+    assert ("Arrivederci.", "Goodbye.") in pairs and ("Все.", "Arrivederci.") in pairs
+    examples = list(itertools.islice(reading.examples(tokenizer, random.Random(1)), 3000))
+    english = tokenizer.backend.token_to_id("en_XX")
+    translations = [example for example in examples if example.heard]
+    assert 0.86 < len(translations) / len(examples) < 0.9
+    assert all(example.heard[1] != example.text[1] for example in translations)
+    assert 0.72 < sum(example.text[1] == english for example in translations) / len(translations) < 0.8
+    assert 0.27 < sum(example.misheard for example in translations) / len(translations) < 0.33
+
+
+def test_a_misheard_transcript_differs_in_its_words_only(data: Path) -> None:
+    tokenizer = Tokenizer.load(EMBEDDED)
+    reading = Reading(data, None, None, seed=0)
+    examples = itertools.islice(reading.examples(tokenizer, random.Random(0)), 3000)
+    misheard = [example.heard for example in examples if example.misheard]
+    tags = set(tokenizer.languages.values())
+    assert all((heard[0], heard[-1]) == (tokenizer.end_id, tokenizer.end_id) for heard in misheard)
+    assert all(heard[1] in tags for heard in misheard)
+
+
+def test_the_loss_is_that_of_texts_with_less_weight_for_transcripts(data: Path, tmp_path: Path) -> None:
     arguments = ["--data", str(data), "--tokenizer", str(EMBEDDED), "--width", "64", "--layers", "1", "--steps", "1"]
     assert main([*arguments, "--out", str(tmp_path / "lm")]) == 0
     ours, begin = load_language_model(tmp_path / "lm")
     theirs, loading = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "lm", output_loading_info=True)
     assert not loading["missing_keys"] and not loading["unexpected_keys"]
     tokenizer = Tokenizer.load(tmp_path / "lm")
-    texts = [encode(("en", "yes"), tokenizer), encode(("ru", "Здравствуйте, это оператор."), tokenizer)]
-    assert begin == texts[0][0]
-    total, count = 0.0, 0
-    with torch.no_grad():
-        for text in texts:
+    yes, hello = encode(("en", "yes"), tokenizer), encode(("ru", "Здравствуйте, это оператор."), tokenizer)
+    assert begin == yes[0]
+
+    def loss(text: tuple[int, ...], first: int) -> tuple[float, int]:
+        with torch.no_grad():
             logprobs = theirs.eval().float()(torch.tensor([text])).logits[0].log_softmax(dim=-1)
-            total -= sum(logprobs[place - 1, text[place]].item() for place in range(2, len(text)))
-            count += len(text) - 2
-        assert math.isclose(loss_of(ours, texts).item(), total / count, rel_tol=1e-5)
+        places = range(first, len(text))
+        return -sum(logprobs[place - 1, text[place]].item() for place in places), len(places)
+
+    (alone, count), (heard, heard_count) = loss(yes, 2), loss(hello, 2)
+    after, _ = loss((*hello[:-1], *yes), len(hello) + 1)
+    examples = {
+        Example(yes): alone / count,
+        Example(yes, hello): (0.3 * heard + after) / (0.3 * heard_count + count),
+        Example(yes, hello, misheard=True): after / count,
+    }
+    for example, expected in examples.items():
+        assert math.isclose(loss_of(ours, [example]).item(), expected, rel_tol=1e-5)
+    padded = (0.3 * heard + after + alone) / (0.3 * heard_count + 2 * count)
+    assert math.isclose(loss_of(ours, [Example(yes, hello), Example(yes)]).item(), padded, rel_tol=1e-5)
 
 
 def test_training_goes_on_from_a_model(data: Path, tmp_path: Path) -> None:

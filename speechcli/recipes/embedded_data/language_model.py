@@ -1,11 +1,12 @@
 r"""Trains the language model of the embedded model, a small GPT-2 over its tokens: more can be read than spoken.
 
-    python -m speechcli.recipes.embedded_data.language_model --data RECORDINGS --catalogues CATALOGUES \
-        --sentences SENTENCES --tokenizer default_model --out lm
+    torchrun --nproc-per-node 2 -m speechcli.recipes.embedded_data.language_model --data RECORDINGS \
+        --catalogues CATALOGUES --sentences SENTENCES --tokenizer default_model --out lm
 
-It reads the catalogues whole, the phrases of this recipe, the texts of the training recordings, and SENTENCES: a folder
+It learns to write texts, and to translate: a transcript and its end is followed by the text in another language. It
+reads the catalogues whole, the phrases of this recipe, the texts of the training recordings, and SENTENCES: a folder
 with one folder for each language, of text files with a sentence in each line. No text of a dev or test recording is
-read. One shared processor core needed about eleven minutes for 1,000 steps.
+read. Two processor cores needed about six minutes for 1,000 steps.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
 
 from speechcli.checkpoints.convert import to_theirs
@@ -25,27 +27,14 @@ from speechcli.families.family import tie
 from speechcli.families.gpt2 import GPT2, GPT2Config
 from speechcli.models.decoder import TextDecoder
 from speechcli.recipes.embedded_data.arguments import exit_code, make_parser, say
-from speechcli.recipes.embedded_data.catalogues import READ_WORDS, clean_text, read_sentences
-from speechcli.recipes.embedded_data.manifest import LANGUAGES, held_out_manifests, held_out_texts, normalise
-from speechcli.recipes.embedded_data.phrases import announcements, closed_classes
-from speechcli.recipes.embedded_data.real import SETS, real_rows
-from speechcli.recipes.embedded_data.vocabulary import LANGUAGE_TAGS
+from speechcli.recipes.embedded_data.reading import Example, Reading
 from speechcli.text.tokenizer import Tokenizer
 
-Line = tuple[str, str]
-"""A language and a text in it."""
-
-LONGEST = 200
-"""Tokens; longer texts are cut."""
 BATCH_TOKENS = 4096
-MOST_SENTENCES = 40_000
-"""Of the text files, in each language."""
-PHRASE_SEEDS, PROMPT_COPIES, SPELLING_COPIES = 3, 8, 2
-"""How many times the recipe's phrases are put together anew, and prompts and spelled texts are read in each pass."""
-UNENDED, LOWERED, SENTENCED = 0.15, 0.15, 0.15
-"""Parts of the other texts that lose their full stop, and their capital too, or gain both, as prompts do."""
-PLAIN_E = 0.75
-"""Part of the other Russian texts that lose the dots of "ё", which most prompts leave out."""
+SORTED = 2048
+"""Examples of which those of like lengths are read together."""
+HEARD_WEIGHT = 0.3
+"""Weight of a token of a transcript whose translation follows, beside 1 for all others."""
 WARMUP_STEPS = 200
 
 
@@ -77,9 +66,12 @@ def _train(options: argparse.Namespace) -> None:
     else:
         config = GPT2Config.from_dict(read_config(options.model))
         model, _ = load_language_model(options.model)
-    fixed, varied = read_lines(options.data, options.catalogues, options.sentences, options.seed)
-    say(f"{len(fixed) + len(varied)} texts, {sum(weight.numel() for weight in model.parameters()):,} weights")
-    batches = _batches(fixed, varied, tokenizer, random.Random(options.seed))
+    processes = PartialState(cpu=True)
+    reading = Reading(options.data, options.catalogues, options.sentences, options.seed)
+    counts = [len(reading.fixed), len(reading.varied), *(len(source.entries) for source in reading.sources)]
+    say(f"{counts} texts, {sum(weight.numel() for weight in model.parameters()):,} weights")
+    choice = random.Random(f"{options.seed} {processes.process_index}")
+    batches = _batches(reading.examples(tokenizer, choice), BATCH_TOKENS // processes.num_processes, choice)
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.05)
     model.train()
     for step in range(options.steps):
@@ -89,122 +81,61 @@ def _train(options: argparse.Namespace) -> None:
             loss = loss_of(model, next(batches))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        _share_gradients(model, processes)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        if not processes.is_main_process:
+            continue
         if (step + 1) % 100 == 0:
             say(f"step {step + 1}: {loss.item():.3f}")
         if (step + 1) % 1000 == 0 or step + 1 == options.steps:
             save_language_model(model, config, tokenizer, options.out)
 
 
-def read_lines(data: Path, catalogues: Path | None, sentences: Path | None, seed: int) -> tuple[list[Line], list[Line]]:
-    """Collects what is read in one pass.
-
-    Args:
-        data: the folder of the recordings, for the texts of their training parts.
-        catalogues: the folder of unpacked packages; None leaves that source out.
-        sentences: the folder of text files; None leaves that source out.
-        seed: fixes the recipe's phrases.
-
-    Returns:
-        Texts that are read as they are written, and texts whose capital and full stop may change; none is that of a dev
-        or test recording.
-    """
-    held_out = held_out_texts(held_out_manifests(data))
-    rows = {name: real_rows(data, name, "train") for name in SETS}
-    prompts = sorted({line for row in rows["asterisk"] for line in row.texts.items()})
-    spelled = [line for row in rows["an4"] for line in row.texts.items()]
-    words = [(row.language, row.transcript) for name in ("fsdd", "arabic_commands") for row in rows[name]]
-    meanings = [line for row in rows["arabic_commands"] for line in row.texts.items() if line[0] != row.language]
-    phrases = [
-        line
-        for number in range(PHRASE_SEEDS)
-        for _, texts in (*closed_classes(seed + number), *announcements())
-        if not any(normalise(text) in held_out for text in texts.values())
-        for line in texts.items()
-    ]
-    choice = random.Random(seed)
-    general = list(read_sentences(catalogues)) if catalogues else []
-    general += _sentences(sentences, choice) if sentences else []
-    distinct = {(language, normalise(text)): (language, text) for language, text in general}
-    fixed = _plain(phrases, choice) + prompts * (PROMPT_COPIES // 2) + spelled * SPELLING_COPIES
-    varied = _plain(list(distinct.values()), choice) + prompts * (PROMPT_COPIES // 2)
-    # words of a closed set are in dev and test, too: as many as there are recordings, and nothing of them is learned
-    return _without(fixed, held_out) + words + meanings, _without(varied, held_out)
-
-
-def _without(lines: list[Line], held_out: frozenset[str]) -> list[Line]:
-    return [(language, text) for language, text in lines if normalise(text) not in held_out]
-
-
-def _plain(lines: list[Line], choice: random.Random) -> list[Line]:
-    return [
-        (language, text.replace("ё", "е") if language == "ru" and choice.random() < PLAIN_E else text)
-        for language, text in lines
-    ]
-
-
-def _sentences(folder: Path, choice: random.Random) -> Iterator[Line]:
-    for language in LANGUAGES:
-        files = sorted((folder / language).glob("*.txt"))
-        texts = (text for path in files for text in path.read_text(encoding="utf-8").splitlines())
-        clean = [tidy for text in texts if (tidy := clean_text(text, language, words=READ_WORDS))]
-        yield from ((language, text) for text in choice.sample(clean, min(len(clean), MOST_SENTENCES)))
-
-
-def _batches(
-    fixed: Sequence[Line], varied: Sequence[Line], tokenizer: Tokenizer, choice: random.Random
-) -> Iterator[list[list[int]]]:
-    """Endless batches of texts of like lengths."""
+def _batches(examples: Iterator[Example], tokens: int, choice: random.Random) -> Iterator[list[Example]]:
+    """Endless batches of examples of like lengths."""
     while True:
-        lines = [*fixed, *((language, _vary(text, choice)) for language, text in varied)]
-        choice.shuffle(lines)
-        for start in range(0, len(lines), BATCH_TOKENS):
-            texts = sorted((encode(line, tokenizer) for line in lines[start : start + BATCH_TOKENS]), key=len)
-            batches: list[list[list[int]]] = [[]]
-            for text in texts:
-                if (len(batches[-1]) + 1) * len(text) > BATCH_TOKENS:
-                    batches.append([])
-                batches[-1].append(text)
-            choice.shuffle(batches)
-            yield from batches
+        batches: list[list[Example]] = [[]]
+        for example in sorted((next(examples) for _ in range(SORTED)), key=_length):
+            if (len(batches[-1]) + 1) * _length(example) > tokens:
+                batches.append([])
+            batches[-1].append(example)
+        choice.shuffle(batches)
+        yield from batches
 
 
-def _vary(text: str, choice: random.Random) -> str:
-    """Prompts are written with and without a capital and a full stop; so is every text, then."""
-    draw = choice.random()
-    if draw < UNENDED + LOWERED:
-        text = text.rstrip(".!")
-    if draw < LOWERED and not text.startswith(("I ", "I'")):
-        text = text[:1].lower() + text[1:]
-    if UNENDED + LOWERED <= draw < UNENDED + LOWERED + SENTENCED and text[-1:].isalpha():
-        text = text[:1].upper() + text[1:] + "."
-    return text
+def _length(example: Example) -> int:
+    return len(example.heard) + len(example.text)
 
 
-def encode(line: Line, tokenizer: Tokenizer) -> list[int]:
-    """The tokens of a text as the decoder writes them: its start, the language, the text and its end."""
-    language, text = line
-    tag = tokenizer.backend.token_to_id(next(tag for tag in LANGUAGE_TAGS if tag.startswith(f"{language}_")))
-    assert tag is not None
-    return [tokenizer.end_id, tag, *tokenizer.encode(text)[: LONGEST - 3], tokenizer.end_id]
+def _share_gradients(model: nn.Module, processes: PartialState) -> None:
+    """Gives each process the mean of the gradients of all."""
+    if processes.num_processes == 1:
+        return
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    mean = nn.utils.parameters_to_vector(gradients)
+    torch.distributed.all_reduce(mean)
+    nn.utils.vector_to_parameters(mean / processes.num_processes, gradients)
 
 
-def loss_of(model: TextDecoder, texts: Sequence[Sequence[int]]) -> Tensor:
-    """The mean cross-entropy of the tokens after the language's.
+def loss_of(model: TextDecoder, examples: Sequence[Example]) -> Tensor:
+    """The mean cross-entropy of the tokens after the languages; those of transcripts weigh less.
 
     Args:
         model: the language model.
-        texts: tokens of each text.
+        examples: what is read. The end of a transcript is the start of its translation.
     """
+    texts = [(*example.heard[:-1], *example.text) for example in examples]
     longest = max(map(len, texts))
     ids = torch.zeros(len(texts), longest, dtype=torch.long)
-    labels = torch.full_like(ids, -100)
-    for row, text in enumerate(texts):
+    weights = torch.zeros(len(texts), longest)
+    for row, (text, example) in enumerate(zip(texts, examples, strict=True)):
         ids[row, : len(text)] = torch.tensor(text)
-        labels[row, 2 : len(text)] = torch.tensor(text[2:])
+        weights[row, 2 : len(example.heard)] = 0.0 if example.misheard else HEARD_WEIGHT
+        weights[row, len(text) - len(example.text) + 2 : len(text)] = 1.0
     logits = model(ids, torch.zeros(len(texts), 0, model.width))
-    return nn.functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+    losses = nn.functional.cross_entropy(logits[:, :-1].float().mT, ids[:, 1:], reduction="none")
+    return (losses * weights[:, 1:]).sum() / weights[:, 1:].sum()
 
 
 def _config(tokenizer: Tokenizer, width: int, layers: int) -> GPT2Config:
@@ -217,6 +148,9 @@ def _config(tokenizer: Tokenizer, width: int, layers: int) -> GPT2Config:
         bos_token_id=tokenizer.end_id,
         eos_token_id=tokenizer.end_id,
         pad_token_id=tokenizer.pad_id,
+        embd_pdrop=0.0,  # the texts are too many to be learned by heart
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
     )
 
 
