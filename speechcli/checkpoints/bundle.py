@@ -197,6 +197,9 @@ def _read_settings(path: Path) -> dict[str, Any]:
             weight = settings.get(name, {}).get(key, 0.0)
             if not isinstance(weight, int | float):
                 raise ModelError(f"`{name}.{key}` in {path} must be a number, but is {weight!r:.80}.")
+    translates = settings.get("lm", {}).get("translates", False)
+    if not isinstance(translates, bool):
+        raise ModelError(f"`lm.translates` in {path} must be true or false, but is {translates!r:.80}.")
     return settings
 
 

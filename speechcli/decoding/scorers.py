@@ -32,27 +32,53 @@ class LanguageModelScorer(Generic[CacheT]):
         step: the language model, over the same vocabulary.
         cache: its cache, with `batch` rows.
         weight: weight of its log-probabilities.
-        begin: its first token, instead of the decoder's prompt.
+        begin: the tokens that it reads first, instead of the decoder's prompt.
         longest: maximum number of tokens that it can read; longer texts get no further scores.
     """
 
-    def __init__(self, step: Step[CacheT], cache: CacheT, *, weight: float, begin: int, longest: int) -> None:
+    def __init__(self, step: Step[CacheT], cache: CacheT, *, weight: float, begin: Sequence[int], longest: int) -> None:
         self._step, self._cache = step, cache
-        self._weight, self._begin, self._longest = weight, begin, longest
+        self._weight, self._begin, self._longest = weight, tuple(begin), longest
         self._read = 0
 
     def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
         """Add the weighted log-probabilities."""
-        if self._read == self._longest:
+        newest = ids[:, -1:] if self._read else ids.new_tensor([self._begin]).expand(ids.size(0), -1)
+        self._read += newest.size(1)
+        if self._read > self._longest:
             return scores
-        newest = ids[:, -1:] if self._read else torch.full_like(ids[:, :1], self._begin)
-        self._read += 1
         logprobs = self._step(newest, self._cache).float().log_softmax(dim=-1)
         return scores + self._weight * logprobs
 
     def reorder(self, rows: Tensor) -> None:
         """Reorder the cache."""
         self._cache.reorder(rows)
+
+
+class ScorerPerText:
+    """A `Scorer` that is put together from one for each text of a batch; these cannot share a cache.
+
+    Args:
+        scorers: one for each text, at first for one row.
+    """
+
+    def __init__(self, scorers: Sequence[Scorer]) -> None:
+        self._scorers = scorers
+        self._rows = 1
+
+    def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
+        """Return the scores of each text's rows by its own scorer."""
+        parts = zip(self._scorers, self._per_text(ids), self._per_text(scores), strict=True)
+        return torch.cat([scorer(*rows) for scorer, *rows in parts])
+
+    def reorder(self, rows: Tensor) -> None:
+        """Reorder the rows of each text among themselves."""
+        for place, (scorer, part) in enumerate(zip(self._scorers, self._per_text(rows), strict=True)):
+            scorer.reorder(part - place * self._rows)
+        self._rows = len(rows) // len(self._scorers)
+
+    def _per_text(self, rows: Tensor) -> Tensor:
+        return rows.reshape(len(self._scorers), -1, *rows.shape[1:])
 
 
 class LanguageModelBonus(Generic[CacheT]):

@@ -265,6 +265,7 @@ def test_a_ctc_head_over_characters_must_have_one_for_each_of_its_rows(model_fol
         ({"translates_into": "fr"}, "`translates_into` in .* must be a list of language codes, but is 'fr'"),
         ({"translates_into": [1]}, "`translates_into` in .* must be a list of language codes, but is"),
         ({"ctc": 3}, "`ctc` in .* must be an object, but is 3"),
+        ({"lm": {"translates": 1}}, "`lm.translates` in .* must be true or false, but is 1"),
         ({"ctc": {"weight": "0.5"}}, "`ctc.weight` in .* must be a number, but is '0.5'"),
         ({"lm": [0.5]}, "`lm` in .* must be an object, but is"),
     ],

@@ -10,7 +10,7 @@ from speechcli.decoding.ctc import prefix_beam_search
 from speechcli.decoding.ctc_prefix import CtcPrefixScorer
 from speechcli.decoding.generate import generate
 from speechcli.decoding.generation_options import GenerationOptions
-from speechcli.decoding.scorers import Hotwords, LanguageModelBonus, LanguageModelScorer
+from speechcli.decoding.scorers import Hotwords, LanguageModelBonus, LanguageModelScorer, ScorerPerText
 
 from .test_ctc import brute_force, logprobs
 
@@ -108,7 +108,7 @@ def test_a_recording_scores_the_same_beside_a_longer_one():
 def test_a_language_model_adds_its_weighted_score(beams):
     step, lm = table_model(1), table_model(2)
     options = GenerationOptions(**IDS, num_beams=beams, length_penalty=0.0, early_stopping="never", max_new_tokens=3)
-    scorer = LanguageModelScorer(lm, Ids(1), weight=0.6, begin=START, longest=9)
+    scorer = LanguageModelScorer(lm, Ids(1), weight=0.6, begin=[START], longest=9)
     (found,) = generate(step, Ids(1), torch.tensor([[START]]), options, scorers=[scorer])
 
     def score(text):
@@ -119,6 +119,24 @@ def test_a_language_model_adds_its_weighted_score(beams):
         return
     texts = [text for count in range(3) for text in itertools.product((0, 1, 2, 4), repeat=count)]
     assert found[0].tokens[:-1] == max(texts, key=score)
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_texts_with_a_language_model_that_has_read_different_texts_are_searched_for_together_as_alone(beams):
+    options = GenerationOptions(**IDS, num_beams=beams, num_return_sequences=beams, max_new_tokens=6)
+    step, lm = table_model(1), table_model(2)
+    before = [[START, 4, START], [START, 2, 4, 4, 2], [2]]
+
+    def scorer(begin):
+        return LanguageModelScorer(lm, Ids(1), weight=2.0, begin=begin, longest=9)
+
+    def search(*scorers):
+        prompt = torch.full((len(scorers), 1), START)
+        return generate(step, Ids(len(scorers)), prompt, options, scorers=[ScorerPerText(scorers)])
+
+    together = search(*map(scorer, before))
+    assert together == [search(scorer(begin))[0] for begin in before]
+    assert len({found[0].tokens for found in together}) > 1
 
 
 @pytest.mark.parametrize(("seed", "end", "kept"), [(0, END, 64), (1, None, 64), (2, END, 2)])

@@ -7,6 +7,7 @@ import torch
 import transformers
 
 from speechcli.checkpoints.bundle import load, save
+from speechcli.decoding.scorers import LanguageModelScorer
 from speechcli.errors import UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
@@ -80,16 +81,37 @@ def with_lm(bundle, tmp_path):
 
 
 def test_a_model_may_have_another_weight_of_its_language_model_for_translations(with_lm, bundle):
-    def translate(bundle, **decoding):
-        chosen = DecodingOptions(strategy="beam", beam_size=4, **decoding)
-        options = TranslateOptions(language="de", targets=("en",), decoding=chosen)
-        return [result[0] for result in AttentionRecognizer(bundle, options).decode(CLIPS)]
-
     assert translate(with_lm) == translate(with_lm, lm_weight=5.0) != translate(bundle)
     with_lm.settings["lm"]["translation_weight"] = 0.0
     assert translate(with_lm) == translate(bundle)
     assert translate(with_lm, lm_weight=5.0) != translate(bundle)
     assert recognize(with_lm) == recognize(with_lm, lm_weight=5.0)
+
+
+def translate(bundle, **decoding):
+    chosen = DecodingOptions(strategy="beam", beam_size=4, **decoding)
+    options = TranslateOptions(language="de", targets=("en",), decoding=chosen)
+    return [result[0] for result in AttentionRecognizer(bundle, options).decode(CLIPS)]
+
+
+def test_a_language_model_that_translates_reads_the_transcript_first(with_lm, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        "speechcli.pipelines.search.scorers.LanguageModelScorer",
+        lambda step, cache, *, begin, **options: (
+            read.append(begin) or LanguageModelScorer(step, cache, begin=begin, **options)
+        ),
+    )
+    tokenizer = with_lm.tokenizer
+    spoken = [tokenizer.encode(found.text) for found in recognize(with_lm)]
+    read.clear()
+    translate(with_lm)
+    assert read == [(0,)]
+    with_lm.settings["lm"]["translates"] = True
+    read.clear()
+    translate(with_lm)
+    tag = tokenizer.languages["de_DE"]
+    assert read == [(0,), *((0, tag, *text, 0) for text in spoken)]
 
 
 def test_a_saved_model_keeps_its_language_model_also_in_the_same_folder(with_lm, tmp_path):

@@ -1,5 +1,6 @@
 """The scorers that are combined with the decoder: CTC head, language model, hotwords."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.checkpoints.language_model import load_language_model
 from speechcli.decoding.ctc_prefix import CtcPrefixScorer
 from speechcli.decoding.generation_options import GenerationOptions
-from speechcli.decoding.scorers import Hotwords, LanguageModelScorer, Scorer
+from speechcli.decoding.scorers import Hotwords, LanguageModelScorer, Scorer, ScorerPerText
 from speechcli.errors import UsageError
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.speech_encoder_decoder import Encoded
@@ -47,15 +48,20 @@ class Scorers:
         self._lm_weights = _lm_weights(bundle, decoding)
         if lm is not None and any(self._lm_weights):
             self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, str(lm), hub)
+        own = bundle.settings.get("lm", {}) if decoding.lm is None else {}
+        self.reads_transcripts = bool(own.get("translates") and self._lm is not None and self._lm_weights.translated)
         self._hotwords = make_hotwords(bundle.tokenizer, decoding)
 
-    def make(self, encoded: Encoded, options: GenerationOptions, *, spoken: bool) -> list[Scorer]:
+    def make(
+        self, encoded: Encoded, options: GenerationOptions, *, spoken: bool, heard: Sequence[Sequence[int]] = ()
+    ) -> list[Scorer]:
         """Make the scorers of one search.
 
         Args:
             encoded: the recordings, one row per text.
             options: the options of the search.
             spoken: whether the texts are transcripts; a CTC head can score only those.
+            heard: for each text the transcript that a language model reads first, if it `reads_transcripts`.
         """
         scorers: list[Scorer] = []
         head = self._bundle.model.ctc_head
@@ -72,20 +78,20 @@ class Scorers:
             )
         lm_weight = self._lm_weights.spoken if spoken else self._lm_weights.translated
         if self._lm is not None and lm_weight:
-            nothing = encoded.memory.new_zeros(encoded.memory.size(0), 0, self._lm.width)
             begin = options.start_token_id if self._begin is None else self._begin
-            scorers.append(
-                LanguageModelScorer(
-                    self._lm.step,
-                    self._lm.start(nothing),
-                    weight=lm_weight,
-                    begin=begin,
-                    longest=self._lm.max_tokens,
-                )
-            )
+            texts = encoded.memory.size(0)
+            if self.reads_transcripts and not spoken:
+                after = [self._lm_scorer(self._lm, 1, lm_weight, (begin, *text, begin)) for text in heard]
+                scorers.append(ScorerPerText(after))
+            else:
+                scorers.append(self._lm_scorer(self._lm, texts, lm_weight, (begin,)))
         if self._hotwords is not None:
             scorers.append(self._hotwords)
         return scorers
+
+    def _lm_scorer(self, lm: TextDecoder, texts: int, weight: float, begin: Sequence[int]) -> Scorer:
+        nothing = lm.tokens.weight.new_zeros(texts, 0, lm.width)
+        return LanguageModelScorer(lm.step, lm.start(nothing), weight=weight, begin=begin, longest=lm.max_tokens)
 
 
 class _LmWeights(NamedTuple):

@@ -30,6 +30,8 @@ class Request(NamedTuple):
     """Length of the recording, which limits the length of the text if nothing else does."""
     spoken: bool = True
     """Whether the text is a transcript, not a translation."""
+    heard: tuple[int, ...] = ()
+    """Of a translation, the transcript: read by language models that translate (see `reads_transcripts`)."""
 
 
 class TextWriter:
@@ -57,6 +59,7 @@ class TextWriter:
         self.bundle, self.options, self.tokenizer = bundle, options, tokenizer_of(bundle)
         self.prompts = decoder_prompts(self.tokenizer, options, bundle.taught)
         self._scorers, self._seed = Scorers(bundle, decoding, access), access.seed
+        self.reads_transcripts = self._scorers.reads_transcripts
 
     @torch.no_grad()
     def write(
@@ -81,7 +84,7 @@ class TextWriter:
         model = self.bundle.model
         _check_prompts(requests, model.decoder.vocabulary)
         groups: dict[tuple[bool, int, GenerationOptions, int | None], list[int]] = {}
-        for place, (_, prompt, seconds, spoken) in enumerate(requests):
+        for place, (_, prompt, seconds, spoken, _) in enumerate(requests):
             limited = with_limit(
                 options or self.options, seconds, model.decoder.max_tokens, prompt_tokens=len(prompt.ids)
             )
@@ -91,7 +94,8 @@ class TextWriter:
         for (spoken, _, obeyed, _), places in groups.items():
             ids = torch.tensor([requests[place].prompt.ids for place in places], device=encoded.memory.device)
             part = encoded.take([requests[place].row for place in places])
-            scorers = self._scorers.make(part, obeyed, spoken=spoken)
+            heard = [requests[place].heard for place in places]
+            scorers = self._scorers.make(part, obeyed, spoken=spoken, heard=heard)
             generator = torch.Generator(encoded.memory.device).manual_seed(self._seed)
             found = generate(model.step, model.start(part), ids, obeyed, generator=generator, scorers=scorers)
             results.update(zip(places, found, strict=True))
