@@ -138,6 +138,7 @@ def _pairs(writer: TextWriter, encoded: Encoded, batch: Batch) -> list[Pair]:
             writer.prompts.between(utterance.language, target.language),
             utterance.seconds,
             spoken=target.text == utterance.transcript,
+            language=utterance.language,
         )
         for row, utterance, target in targets
     ]

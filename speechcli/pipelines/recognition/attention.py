@@ -66,17 +66,15 @@ class AttentionRecognizer(Recognizer):
         encoded = self._encode(clips)
         start_logits = logits_at_start(self._model.decoder, encoded.memory, encoded.mask, self._prompts)
         spoken = self._spoken(clips, encoded, start_logits)
-        seconds = [len(clip.samples) / self.sample_rate for clip in clips]
-        heard = self._heard(encoded, spoken, seconds) if self._task == "translate" else [()] * len(clips)
         requests = [
             Request(
                 row,
                 self._prompts.of(self._task, spoken=spoken[row], target=target),
-                seconds[row],
+                len(clip.samples) / self.sample_rate,
                 self._task == "transcribe",
-                heard[row],
+                spoken[row],
             )
-            for row in range(len(clips))
+            for row, clip in enumerate(clips)
             for target in self.languages.targets
         ]
         texts = self._search(encoded, requests)
@@ -96,15 +94,6 @@ class AttentionRecognizer(Recognizer):
         if self.languages.detects and self._usual is None:
             detected = detect_languages(self._tag_head, encoded, self._prompts, start_logits)
         return [self.languages.spoken_in(clip.language, found) for clip, found in zip(clips, detected, strict=True)]
-
-    def _heard(self, encoded: Encoded, spoken: Sequence[str | None], seconds: Sequence[float]) -> list[tuple[int, ...]]:
-        """Return what a language model reads before it translates: the transcripts, with their language tags."""
-        if not self._writer.reads_transcripts:
-            return [()] * len(spoken)
-        prompts = [self._prompts.of("transcribe", spoken=language, target=None) for language in spoken]
-        requests = [Request(row, prompts[row], seconds[row]) for row in range(len(spoken))]
-        texts = [self._tokenizer.decode(found[0].tokens).strip() for found in self._search(encoded, requests)]
-        return [(*prompt.given, *self._tokenizer.encode(text)) for prompt, text in zip(prompts, texts, strict=True)]
 
     def _search(self, encoded: Encoded, requests: Sequence[Request]) -> list[list[Hypothesis]]:
         """Search for the texts; replace repetitive ones by the first result of other searches that is not."""

@@ -30,8 +30,16 @@ class Request(NamedTuple):
     """Length of the recording, which limits the length of the text if nothing else does."""
     spoken: bool = True
     """Whether the text is a transcript, not a translation."""
-    heard: tuple[int, ...] = ()
-    """Of a translation, the transcript: read by language models that translate (see `reads_transcripts`)."""
+    language: str | None = None
+    """The language of the recording, if known: language models that translate need the transcript."""
+
+
+_Recording = tuple[int, str | None]
+"""Index of a recording in the batch, and its language."""
+
+
+def _recording(request: Request) -> _Recording:
+    return request.row, request.language
 
 
 class TextWriter:
@@ -59,7 +67,6 @@ class TextWriter:
         self.bundle, self.options, self.tokenizer = bundle, options, tokenizer_of(bundle)
         self.prompts = decoder_prompts(self.tokenizer, options, bundle.taught)
         self._scorers, self._seed = Scorers(bundle, decoding, access), access.seed
-        self.reads_transcripts = self._scorers.reads_transcripts
 
     @torch.no_grad()
     def write(
@@ -83,6 +90,7 @@ class TextWriter:
         """
         model = self.bundle.model
         _check_prompts(requests, model.decoder.vocabulary)
+        transcripts = self._transcripts(encoded, requests)
         groups: dict[tuple[bool, int, GenerationOptions, int | None], list[int]] = {}
         for place, (_, prompt, seconds, spoken, _) in enumerate(requests):
             limited = with_limit(
@@ -94,12 +102,27 @@ class TextWriter:
         for (spoken, _, obeyed, _), places in groups.items():
             ids = torch.tensor([requests[place].prompt.ids for place in places], device=encoded.memory.device)
             part = encoded.take([requests[place].row for place in places])
-            heard = [requests[place].heard for place in places]
+            heard = [transcripts.get(_recording(requests[place]), ()) for place in places]
             scorers = self._scorers.make(part, obeyed, spoken=spoken, heard=heard)
             generator = torch.Generator(encoded.memory.device).manual_seed(self._seed)
             found = generate(model.step, model.start(part), ids, obeyed, generator=generator, scorers=scorers)
             results.update(zip(places, found, strict=True))
         return [results[place] for place in range(len(requests))]
+
+    def _transcripts(self, encoded: Encoded, requests: Sequence[Request]) -> dict[_Recording, tuple[int, ...]]:
+        """Return the transcripts that a language model reads before it translates, with their language tags."""
+        translated = {_recording(request): request.seconds for request in requests if not request.spoken}
+        if not (translated and self._scorers.reads_transcripts):
+            return {}
+        wanted = [
+            Request(row, self.prompts.between(language, language), seconds)
+            for (row, language), seconds in translated.items()
+        ]
+        read = []
+        for request, found in zip(wanted, self.write(encoded, wanted), strict=True):
+            text = self.tokenizer.decode(found[0].tokens).strip()
+            read.append((*request.prompt.given, *self.tokenizer.encode(text)))
+        return dict(zip(translated, read, strict=True))
 
 
 def tokenizer_of(bundle: Bundle) -> Tokenizer:
