@@ -88,9 +88,9 @@ def test_a_model_may_have_another_weight_of_its_language_model_for_translations(
     assert recognize(with_lm) == recognize(with_lm, lm_weight=5.0)
 
 
-def translate(bundle, **decoding):
+def translate(bundle, target="en", **decoding):
     chosen = DecodingOptions(strategy="beam", beam_size=4, **decoding)
-    options = TranslateOptions(language="de", targets=("en",), decoding=chosen)
+    options = TranslateOptions(language="de", targets=(target,), decoding=chosen)
     return [result[0] for result in AttentionRecognizer(bundle, options).decode(CLIPS)]
 
 
@@ -112,6 +112,12 @@ def test_a_language_model_that_translates_reads_the_transcript_first(with_lm, mo
     translate(with_lm)
     tag = tokenizer.languages["de_DE"]
     assert read == [(0,), *((0, tag, *text, 0) for text in spoken)]
+
+
+def test_a_translation_into_the_spoken_language_is_a_transcript(with_lm):
+    with_lm.settings["lm"] |= {"translates": True, "translation_weight": 9.0}
+    found = translate(with_lm, target="de")
+    assert [each.text for each in found] == [each.text for each in recognize(with_lm)]
 
 
 def test_a_saved_model_keeps_its_language_model_also_in_the_same_folder(with_lm, tmp_path):

@@ -120,7 +120,9 @@ def test_every_announcement_can_be_read_aloud_in_all_languages_and_is_there_once
     ]
     assert strange == []
     assert all(set(texts) == set(LANGUAGES) for texts in rows)
-    assert len({normalise(texts["en"]) for texts in rows}) == len(rows) > 7000
+    # some sentences have several translations
+    assert len({tuple(map(normalise, texts.values())) for texts in rows}) == len(rows)
+    assert len({normalise(texts["en"]) for texts in rows}) > 18_000
 
 
 def test_the_vocabulary_gives_texts_back_and_ends_with_the_language_tags(tmp_path: Path) -> None:

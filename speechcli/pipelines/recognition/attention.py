@@ -67,13 +67,7 @@ class AttentionRecognizer(Recognizer):
         start_logits = logits_at_start(self._model.decoder, encoded.memory, encoded.mask, self._prompts)
         spoken = self._spoken(clips, encoded, start_logits)
         requests = [
-            Request(
-                row,
-                self._prompts.of(self._task, spoken=spoken[row], target=target),
-                len(clip.samples) / self.sample_rate,
-                self._task == "transcribe",
-                spoken[row],
-            )
+            self._request(row, clip, spoken[row], target)
             for row, clip in enumerate(clips)
             for target in self.languages.targets
         ]
@@ -87,6 +81,12 @@ class AttentionRecognizer(Recognizer):
         ]
         decoded = [self._timed(encoded, *each) for each in zip(requests, decoded, strict=True)]
         return [tuple(decoded[first : first + self.targets]) for first in range(0, len(decoded), self.targets)]
+
+    def _request(self, row: int, clip: Clip, spoken: str | None, target: str | None) -> Request:
+        prompt = self._prompts.of(self._task, spoken=spoken, target=target)
+        # A translation into the spoken language is a transcript.
+        same = spoken is not None and prompt.language == language_code(spoken)
+        return Request(row, prompt, len(clip.samples) / self.sample_rate, self._task == "transcribe" or same, spoken)
 
     def _spoken(self, clips: Sequence[Clip], encoded: Encoded, start_logits: Tensor | None) -> list[str | None]:
         """Return the spoken languages of clips, if they are known or can be detected."""

@@ -79,12 +79,11 @@ class Scorers:
         lm_weight = self._lm_weights.spoken if spoken else self._lm_weights.translated
         if self._lm is not None and lm_weight:
             begin = options.start_token_id if self._begin is None else self._begin
-            texts = encoded.memory.size(0)
             if self.reads_transcripts and not spoken:
                 after = [self._lm_scorer(self._lm, 1, lm_weight, (begin, *text, begin)) for text in heard]
                 scorers.append(ScorerPerText(after))
             else:
-                scorers.append(self._lm_scorer(self._lm, texts, lm_weight, (begin,)))
+                scorers.append(self._lm_scorer(self._lm, encoded.memory.size(0), lm_weight, (begin,)))
         if self._hotwords is not None:
             scorers.append(self._hotwords)
         return scorers
