@@ -30,7 +30,8 @@ def changed_options(run: Path, options: TrainOptions) -> list[str]:
         A sentence for each change that affects the rest of the run.
 
     Raises:
-        UsageError: if the checkpoint does not fit the options, because other weights would be trained.
+        UsageError: if the checkpoint does not fit the options, because other weights would be trained, or its best
+            score is one of another kind.
     """
     if not (run / RUN_OPTIONS).is_file():
         return []
@@ -42,6 +43,12 @@ def changed_options(run: Path, options: TrainOptions) -> list[str]:
                 f"A resumed run must train the same weights, but `{key}` was {_shown(old)} and is {_shown(new)}.",
                 hint=f"leave {key} as it was, or start a new run with --model {run / 'last'}",
             )
+    if "run.best_by" in changed and before["data.dev"]:
+        old, new = changed["run.best_by"]
+        raise UsageError(
+            f"A resumed run must compare its evaluations as before, but `run.best_by` was {old} and is {new}.",
+            hint="leave run.best_by as it was",
+        )
     return [
         f"`{key}` was {_shown(old)} and is {_shown(new)}: the run is not the same as without the interruption."
         for key, (old, new) in changed.items()

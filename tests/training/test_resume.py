@@ -183,3 +183,11 @@ def test_a_change_that_needs_other_weights_is_refused(tmp_path, before, after):
     with pytest.raises(UsageError, match="must train the same weights") as caught:
         resumed(run, **after)
     assert caught.value.exit_code == 2
+
+
+def test_a_resumed_run_never_compares_scores_with_losses(tmp_path):
+    run = begun(tmp_path / "run", data__dev="dev.tsv")
+    with pytest.raises(UsageError, match="compare its evaluations as before, but `run.best_by` was score and is loss"):
+        resumed(run, run__best_by="loss")
+    without = begun(tmp_path / "without")
+    assert "`run.best_by` was score and is loss" in resumed(without, data__dev="dev.tsv", run__best_by="loss")[0]
