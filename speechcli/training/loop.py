@@ -12,7 +12,7 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from speechcli.data.collate import Batch
-from speechcli.errors import Stopped, TrainingDiverged, UsageError
+from speechcli.errors import InputError, Stopped, TrainingDiverged, UsageError
 from speechcli.training.events import Evaluated, Report, Sample, Saved, Stepped, Warned, comparable_score
 from speechcli.training.feed import Feed
 from speechcli.training.learner import Learner
@@ -89,6 +89,7 @@ class Trainer:
 
         Raises:
             Stopped: at SIGINT or SIGTERM, after saving.
+            InputError: if no recording of one of the splits can be read; the steps before an evaluation are saved.
             TrainingDiverged: if too many steps in a row are not finite.
             OutOfMemory: if single recordings do not fit into the device's memory.
             UsageError: if the run has no end, or resumes with parameters in other groups of the optimizer.
@@ -182,13 +183,21 @@ class Trainer:
         )
 
     def _evaluate(self) -> None:
-        """Evaluate on the dev manifests in all processes together, and save a checkpoint if it is among the best."""
+        """Evaluate on the dev manifests in all processes together, and save a checkpoint if it is among the best.
+
+        Raises:
+            InputError: if no dev recording can be read; the state is saved.
+        """
         progress, run = self.progress, self.options.run
         if self.validate is None or progress.evaluated == progress.step:
             return
+        try:
+            with self.learner.final_weights():
+                result = self.validate()
+        except InputError:  # in all processes together: their recordings can no longer be read
+            self._save()
+            raise
         progress.evaluated = progress.step
-        with self.learner.final_weights():
-            result = self.validate()
         score = comparable_score(result.score)
         entry = [score, progress.step]
         best = not progress.best or score > progress.best[0][0]

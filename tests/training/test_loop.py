@@ -296,6 +296,19 @@ def test_the_last_step_is_evaluated_before_it_is_saved(start_run):
     assert kinds == [("Saved", 2), ("Evaluated", 3), ("Saved", 3), ("Evaluated", 4), ("Saved", 4)]
 
 
+def test_the_steps_before_an_evaluation_that_can_read_nothing_are_saved(start_run):
+    def unreadable():
+        raise InputError("The network drive is gone.")
+
+    run = start_run(options(run__max_steps=4, run__eval_every=3), validate=unreadable)
+    with pytest.raises(InputError, match="drive is gone"):
+        run.trainer.run()
+    state = load_checkpoint(latest_checkpoint(run.folder))
+    assert (state.progress["step"], state.progress["best"]) == (3, [])
+    again = start_run(run.trainer.options, validate=lambda: Evaluation({}, {}, 1.0))
+    assert again.trainer.run(state).best_step == 4
+
+
 def test_patience_ends_a_run(start_run):
     scores = iter([10.0, 9.0, 8.0, 7.0, 6.0])
     run = start_run(
