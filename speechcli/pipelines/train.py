@@ -93,7 +93,7 @@ def train(
     folder = _run_folder(output, options, resume=resume)
     checkpoint = latest_checkpoint(folder) if resume and checkpoints(folder) else None
     state = load_checkpoint(checkpoint) if checkpoint else None
-    changes = changed_options(folder, options) if resume else ()
+    changes = changed_options(folder, options) if checkpoint else ()
     log = _make_log(folder, options, report, state) if accelerator.is_main_process else lambda event: None
     for sentence in changes:
         log(Warned(sentence))

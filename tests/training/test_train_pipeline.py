@@ -159,6 +159,17 @@ def test_a_refused_change_leaves_the_run_as_it_was(places, tmp_path):
     assert (tmp_path / "run" / "last" / "README.md").read_text() == before
 
 
+def test_a_run_that_ended_before_its_first_checkpoint_starts_again_with_any_options(places, tmp_path):
+    train(options(places, run__max_steps=1), tmp_path / "run", report=lambda event: None)
+    for name in ("checkpoints", "best", "last"):
+        shutil.rmtree(tmp_path / "run" / name)
+    events = []
+    other = options(places, run__max_steps=1, objective__ctc_weight=0.0, optimizer__learning_rate=0.5)
+    assert train(other, tmp_path / "run", resume=True, report=events.append).report.step == 1
+    assert not [event.message for event in events if isinstance(event, Warned) and "interruption" in event.message]
+    assert merge_options(run=tmp_path / "run").options == other.options
+
+
 def test_an_encoder_frozen_at_first_with_all_else_frozen_is_refused_before_the_folder_has_a_run(places, tmp_path):
     chosen = {"model__freeze": ("decoder", "ctc_head"), "run__max_steps": 1}
     with pytest.raises(UsageError, match="names everything: decoder, ctc_head, encoder \\(at first"):
