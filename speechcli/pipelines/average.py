@@ -72,6 +72,7 @@ def average(
     bundle = bundles[-1]
     assign(bundle.model, mean, tied=bundle.config.tied)
     bundle.model.to(getattr(torch, dtype))
+    bundle.stored = {}  # `save` would write the types of the file that was loaded
     save(bundle, output)
     return AverageReport(tuple(folders))
 

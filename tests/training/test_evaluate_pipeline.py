@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from speechcli.checkpoints.bundle import load, save
+from speechcli.checkpoints.folder import read_weights
 from speechcli.data.manifest import read_manifest
 from speechcli.errors import AllInputsFailed, UsageError
 from speechcli.pipelines.average import average
@@ -100,6 +101,13 @@ def test_averaged_models_have_the_mean_of_the_weights(places, tmp_path):
     with pytest.raises(UsageError, match="An output must not replace an input"):
         average([tmp_path / "a", tmp_path / "b"], tmp_path / "b", overwrite=True)
     assert all((parameter == 1.0).all() for parameter in load(tmp_path / "newest").model.parameters())
+
+
+def test_an_average_has_the_number_format_that_is_asked_for(places, tmp_path):
+    average([places[0]], tmp_path / "half", dtype="bfloat16")
+    assert {tensor.dtype for tensor in read_weights(tmp_path / "half").values()} == {torch.bfloat16}
+    average([tmp_path / "half"], tmp_path / "full", dtype="float32")
+    assert {tensor.dtype for tensor in read_weights(tmp_path / "full").values()} == {torch.float32}
 
 
 def test_the_best_checkpoints_of_a_run_are_averaged(places, tmp_path):
