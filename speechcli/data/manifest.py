@@ -167,6 +167,8 @@ def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOption
         return None
     transcript, translations = _texts(row, columns, language)
     targets = _targets(transcript, translations, language, options)
+    if options.need_targets:
+        _check_wide(row, columns)
     if options.need_targets and not targets:
         if transcript is None and not translations:
             raise RowError(
@@ -248,6 +250,16 @@ def _texts(row: Row, columns: Columns, language: str | None) -> tuple[str | None
             texts.append(Target(wide_text, wide_language))
     unique = {(t.language and language_code(t.language)): t for t in reversed(texts)}
     return transcript, [t for t in texts if unique[t.language and language_code(t.language)] is t]
+
+
+def _check_wide(row: Row, columns: Columns) -> None:
+    """Refuse different texts in one language, of which `_texts` could only use the first."""
+    first: dict[str, str] = {}
+    for language, column in columns.wide.items():
+        if column in row.cells:
+            other = first.setdefault(language_code(language), column)
+            if row.cells[other] != row.cells[column]:
+                raise RowError(f"the row must have one text per language, but `{other}` and `{column}` differ")
 
 
 def _targets(

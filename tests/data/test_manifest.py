@@ -69,6 +69,14 @@ def test_columns_that_only_look_wide_are_not(folder: Path) -> None:
     assert read_manifest(path).utterances[0].targets == (Target("oi", "pt_BR"),)
 
 
+def test_the_same_text_in_two_columns_of_a_language_is_one_text_and_other_texts_matter_only_if_texts_do(
+    folder: Path,
+) -> None:
+    path = write(folder, "path\tseconds\ttext_en\ttext_eng\na.flac\t1\tone\tone\nb.flac\t1\tone\ttwo\n")
+    assert [utterance.targets for utterance in read_manifest(path).utterances] == [(Target("one", "en"),)]
+    assert len(read_manifest(path, options=ManifestOptions(need_targets=False)).utterances) == 2
+
+
 def test_csv_is_quoted_and_its_columns_have_synonyms(folder: Path) -> None:
     path = write(folder, '\ufeffFile,Duration,Sentence,Lang\r\na.flac,1.5,"one, ""two""\nlines",en\r\n', "m.csv")
     (utterance,) = read_manifest(path).utterances
@@ -208,6 +216,7 @@ def test_missing_seconds_are_read_from_the_recording(folder: Path, monkeypatch: 
         ({"seconds": 0}, "the recording must be longer than 0 s, but has 0 s"),
         ({"start": 2, "end": 1}, "`end` must be after the start (2 s), but is 1"),
         ({"id": "first", "path": "b.flac"}, "`id` must be unique to a recording, but 'first' is another one in line 1"),
+        ({"text_en": "one", "text_eng": "two"}, "the row must have one text per language, but `text_en`"),
     ],
 )
 def test_every_bad_row_is_reported_with_its_line_and_the_rest_is_read(
