@@ -136,9 +136,11 @@ def _report_usage(error: typer.TyperException) -> int:
 
 def _explained(error: BaseException) -> SpeechCliError:
     """Return a readable error for an exception of another library, or an unexpected one."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return OutOfMemory("Memory ran out.", hint="Try a smaller model, or --dtype bfloat16.")
     text = str(error)
+    # torch has no error class for CPUs without memory
+    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if memory or "can't allocate memory" in text:
+        return OutOfMemory("Memory ran out.", hint="Try a smaller model, or --dtype bfloat16.")
     if isinstance(error, (ImportError, OSError, RuntimeError)) and _is_torchaudio_mismatch(text):
         return SpeechCliError(
             f"torchaudio does not fit the installed torch: {text.strip().splitlines()[0]}",

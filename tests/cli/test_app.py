@@ -39,6 +39,7 @@ def fails_with(monkeypatch):
         (BrokenPipeError(), 0, ""),
         (MemoryError(), 7, "error: Memory ran out."),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), 7, "error: Memory ran out."),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"), 7, "error: Memory ran out."),
         (ZeroDivisionError("by zero\nmore"), 1, "error: ZeroDivisionError: by zero\nhint: This is a bug"),
         (FileNotFoundError(2, "Gone", "a/b"), 1, "error: a/b cannot be used: Gone.\n"),
         (AssertionError(), 1, "error: AssertionError: no message\n"),
