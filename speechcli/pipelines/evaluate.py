@@ -82,7 +82,7 @@ class EvaluateReport:
     bad_rows: tuple[str, ...]
     """Unusable rows of the manifests, one sentence each."""
     failures: dict[str, str]
-    """Utterance id -> why it could not be used."""
+    """Utterance id, or place of a row whose recording is missing -> why it could not be used."""
     left_out: tuple[str, ...] = ()
     """Languages of texts that the model cannot write."""
 
@@ -119,7 +119,7 @@ def evaluate(
     """
     _check_place(options.hypotheses, [*options.manifests, *local_inputs(options.model, options.decoding)])
     bundle = load_bundle(options.model, options.language)
-    utterances, bad_rows = _read(options, "transcribe" if isinstance(bundle, CtcBundle) else options.task)
+    utterances, bad_rows, missing = _read(options, "transcribe" if isinstance(bundle, CtcBundle) else options.task)
     _check_place(options.hypotheses, [utterance.audio for utterance in utterances])
     batches = ScoringOptions(
         max_seconds=options.decoding.batch_seconds or DEFAULT_BATCH_SECONDS,
@@ -147,7 +147,7 @@ def evaluate(
         write_pairs(scored.pairs, options.hypotheses)
     scores = tuple(score_pairs(scored.pairs, uncased=options.uncased))
     name, losses, seconds = options.model.shown, scored.losses, scored.seconds
-    return EvaluateReport(name, scores, losses, seconds, bad_rows, scored.failures, left_out)
+    return EvaluateReport(name, scores, losses, seconds, bad_rows, missing | scored.failures, left_out)
 
 
 def _check_place(place: Path | None, inputs: Sequence[Input]) -> None:
@@ -207,7 +207,8 @@ def write_pairs(pairs: Sequence[Pair], path: Path) -> None:
     write_atomically(path, encode("\n".join([*lines, ""])))
 
 
-def _read(options: EvaluateOptions, task: str) -> tuple[list[Utterance], tuple[str, ...]]:
+def _read(options: EvaluateOptions, task: str) -> tuple[list[Utterance], tuple[str, ...], dict[str, str]]:
+    """Return the utterances, the bad rows, and those whose recording is missing, if all are wanted."""
     wanted = ManifestOptions(
         task=task,  # type: ignore[arg-type]  # EvaluateOptions allows the same three
         source_languages=options.source_languages or None,
@@ -216,10 +217,15 @@ def _read(options: EvaluateOptions, task: str) -> tuple[list[Utterance], tuple[s
     )
     utterances: list[Utterance] = []
     bad_rows: list[str] = []
+    missing: dict[str, str] = {}
     for path in options.manifests:
         manifest = read_manifest(path, options=wanted)
         utterances += manifest.utterances[: options.limit or None]
-        bad_rows += [f"{path} {row.where}: {row.reason}." for row in manifest.bad_rows]
+        for row in manifest.bad_rows:
+            if row.kind in ("missing-audio", "unreadable-audio") and not options.limit:
+                missing[f"{path} {row.where}"] = f"{row.reason}."
+            else:
+                bad_rows.append(f"{path} {row.where}: {row.reason}.")
     if not utterances:
         raise InputError("An evaluation needs usable rows, but the manifests have none.")
-    return utterances, tuple(bad_rows)
+    return utterances, tuple(bad_rows), missing

@@ -60,6 +60,20 @@ def test_nothing_readable_is_an_error(places, tmp_path):
         evaluate(options((places[0], manifest)))
 
 
+def test_missing_recordings_are_failures_and_other_bad_rows_are_not(places, tmp_path):
+    header, row, other, *_ = places[1].read_text().splitlines()
+    manifest = tmp_path / "some.tsv"
+    rows = [header, f"{places[1].parent}/{row}", "gone.wav\ten\tlow\tbajo", f"{places[1].parent}/{other[:5]}\ten\t\t"]
+    manifest.write_text("\n".join(rows) + "\n")
+    report = evaluate(options((places[0], manifest)))
+    assert report.scores[0].utterances == 1
+    assert report.failures == {
+        f"{manifest} line 3": f"the recording must exist, but `{tmp_path / 'gone.wav'}` does not."
+    }
+    assert [bad.partition(": ")[0] for bad in report.bad_rows] == [f"{manifest} line 4"]
+    assert not evaluate(options((places[0], manifest), limit=1)).failures
+
+
 def test_hypotheses_never_replace_an_input_and_need_a_file(places, tmp_path):
     sound = next(utterance.audio for utterance in read_manifest(places[1]).utterances)
     (tmp_path / "sound").write_bytes(sound.read_bytes())
