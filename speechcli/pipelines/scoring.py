@@ -11,12 +11,13 @@ from speechcli.checkpoints.bundle import Bundle
 from speechcli.data.batching import DurationBatches
 from speechcli.data.collate import Batch, Collate, Read
 from speechcli.data.loading import Collates, load_epoch
-from speechcli.data.manifest import Utterance
+from speechcli.data.manifest import Target, Utterance
 from speechcli.data.waveform import Waveform, read_waveform
 from speechcli.errors import SpeechCliError
 from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.recognition.recognizer import Clip, Recognizer
 from speechcli.pipelines.search.write import Request, TextWriter, tokenizer_of
+from speechcli.text.languages import language_code
 from speechcli.text.prompts import prompts_for
 from speechcli.training.metrics import Pair
 from speechcli.training.objective import PARTS, Objective, detached, means
@@ -137,7 +138,7 @@ def _pairs(writer: TextWriter, encoded: Encoded, batch: Batch) -> list[Pair]:
             row,
             writer.prompts.between(utterance.language, target.language),
             utterance.seconds,
-            spoken=target.text == utterance.transcript,
+            spoken=_is_transcript(target, utterance),
             language=utterance.language,
         )
         for row, utterance, target in targets
@@ -152,6 +153,13 @@ def _pairs(writer: TextWriter, encoded: Encoded, batch: Batch) -> list[Pair]:
         )
         for (_, utterance, target), (best, *_) in zip(targets, writer.write(encoded, requests), strict=True)
     ]
+
+
+def _is_transcript(target: Target, utterance: Utterance) -> bool:
+    """Whether a text is the transcript, and not a translation that happens to be the same: a number, or a name."""
+    written, spoken = target.language, utterance.language
+    same = written is None or spoken is None or language_code(written) == language_code(spoken)
+    return same and target.text == utterance.transcript
 
 
 def _losses(bundle: Bundle, encoded: Encoded, batch: Batch, objective: Objective) -> torch.Tensor:

@@ -12,6 +12,7 @@ from speechcli.errors import AllInputsFailed, UsageError
 from speechcli.pipelines.average import average
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.evaluate import EvaluateOptions, evaluate
+from speechcli.pipelines.search.write import TextWriter
 from speechcli.pipelines.speech_options import ModelOptions
 from speechcli.training.events import Evaluated, Started, event_to_dict
 from speechcli.training.state import checkpoint_folder
@@ -35,6 +36,23 @@ def test_every_pair_of_languages_has_scores_and_every_text_a_line(places, tmp_pa
     assert len(lines) == 16
     assert lines[0].keys() == {"id", "language", "target_language", "reference", "hypothesis"}
     assert report.to_dict()["scores"][0]["utterances"] == 8
+
+
+def test_a_translation_that_is_the_same_as_the_transcript_is_searched_for_as_a_translation(
+    places, tmp_path, monkeypatch
+):
+    kinds = []
+    write = TextWriter.write
+
+    def listen(self, encoded, requests, options=None):
+        kinds.extend(request.spoken for request in requests)
+        return write(self, encoded, requests, options)
+
+    monkeypatch.setattr(TextWriter, "write", listen)
+    manifest = tmp_path / "same.tsv"
+    manifest.write_text(f"audio\tsrc_lang\ttext_en\ttext_es\n{places[1].parent}/0.wav\ten\tlow\tlow\n")
+    evaluate(options((places[0], manifest)))
+    assert kinds == [True, False]
 
 
 def test_one_task_scores_one_kind_of_text(places):
