@@ -43,10 +43,9 @@ def _table(scores: list[dict[str, Any]]) -> str:
 
 
 def _report_failures(bad_rows: tuple[str, ...], failures: Mapping[str, str], *, quiet: bool) -> None:
-    if not quiet:
-        for row in bad_rows:
-            say(f"warning: {row}")
-        for name, why in failures.items():
-            say(f"error: {name}: {why}")
+    for row in () if quiet else bad_rows:
+        say(f"warning: {row}")
+    for name, why in failures.items():
+        say(f"error: {name}: {why}")
     if failures:
         raise SomeInputsFailed(f"Recordings that could not be scored: {len(failures)}.")

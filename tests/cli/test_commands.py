@@ -325,6 +325,9 @@ def test_evaluating_hands_over_every_option(monkeypatch, capsys):
     assert given[1] == evaluate.EvaluateOptions(
         model=ModelOptions(token=given[1].model.token), manifests=(Path("t.tsv"),)
     )
+    assert main(["evaluate", "t.tsv", "--quiet"]) == 5
+    told = capsys.readouterr().err
+    assert told == "error: u1: It is broken.\nerror: Recordings that could not be scored: 1.\n"
 
 
 def test_average_hands_over_every_option(monkeypatch, tmp_path):
