@@ -233,11 +233,13 @@ def _validate(
         raise InputError(f"An evaluation needs at least one usable recording, but there is none: {reason}")
     scores = score_pairs(scored.pairs)
     loss = scored.losses.get("cross_entropy", math.inf)  # infinite if no token is learned
+    # the quality is 0 as long as there are more errors than words, but the loss falls
+    quality = mean_quality(scores) if run.best_by == "score" else 0.0
     shown = spread(scored.pairs, run.samples) if run.samples else []
     return Evaluation(
         scored.losses,
         {score.name: score.values for score in scores},
-        mean_quality(scores) if run.best_by == "score" else -loss,
+        quality or -loss,
         tuple(Sample(pair.id, pair.language or "", pair.reference, pair.hypothesis) for pair in shown),
         {score.name: score.signature for score in scores},
     )

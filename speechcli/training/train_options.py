@@ -189,7 +189,8 @@ class RunSection:
     keep_best: int = 1
     """Number of best checkpoints to keep."""
     best_by: Literal["score", "loss"] = "score"
-    """How the best checkpoint is chosen: by the mean score, or by the loss on the dev manifests."""
+    """How the best checkpoint is chosen: by the mean score, or by the loss on the dev manifests. While there are more
+    errors than words, the loss decides."""
     patience: int = 0
     """Early stopping: stop after this many evaluations without a new best; 0: never."""
     seed: int = 0

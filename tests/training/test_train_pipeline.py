@@ -267,6 +267,18 @@ def test_an_evaluation_shows_as_many_texts_as_are_wanted(places, tmp_path, sampl
     assert [len(event.samples) for event in events if isinstance(event, Evaluated)] == [samples]
 
 
+def test_while_there_are_more_errors_than_words_the_best_model_is_that_with_the_lowest_loss(places, tmp_path):
+    events = []
+    chosen = {"data__tasks": ("transcribe",), "run__eval_every": 1, "optimizer__learning_rate": 0.01}
+    result = train(options(places, **chosen), tmp_path / "run", report=events.append)
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    losses = [event.losses["cross_entropy"] for event in evaluated]
+    assert all(event.scores["en->en"]["wer"] >= 100 for event in evaluated)
+    assert losses == sorted(losses, reverse=True)
+    assert [event.best for event in evaluated] == [True] * 4
+    assert (result.report.best_step, result.report.best_score) == (4, -losses[-1])
+
+
 def damaged(folder, manifest, *, whole):
     """Write a manifest of four tones of which only the first ones are whole; return it."""
     rows = manifest.read_text().splitlines()[:5]
