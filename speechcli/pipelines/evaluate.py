@@ -24,6 +24,7 @@ from speechcli.pipelines.speech_options import (
     TranslateOptions,
     local_inputs,
 )
+from speechcli.pipelines.training_run.data import with_unique_ids
 from speechcli.text.prompts import Prompts
 from speechcli.training.metrics import GroupScore, Pair, score_pairs
 from speechcli.training.objective import Objective
@@ -215,17 +216,17 @@ def _read(options: EvaluateOptions, task: str) -> tuple[list[Utterance], tuple[s
         target_languages=options.target_languages or None,
         default_language=options.language,
     )
-    utterances: list[Utterance] = []
+    read: list[tuple[str, Utterance]] = []
     bad_rows: list[str] = []
     missing: dict[str, str] = {}
     for path in options.manifests:
         manifest = read_manifest(path, options=wanted)
-        utterances += manifest.utterances[: options.limit or None]
+        read += [(str(path), utterance) for utterance in manifest.utterances[: options.limit or None]]
         for row in manifest.bad_rows:
             if row.kind in ("missing-audio", "unreadable-audio") and not options.limit:
                 missing[f"{path} {row.where}"] = f"{row.reason}."
             else:
                 bad_rows.append(f"{path} {row.where}: {row.reason}.")
-    if not utterances:
+    if not read:
         raise InputError("An evaluation needs usable rows, but the manifests have none.")
-    return utterances, tuple(bad_rows), missing
+    return [utterance for _, utterance in with_unique_ids(read)], tuple(bad_rows), missing

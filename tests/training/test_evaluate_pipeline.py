@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -53,6 +54,19 @@ def test_a_translation_that_is_the_same_as_the_transcript_is_searched_for_as_a_t
     manifest.write_text(f"audio\tsrc_lang\ttext_en\ttext_es\n{places[1].parent}/0.wav\ten\tlow\tlow\n")
     evaluate(options((places[0], manifest)))
     assert kinds == [True, False]
+
+
+def test_recordings_of_several_manifests_with_the_same_id_are_told_apart(places, tmp_path):
+    manifests = [tmp_path / name / "test.tsv" for name in ("fr", "it")]
+    for manifest in manifests:
+        manifest.parent.mkdir()
+        (manifest.parent / "1.wav").write_bytes(b"RIFF")
+        good = places[1].parent / "0.wav"
+        manifest.write_text(f"audio\tid\tseconds\tsrc_lang\ttext\n{good}\t0\t1\ten\tlow\n1.wav\t1\t1\ten\tlow\n")
+    lines = tmp_path / "lines.jsonl"
+    report = evaluate(replace(options(places, hypotheses=lines), manifests=tuple(manifests)))
+    assert sorted(report.failures) == [f"{manifest}:1" for manifest in manifests]
+    assert [json.loads(line)["id"] for line in lines.read_text().splitlines()] == [f"{each}:0" for each in manifests]
 
 
 def test_one_task_scores_one_kind_of_text(places):

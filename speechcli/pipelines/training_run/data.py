@@ -73,7 +73,7 @@ def read_manifests(
         read += [(path, utterance) for utterance in kept]
     if not read:
         raise InputError(f"A run needs usable recordings, but {', '.join(paths) or 'no manifest'} has none.")
-    return _unique(read)
+    return with_unique_ids(read)
 
 
 def warn_of_leaks(train: Sequence[tuple[str, Utterance]], dev: Sequence[tuple[str, Utterance]], report: Report) -> None:
@@ -205,6 +205,15 @@ def draw_weights(read: Sequence[tuple[str, Utterance]], options: TrainOptions) -
     return None if len(set(weights)) == 1 else weights
 
 
+def with_unique_ids(read: Sequence[tuple[str, Utterance]]) -> list[tuple[str, Utterance]]:
+    """Return utterances with the names of their manifests, which are added to ids that several have."""
+    counts = Counter(utterance.id for _, utterance in read)
+    return [
+        (path, replace(utterance, id=f"{path}:{utterance.id}") if counts[utterance.id] > 1 else utterance)
+        for path, utterance in read
+    ]
+
+
 def _augment(options: AugmentSection, sampling_rate: int) -> WaveformAugment | None:
     change = Augment(
         speed=options.speed,
@@ -218,15 +227,6 @@ def _augment(options: AugmentSection, sampling_rate: int) -> WaveformAugment | N
     if off and not options.noise_probability and not options.band_probability:
         return None
     return WaveformAugment(change, sampling_rate)
-
-
-def _unique(read: list[tuple[str, Utterance]]) -> list[tuple[str, Utterance]]:
-    """Make ids unique across manifests."""
-    counts = Counter(utterance.id for _, utterance in read)
-    return [
-        (path, replace(utterance, id=f"{path}:{utterance.id}") if counts[utterance.id] > 1 else utterance)
-        for path, utterance in read
-    ]
 
 
 def _code(language: str | None) -> str:
