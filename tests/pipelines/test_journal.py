@@ -39,6 +39,14 @@ def test_a_written_output_is_done_for_the_same_model_and_options(job):
     assert not journal(folder, beam=2).started(source, files[0]) and journal(folder, beam=2).knows(files[0])
 
 
+def test_an_option_with_several_values_is_the_same_when_it_is_read_again(job):
+    source, files, folder = job
+    files[0].path.write_text("text")
+    journal(folder, generation_set=("num_beams=2",)).add(source, files, done=True)
+    assert journal(folder, generation_set=("num_beams=2",)).done(source, files)
+    assert not journal(folder, generation_set=("num_beams=3",)).done(source, files)
+
+
 @pytest.mark.parametrize(("age", "done"), [(10, True), (-10, False)])
 def test_of_journals_of_several_shards_the_newest_counts(job, age, done):
     source, files, folder = job

@@ -1,5 +1,6 @@
 """The journal of a folder job, which lets a second run skip what is done, and the list of failures."""
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,8 @@ class Journal:
     ) -> None:
         self._folder = folder
         self._path = journal_path(folder, shard)
-        self._same = {"model": dict(model), "options": dict(options)}
+        # As it is read again: JSON has lists, not tuples.
+        self._same = json.loads(json_line({"model": dict(model), "options": dict(options)}))
         self._origins: dict[str, dict[str, Any]] = {}
         self._recordings: dict[Source, dict[str, Any] | None] = {}
         for path in _oldest_first(folder):
