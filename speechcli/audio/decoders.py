@@ -138,7 +138,8 @@ class PyAvDecoder:
 
     def __init__(self, source: Path | BinaryIO, av: ModuleType) -> None:
         self._av = av
-        self._container = av.open(str(source) if isinstance(source, Path) else source)
+        # As an absolute path, because FFmpeg takes `12:30.m4a` for an address with the protocol `12`.
+        self._container = av.open(os.path.abspath(source) if isinstance(source, Path) else source)
         try:
             if not self._container.streams.audio:
                 raise ValueError("it has no audio stream")

@@ -48,6 +48,12 @@ def test_a_container_that_soundfile_does_not_know_is_read(tmp_path: Path) -> Non
     assert audio_seconds(path) == pytest.approx(1.0, abs=0.05)
 
 
+def test_a_name_with_a_colon_is_a_file_and_not_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    webm(tmp_path / "12:30.webm")
+    assert audio_seconds(Path("12:30.webm")) == pytest.approx(1.0, abs=0.05)
+
+
 def film(container: Any) -> Any:
     stream = container.add_stream("mpeg4", rate=5)
     stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
