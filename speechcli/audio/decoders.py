@@ -88,7 +88,9 @@ class SoundfileDecoder:
 
     def blocks(self, start: int) -> Iterator[np.ndarray]:
         """Yield blocks until the end of the file."""
-        position = start if self.frames is None else min(start, self.frames)
+        first = start if self.frames is None else min(start, self.frames)
+        # libsndfile cannot seek in GSM 6.10 and similar telephone codecs, which are decoded from the beginning.
+        position = first if self._file.seekable() else 0
         if position > 0 or self._started:
             try:
                 self._file.seek(position)
@@ -99,8 +101,9 @@ class SoundfileDecoder:
         count = BLOCK_FRAMES
         while count == BLOCK_FRAMES:
             count = self._fill(buffer)
-            if count:
-                yield buffer[:count].copy()
+            block = buffer[max(0, first - position) : count]
+            if len(block):
+                yield block.copy()
             position += count
         # The length of an MP3 without a Xing header is an estimate.
         promised = int((self.frames or 0) * (0.95 if self._file.format == "MP3" else 1))

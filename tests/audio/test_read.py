@@ -93,6 +93,15 @@ def test_channels_of_an_opened_source_are_read_one_after_the_other(tmp_path: Pat
             np.testing.assert_array_equal(samples, alone.samples)
 
 
+@pytest.mark.parametrize("start", [0.25, 9.0])
+def test_a_part_is_read_of_a_telephone_codec_in_which_libsndfile_cannot_seek(tmp_path: Path, start: float) -> None:
+    file = write(tmp_path / "a.wav", tone(10.0, rate=8000) * np.linspace(0, 1, 80_000), rate=8000, subtype="GSM610")
+    whole = read_audio(file, sample_rate=8000).samples
+    part = read_audio(file, sample_rate=8000, start=start, end=9.5)
+    np.testing.assert_array_equal(part.samples, whole[round(8000 * start) : 76_000])
+    assert not part.truncated and not read_audio(file, sample_rate=8000, start=start).truncated
+
+
 def test_start_and_end_cut_to_the_sample(tmp_path: Path) -> None:
     samples = noise(200_000)[:, 0]
     for name in ("a.wav", "a.flac"):
