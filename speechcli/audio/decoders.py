@@ -72,30 +72,43 @@ class SoundfileDecoder:
     def __init__(self, source: Path | BinaryIO, raw: RawFormat | None) -> None:
         # As bytes, because soundfile does not accept names that are not valid UTF-8 as str.
         fs_name = os.fsencode if os.name == "posix" else str
-        target: object = fs_name(source) if isinstance(source, Path) else _LenientSeek(source)
-        if raw is None:
-            self._file = soundfile.SoundFile(target)
-        else:
-            subtype, endian = RAW_ENCODINGS[raw.encoding]
-            self._file = soundfile.SoundFile(
-                target, samplerate=raw.rate, channels=raw.channels, format="RAW", subtype=subtype, endian=endian
-            )
+        self._target: Any = fs_name(source) if isinstance(source, Path) else _LenientSeek(source)
+        self._raw = raw
+        self._file = self._open()
         self.sample_rate = int(self._file.samplerate)
         self.channels = int(self._file.channels)
         # libsndfile returns SF_COUNT_MAX for an unknown length (a FLAC file that was written to a pipe).
         self.frames: int | None = self._file.frames if self._file.frames < 1 << 62 else None
         self._started = False
 
+    def _open(self) -> soundfile.SoundFile:
+        if isinstance(self._target, _LenientSeek):
+            self._target.seek(0)
+        if self._raw is None:
+            return soundfile.SoundFile(self._target)
+        subtype, endian = RAW_ENCODINGS[self._raw.encoding]
+        return soundfile.SoundFile(
+            self._target,
+            samplerate=self._raw.rate,
+            channels=self._raw.channels,
+            format="RAW",
+            subtype=subtype,
+            endian=endian,
+        )
+
     def blocks(self, start: int) -> Iterator[np.ndarray]:
         """Yield blocks until the end of the file."""
         first = start if self.frames is None else min(start, self.frames)
         # libsndfile cannot seek in GSM 6.10 and similar telephone codecs, which are decoded from the beginning.
         position = first if self._file.seekable() else 0
-        if position > 0 or self._started:
-            try:
+        try:
+            if self._started:  # libsndfile cannot seek back after damaged data
+                self._file.close()
+                self._file = self._open()
+            if position > 0:
                 self._file.seek(position)
-            except soundfile.SoundFileError as error:
-                raise CutShort from error
+        except soundfile.SoundFileError as error:
+            raise CutShort from error
         self._started = True
         buffer = np.empty((BLOCK_FRAMES, self.channels), dtype=np.float32)
         count = BLOCK_FRAMES

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speechcli.audio.read import Audio, audio_seconds, read_audio
+from speechcli.audio.read import Audio, audio_seconds, open_audio, read_audio
 from speechcli.errors import InputError, UsageError
 
 from .clips import RATE, noise, refusal, tone, write
@@ -104,6 +104,18 @@ def test_a_truncated_file_is_read_to_its_end_and_reported(tmp_path: Path, name: 
     compared = len(audio.samples) - 2_000
     np.testing.assert_allclose(audio.samples[:compared], whole[:compared], atol=1e-6)
     assert not read_audio(path, sample_rate=RATE, end=1.0).truncated
+
+
+def test_each_channel_of_a_damaged_file_is_read_up_to_the_damage(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.flac", noise(200_000, channels=2))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 3000] = bytes(3000)
+    path.write_bytes(content)
+    for source in (path, io.BytesIO(content)):
+        with open_audio(source, sample_rate=RATE) as sound:
+            lengths = [sum(map(len, sound.blocks(channel))) for channel in ("0", "1")]
+        assert lengths[0] == lengths[1] > 80_000
+        assert sound.truncated
 
 
 @pytest.mark.parametrize("kept", [20, 60, 200])
