@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import ipaddress
 import socket
+import string
 import tempfile
 import time
 import urllib.error
@@ -90,7 +91,9 @@ class Url:
             return file
 
     def _request(self) -> urllib.request.Request:
-        request = urllib.request.Request(str(self), headers={"User-Agent": f"speechcli/{__version__}"})
+        # Browsers show addresses with spaces and the letters of any language, which are escaped here.
+        address = urllib.parse.quote(str(self), safe=string.punctuation)
+        request = urllib.request.Request(address, headers={"User-Agent": f"speechcli/{__version__}"})
         user, at, _ = urllib.parse.urlsplit(self.address).netloc.rpartition("@")
         if at:
             code = base64.b64encode(urllib.parse.unquote(user).encode()).decode()

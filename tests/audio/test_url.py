@@ -34,7 +34,7 @@ class Server(BaseHTTPRequestHandler):
             self.send_header("Location", where[self.path])
             self.end_headers()
             return
-        if self.path == "/gone.wav":
+        if self.path == "/gone.wav" or (self.path.startswith("/caf") and self.path != "/caf%C3%A9%20a.wav?x=%25"):
             self.send_error(404)
             return
         if self.path == "/odd.wav":
@@ -101,6 +101,11 @@ def refusal(address, **options):
 def test_a_recording_is_fetched_and_read(server, path):
     np.testing.assert_allclose(read_audio(Url(server + path), sample_rate=RATE).samples, tone(), atol=1e-4)
     assert audio_seconds(Url(server + path)) == 0.5
+
+
+@pytest.mark.parametrize("path", ["/café a.wav?x=%25", "/caf%C3%A9%20a.wav?x=%25"])
+def test_an_address_with_spaces_and_accents_is_escaped_once(server, path):
+    assert read_audio(Url(server + path), sample_rate=RATE).seconds == 0.5
 
 
 def test_a_redirect_is_followed_to_a_public_address_only(server):
