@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from speechcli import __version__
 from speechcli.errors import UsageError
-from speechcli.pipelines.files.inputs import Inputs, Source, find_inputs
+from speechcli.pipelines.files.inputs import Inputs, Source, find_inputs, shown_name
 from speechcli.pipelines.files.journal import FailureList, Journal, journal_path
 from speechcli.pipelines.files.lock import locked
 from speechcli.pipelines.files.outputs import (
@@ -92,7 +92,7 @@ def _to_stream(
 ) -> JobReport:
     names = [source.name for source in inputs.sources]
     # A folder, a glob or a list is several inputs, even if it contains only one file.
-    several = tuple(names) != options.inputs.inputs or len(names) > 1
+    several = names != [shown_name(text) for text in options.inputs.inputs] or len(names) > 1
     kind, shape = outputs.formats[0], outputs.shape
     stream = Stream(sink, kind, several_inputs=several, targets=options.targets, shape=shape)
     result = JobReport()

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from speechcli.audio.url import Url
 from speechcli.errors import (
     AllInputsFailed,
     InputError,
@@ -49,7 +50,8 @@ class Ears:
     def listen(self, sources, stop=lambda: False, unfinished=None):
         for index in reversed(range(len(sources))):
             name = sources[index].name
-            text = "spoken" if sources[index].path is None else sources[index].path.read_text()
+            path = sources[index].path
+            text = "spoken" if path is None else "fetched" if isinstance(path, Url) else path.read_text()
             if stop():
                 return
             if text == self.break_at:
@@ -109,6 +111,10 @@ def tree(folder):
 
 def test_one_recording_is_one_line_of_text(work):
     assert work("in/a.wav")[1] == "one\n"
+
+
+def test_a_web_address_with_a_password_is_one_recording(work):
+    assert work("https://me:secret@example.org/a.mp3", formats=("tsv",))[1] == "start\tend\ttext\n0\t2000\tfetched\n"
 
 
 def test_standard_input_is_one_recording(work):

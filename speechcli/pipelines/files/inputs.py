@@ -70,6 +70,11 @@ def find_inputs(options: InputOptions) -> Inputs:
     return Inputs(tuple(sources.values()), tuple(failures))
 
 
+def shown_name(text: str) -> str:
+    """Return the name of an input in transcripts and messages: an address loses its user's name and password."""
+    return str(Url(text)) if _is_url(text) else text
+
+
 def _expand(text: str) -> Iterator[Source | Failure]:
     path = Path(text)
     if text == "-":
