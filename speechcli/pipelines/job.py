@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from speechcli import __version__
+from speechcli.audio.url import Url
 from speechcli.errors import UsageError
 from speechcli.pipelines.files.inputs import Inputs, Source, find_inputs, shown_name
 from speechcli.pipelines.files.journal import FailureList, Journal, journal_path
@@ -72,9 +73,11 @@ def run_job(
     """
     check_shown(options.decoding, outputs.formats)
     inputs = find_inputs(options.inputs)
-    if "manifest" in outputs.formats and any(source.path is None for source in inputs.sources):
+    nameless = [source.name for source in inputs.sources if source.path is None or isinstance(source.path, Url)]
+    if "manifest" in outputs.formats and nameless:
+        other = "standard input" if nameless[0] == "-" else nameless[0]
         raise UsageError(
-            "`-f manifest` needs recordings with file names, but standard input has none.", hint="Give the file itself."
+            f"`-f manifest` needs recordings with file names, but {other} has none.", hint="Give the file itself."
         )
     if "manifest" in outputs.formats and options.inputs.channel != "mix":
         raise UsageError(

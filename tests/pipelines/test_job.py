@@ -384,6 +384,12 @@ def test_collision_is_found_before_the_model_loads(work, ears, tmp_path):
     assert ears.opened == 0 and not (tmp_path / "out").exists()
 
 
+def test_a_manifest_cannot_name_a_recording_on_the_web(work, ears):
+    with pytest.raises(UsageError, match=r"file names, but https://example.org/a.mp3 has none"):
+        work("in", "https://example.org/a.mp3", formats=("manifest",))
+    assert ears.opened == 0
+
+
 def test_a_manifest_has_a_line_for_each_segment_and_standard_input_none(work, tmp_path):
     report, written = work("in", formats=("manifest",))
     rows = [json.loads(line) for line in written.splitlines()]
