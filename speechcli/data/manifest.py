@@ -78,6 +78,8 @@ class ManifestOptions:
     """Whether a row whose file does not exist is a bad row."""
     need_seconds: bool = True
     """Whether durations that the rows lack are read from the files (false: they are 0, if only texts are used)."""
+    raw_rate: int | None = None
+    """Sample rate in Hz of recordings without headers; durations that the rows lack are then 0."""
 
     def __post_init__(self) -> None:
         if self.task not in get_args(Task):
@@ -179,7 +181,9 @@ def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOption
     # os.path, because Path.is_file() raises an error for names that are too long
     if options.check_audio and not os.path.isfile(outer_file(file)):
         raise RowError(f"the recording must exist, but `{outer_file(file)}` does not", kind="missing-audio")
-    start, end, seconds = find_times(row, columns, file, part, from_header=options.need_seconds)
+    start, end, seconds = find_times(
+        row, columns, file, part, from_header=options.need_seconds, raw_rate=options.raw_rate
+    )
     teacher = row.get(columns.teacher)
     return Utterance(
         id=row.get(columns.id) or (audio if part else _default_id(audio, start, end)),

@@ -150,6 +150,19 @@ def test_a_manifest_provides_recordings_languages_and_times(here):
     assert str(second.place) == "u2"
 
 
+def test_a_manifest_may_name_recordings_without_headers(here):
+    rows = ["audio\tstart", "a.pcm\t", "a.pcm\t0.5", "a.pcm:4000:2000\t"]
+    (here / "m.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (here / "a.pcm").write_bytes(bytes(32_000))
+    found = find(manifest=here / "m.tsv", raw="mulaw", rate=8000)
+    assert [(source.path, source.start, source.end) for source in found.sources] == [
+        (here / "a.pcm", None, None),
+        (here / "a.pcm", 0.5, None),
+        (here / "a.pcm", 0.5, 0.75),
+    ]
+    assert found.failures == ()
+
+
 def test_web_addresses_are_recordings_named_by_the_last_part_of_their_path(tmp_path):
     address = "https://me:secret@example.org/a/talk.mp3?key=1"
     (tmp_path / "list.txt").write_text(f"{address}\nhttps://example.org/b.wav\n")

@@ -59,7 +59,7 @@ def find_inputs(options: InputOptions) -> Inputs:
     failures: list[Failure] = []
     found = [item for text in options.inputs for item in _expand(text)]
     if options.manifest is not None:
-        found += _from_manifest(options.manifest)
+        found += _from_manifest(options.manifest, None if options.raw is None else options.rate)
     for item in found:
         if isinstance(item, Failure):
             failures.append(item)
@@ -173,10 +173,10 @@ def _from_url(text: str) -> Source | Failure:
         return Failure(str(url), f"{url} is not a web address: {error}.")
 
 
-def _from_manifest(path: Path) -> Iterator[Source | Failure]:
+def _from_manifest(path: Path, raw_rate: int | None) -> Iterator[Source | Failure]:
     from speechcli.data.manifest import ManifestOptions, read_manifest
 
-    manifest = read_manifest(path, options=ManifestOptions(need_targets=False, check_audio=False))
+    manifest = read_manifest(path, options=ManifestOptions(need_targets=False, check_audio=False, raw_rate=raw_rate))
     for row in manifest.bad_rows:
         yield Failure(f"{path} {row.where}", row.reason)
     for utterance in manifest.utterances:
