@@ -150,6 +150,13 @@ def test_a_manifest_provides_recordings_languages_and_times(here):
     assert str(second.place) == "u2"
 
 
+def test_a_recording_that_a_manifest_names_twice_is_taken_once_and_is_no_failure(here):
+    write_tone(here / "1.wav", 2.0)
+    (here / "m.tsv").write_text("audio\ttext\n1.wav\tone\n1.wav\tone two\n", encoding="utf-8")
+    found = find(manifest=here / "m.tsv")
+    assert len(found.sources) == 1 and found.failures == ()
+
+
 def test_a_manifest_may_name_recordings_without_headers(here):
     rows = ["audio\tstart", "a.pcm\t", "a.pcm\t0.5", "a.pcm:4000:2000\t"]
     (here / "m.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")

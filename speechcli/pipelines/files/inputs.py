@@ -178,7 +178,8 @@ def _from_manifest(path: Path, raw_rate: int | None) -> Iterator[Source | Failur
 
     manifest = read_manifest(path, options=ManifestOptions(need_targets=False, check_audio=False, raw_rate=raw_rate))
     for row in manifest.bad_rows:
-        yield Failure(f"{path} {row.where}", row.reason)
+        if row.kind != "duplicate-row":  # each recording is taken once, as everywhere
+            yield Failure(f"{path} {row.where}", row.reason)
     for utterance in manifest.utterances:
         place = PurePath(*_parts(utterance.id))
         name = str(utterance.audio)
