@@ -104,6 +104,14 @@ def test_a_list_names_one_path_a_line_and_keeps_the_tree(here):
     assert [(failure.path, failure.exit_code) for failure in found.failures] == [("gone.wav", 4)]
 
 
+def test_a_list_may_name_a_pipe_and_says_why_a_folder_is_no_recording(here):
+    os.mkfifo("pipe")
+    Path("list.txt").write_text("pipe\nin\n")
+    found = find("@list.txt")
+    assert places(found) == [("pipe", "pipe")]
+    assert [failure.message for failure in found.failures] == ["A list must name files, but in is a folder."]
+
+
 def test_each_recording_is_taken_once(here):
     assert len(find("in", "in/a.wav", str(here / "in" / "a.wav")).sources) == 2
 
@@ -121,7 +129,7 @@ def test_missing_inputs_are_failures_beside_others_and_an_error_alone(here):
     with pytest.raises(InputError, match=r"There is no file gone\.wav\.") as caught:
         find("gone.wav")
     assert caught.value.exit_code == 4
-    with pytest.raises(InputError, match="None of the 2 inputs"):
+    with pytest.raises(InputError, match="None of the 2 inputs can be used"):
         find("gone.wav", "gone2.wav")
 
 

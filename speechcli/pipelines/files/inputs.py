@@ -155,7 +155,9 @@ def _from_list(path: Path) -> Iterator[Source | Failure]:
     for name in names:
         if _is_url(name):
             yield _from_url(name)
-        elif os.path.isfile(name):
+        elif os.path.isdir(name):
+            yield Failure(name, f"A list must name files, but {name} is a folder.", "Name the folder itself.")
+        elif os.path.exists(name):
             yield Source(Path(name), name, PurePath(os.path.relpath(os.path.abspath(name), base)))
         else:
             yield _missing(name)
@@ -203,7 +205,7 @@ def _missing(text: str) -> Failure:
 def _nothing(failures: list[Failure]) -> InputError:
     if len(failures) == 1:
         return InputError(failures[0].message, hint=failures[0].hint)
-    return InputError(f"None of the {len(failures)} inputs exists; the first: {failures[0].message}")
+    return InputError(f"None of the {len(failures)} inputs can be used; the first: {failures[0].message}")
 
 
 def _extensions_hint() -> str:
