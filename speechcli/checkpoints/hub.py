@@ -73,7 +73,7 @@ def resolve_model(
         return EMBEDDED
     if not name:  # Path("") would be the current folder
         raise UsageError("A model has an empty name.", hint="Is a shell variable not set?")
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if os.path.exists(path):  # also works for names that are too long for a path
         if revision is not None:
             raise UsageError(f"--revision is for models on the Hugging Face Hub, but {name} is a folder here.")

@@ -46,13 +46,13 @@ def find_recording(text: str, folder: Path) -> tuple[AudioFile, Part | None]:
     Raises:
         RowError: if it names features.
     """
-    file = folder / Path(text).expanduser()
+    file = folder / os.path.expanduser(text)
     match = re.fullmatch(r"(.+?)(?::(\d+))?:(\d+)", text)
     if match is None or os.path.isfile(file):
         if file.suffix == ".npy":
             raise RowError(f"the recording must be audio, but `{file}` contains features", kind="unreadable-audio")
         return file, None
-    outer, last = folder / Path(match[1]).expanduser(), int(match[3])
+    outer, last = folder / os.path.expanduser(match[1]), int(match[3])
     if match[2] is None:
         return (TableCell(outer, last), None) if outer.suffix == ".parquet" else (file, None)
     if outer.suffix.lower() == ".zip":

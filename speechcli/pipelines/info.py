@@ -1,6 +1,7 @@
 """Describe a model by its configurations, vocabulary and the headers of its weights."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -122,7 +123,7 @@ def _half(
 
 def _headers(folder: Path, options: ModelOptions, missing: list[str]) -> dict[str, dict[str, Any]]:
     """Return the header entry of every tensor in safetensors files by name, for models on the Hub from there."""
-    on_hub = options.model is not None and not Path(options.model).expanduser().exists()
+    on_hub = options.model is not None and not Path(os.path.expanduser(options.model)).exists()
     if on_hub and not options.offline and not files.has_weights(folder):
         return read_headers(str(options.model), revision=options.revision, token=options.token) or {}
     name = next((name for name in files.WEIGHTS if (folder / name).exists()), None)

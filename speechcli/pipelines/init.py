@@ -1,5 +1,6 @@
 """Make a model with random weights from two configurations."""
 
+import os
 from pathlib import Path
 
 from speechcli.checkpoints import compose
@@ -51,7 +52,7 @@ def tokenizer_folder(options: ComposeOptions) -> Path | None:
 
 
 def _source(name: str, options: ComposeOptions) -> str | Path:
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.exists():
         return path
     return find_model(name, options, weights=False) if "/" in name else name  # a family's name has no slash

@@ -199,10 +199,11 @@ def _all_outcomes(missing: Sequence[Failure], outcomes: Iterator[Outcome]) -> It
 def _identity(options: SpeechOptions) -> dict[str, Any]:
     """Return what identifies the model and its version, without loading it, and those of other files that it uses."""
     model, *others = (
-        None if name is None else Path(name).expanduser() for name in local_inputs(options.model, options.decoding)
+        None if name is None else Path(os.path.expanduser(name))
+        for name in local_inputs(options.model, options.decoding)
     )
     found = {"used": used} if (used := max(map(_changed, others))) else {}
-    if model is None or not model.is_dir():
+    if model is None or not os.path.isdir(model):
         return {"name": options.model.shown, "version": __version__} | found
     return {"name": str(model.resolve()), "changed": _changed(model)} | found
 

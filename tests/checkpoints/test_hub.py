@@ -230,6 +230,11 @@ def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch):
         resolve_model("")
 
 
+def test_a_home_folder_of_nobody_is_a_model_error():
+    with pytest.raises(ModelError):
+        resolve_model("~nobody-of-this-name/model")
+
+
 def test_a_name_too_long_for_any_file_is_a_model_error():
     with pytest.raises(ModelError):
         resolve_model("long" * 2000, offline=True)

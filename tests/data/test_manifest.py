@@ -42,6 +42,12 @@ def test_a_wide_manifest_has_the_transcript_and_every_translation(folder: Path) 
     assert (manifest.bad_rows, manifest.left_out, manifest.seconds) == ((), 0, 6.0)
 
 
+def test_a_recording_whose_name_begins_with_a_tilde_but_names_no_user_is_found(folder: Path) -> None:
+    (folder / "~a.flac").write_bytes(b"")
+    manifest = read_manifest(write(folder, "audio\tseconds\ttext\n~a.flac\t1\tYes\n"))
+    assert manifest.utterances[0].audio == folder / "~a.flac"
+
+
 @pytest.mark.parametrize(
     ("options", "texts", "left_out"),
     [

@@ -311,6 +311,11 @@ def test_a_changed_model_language_model_or_list_of_hotwords_makes_everything_aga
         assert work("in", out="out", overwrite=True, **used)[0].done == 3
 
 
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/model", "long" * 100])
+def test_a_model_that_is_no_possible_folder_is_a_matter_for_its_loader(work, name):
+    assert work("in/a.wav", out="out", model=ModelOptions(name))[0].done == 1
+
+
 def test_files_that_no_earlier_run_wrote_are_kept(work, tmp_path, ears):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.txt").write_text("precious")

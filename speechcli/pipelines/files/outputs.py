@@ -122,7 +122,7 @@ def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Input]) -> None:
 
 def _on_disk(source: AudioFile | Url | str) -> Path:
     """Return the path that a name stands for, whether or not it exists."""
-    return outer_file(source) if isinstance(source, AudioFile) else Path(str(source)).expanduser()
+    return outer_file(source) if isinstance(source, AudioFile) else Path(os.path.expanduser(str(source)))
 
 
 def _inode(path: Path) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Prepare the model for training: load or compose it, add a CTC head, LoRA and masks."""
 
+import os
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -114,7 +115,7 @@ def save_model(bundle: Bundle, folder: Path, options: TrainOptions) -> None:
     """
     save(bundle, folder)
     if options.model.learn == "lora" and options.model.encoder is None:
-        path = EMBEDDED if options.model.path is None else Path(options.model.path).expanduser()
+        path = EMBEDDED if options.model.path is None else Path(os.path.expanduser(options.model.path))
         base = str(path.resolve()) if path.exists() else str(options.model.path)
         save_lora(bundle.model, bundle.config, folder / "lora", base=base)
 
