@@ -29,12 +29,12 @@ class NoiseFolder:
 
     @classmethod
     def find(cls, folder: Path) -> NoiseFolder:
-        """Find all recordings in a folder, recursively.
+        """Find all recordings in a folder, recursively, except hidden ones.
 
         Raises:
             InputError: there are none.
         """
-        files = tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_EXTENSIONS))
+        files = tuple(sorted(path for path in folder.rglob("[!.]*") if path.suffix.lower() in AUDIO_EXTENSIONS))
         if not files:
             raise InputError(f"The folder of noise `{folder}` must contain recordings, but has none.")
         return cls(files)

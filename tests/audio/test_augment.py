@@ -113,6 +113,11 @@ def test_a_stretch_of_noise_begins_anywhere_and_a_short_one_is_repeated(noises: 
     np.testing.assert_array_equal(short[: RATE // 4], short[RATE // 4 : RATE // 2])
 
 
+def test_hidden_files_beside_recorded_noise_are_left_alone(noises: NoiseFolder, tmp_path: Path) -> None:
+    (tmp_path / "._beep.wav").write_bytes(b"\0\x05\x16\x07Mac OS X")
+    assert NoiseFolder.find(tmp_path) == noises
+
+
 def test_a_folder_without_noise_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must contain recordings, but has none"):
         NoiseFolder.find(tmp_path)

@@ -200,6 +200,17 @@ def test_a_folder_of_recordings_beside_their_texts(tmp_path: Path) -> None:
     assert bad(manifest) == [("a.wav", "the row must have a text, but every text is empty or has no known column")]
 
 
+def test_hidden_files_that_a_mac_leaves_beside_each_file_belong_to_no_corpus(tmp_path: Path) -> None:
+    sound(tmp_path / "mine" / "a.wav")
+    write(tmp_path / "mine" / "a.txt", "Good day.")
+    sound(tmp_path / "libri" / "84" / "84-121-0000.flac")
+    write(tmp_path / "libri" / "84" / "84-121.trans.txt", "84-121-0000 GO ON")
+    for name in ("mine/._a.wav", "mine/._a.txt", "libri/84/._84-121-0000.flac", "libri/84/._84-121.trans.txt"):
+        (tmp_path / name).write_bytes(b"\0\x05\x16\x07\0\x02Mac OS X \xff")
+    assert (ids(read_manifest(tmp_path / "mine")), bad(read_manifest(tmp_path / "mine"))) == (["a.wav"], [])
+    assert ids(read_manifest(tmp_path / "libri")) == ["84-121-0000"]
+
+
 def test_a_folder_with_a_table_of_metadata_is_that_table(tmp_path: Path) -> None:
     sound(tmp_path / "a.wav")
     write(tmp_path / "metadata.csv", "file_name,transcription", "a.wav,yes")
@@ -263,6 +274,13 @@ def parquet(tmp_path: Path) -> Path:
         (tmp_path / "data").mkdir(exist_ok=True)
         tables.write_table(arrow.table(columns), tmp_path / "data" / name, row_group_size=2)
     return tmp_path / "data"
+
+
+def test_hidden_files_beside_parquet_files_are_left_alone(parquet: Path) -> None:
+    for file in sorted(parquet.glob("test*")):
+        file.unlink()
+    (parquet / "._train-00000-of-00002.parquet").write_bytes(b"\0\x05\x16\x07Mac OS X")
+    assert len(read_manifest(parquet).utterances) == 4
 
 
 def test_parquet_files_contain_the_recordings(parquet: Path) -> None:

@@ -16,7 +16,7 @@ COVOST = re.compile(r"covost_v2\.([A-Za-z-]+)_([A-Za-z-]+)\.\w+\.tsv")
 def is_common_voice(path: Path) -> bool:
     """Whether a path is a table of Common Voice or CoVoST 2, such as ``train.tsv``, or a folder of them."""
     if path.is_dir():
-        return (path / CLIPS).is_dir() and any(path.glob("*.tsv"))
+        return (path / CLIPS).is_dir() and any(path.glob("[!.]*.tsv"))
     return path.suffix == ".tsv" and (path.parent / CLIPS).is_dir() and path.is_file()
 
 
@@ -27,7 +27,7 @@ def read_common_voice(path: Path) -> Table:
         InputError: if the table cannot be read, or is the folder of several.
     """
     if path.is_dir():
-        tables = sorted(path.glob("*.tsv"))
+        tables = sorted(path.glob("[!.]*.tsv"))
         raise InputError(
             f"`{path}` must be one table of {len(tables)}, but is their folder.", hint=f"such as {tables[0]}"
         )

@@ -22,7 +22,8 @@ def read_folder(path: Path) -> Table:
     for name in METADATA:
         if (path / name).is_file():
             return read_table(path / name)
-    files = [Path(here, name) for here, _, names in os.walk(path) for name in names]
+    # A copy from a Mac has a hidden file ._talk.wav beside each talk.wav, without sound.
+    files = [Path(here, name) for here, _, names in os.walk(path) for name in names if not name.startswith(".")]
     sounds = sorted(file for file in files if file.suffix.lower() in AUDIO_EXTENSIONS)
     if not sounds:
         raise InputError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from speechcli.data.columns import Row, Table
 from speechcli.data.readers.tables import read_lines
 
-TRANSCRIPTS = "*.trans.txt"
+TRANSCRIPTS = "[!.]*.trans.txt"
 EXTENSIONS = (".flac", ".wav", ".opus", ".mp3", ".ogg")
 
 

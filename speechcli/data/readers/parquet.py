@@ -34,7 +34,7 @@ def read_parquet(path: Path) -> Table:
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix == ".parquet" else []
-    folder, pattern = (path, "*.parquet") if path.is_dir() else (path.parent, f"{path.name}-*-of-*.parquet")
+    folder, pattern = (path, "[!.]*.parquet") if path.is_dir() else (path.parent, f"{path.name}-*-of-*.parquet")
     return sorted(folder.glob(pattern))
 
 
