@@ -48,7 +48,7 @@ def make_cues(transcript: Transcript, shape: CueShape) -> list[Cue]:
     Subtitles with more characters per second than the limit stay on screen in the following pause.
     """
     spoken = [segment for segment in transcript.segments if one_line(segment.text)]
-    last = max([transcript.duration, *(segment.end for segment in spoken)])
+    last = max([transcript.start + transcript.duration, *(segment.end for segment in spoken)])
     channels = dict.fromkeys(segment.channel for segment in spoken)
     cues = [
         cue

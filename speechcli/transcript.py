@@ -126,6 +126,8 @@ class Transcript:
     """Name of the model."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The options that are not at their defaults."""
+    start: float = 0.0
+    """Seconds of the recording before the audio that was transcribed."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the transcript as a JSON object, a superset of Whisper's."""

@@ -96,6 +96,12 @@ def test_a_subtitle_of_fast_speech_extends_into_the_pause_but_never_into_the_nex
     assert cues((0.0, 0.5, quick), max_cps=42.0)[0].end == 500
 
 
+def test_the_last_subtitle_of_a_part_of_a_recording_extends_to_the_end_of_that_part():
+    segment = Segment(0, 60.0, 60.5, "x" * 21)
+    (cue,) = make_cues(Transcript("a", "", start=59.0, duration=1.8, segments=(segment,)), CueShape())
+    assert (cue.start, cue.end) == (60_000, 60_800)
+
+
 texts = st.text(st.characters(codec="utf-8", exclude_characters="<>{}\\&"), max_size=120)
 segments = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 9000), texts), max_size=4)
 

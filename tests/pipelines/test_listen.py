@@ -152,6 +152,14 @@ def test_a_transcript_describes_its_recording_completely(job):
     }
 
 
+def test_the_transcript_of_a_part_of_a_recording_knows_where_it_starts(monkeypatch):
+    monkeypatch.setattr(pieces, "open_source", Sounds([1.0], False).open)
+    listener = Listener(Ears(), TranscribeOptions(model=ModelOptions("m")))
+    (outcome,) = listener.listen([Source(Path("0"), "0", PurePath("0"), start=60.0)])
+    (transcript,) = outcome.transcripts
+    assert (transcript.start, transcript.duration, transcript.segments[0].start) == (60.0, 1.0, 60.0)
+
+
 def test_an_empty_recording_has_an_empty_text_and_no_segment(job):
     (outcome,) = job(0.0)
     (transcript,) = outcome.transcripts

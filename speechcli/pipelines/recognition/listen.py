@@ -209,7 +209,8 @@ class Listener:
 
     def _transcript(self, index: int, pieces: Sequence[DecodedPiece], seconds: float, target: int) -> Transcript:
         source = self._sources[index]
-        segments = segments_of(pieces, target, stretch(source, self._options.inputs)[0] or 0.0)
+        start = stretch(source, self._options.inputs)[0] or 0.0
+        segments = segments_of(pieces, target, start)
         # A recording without speech has the languages of an empty clip.
         decoded = [piece.decoded for piece in pieces] or self._recognizer.decode([Clip(NOTHING, source.language)])
         texts = [each[target] for each in decoded]
@@ -219,6 +220,7 @@ class Listener:
             text=join([segment.text for segment in segments], target_language),
             language=most_common_language((text.language, len(text.tokens)) for text in texts),
             target_language=target_language,
+            start=start,
             duration=seconds,
             segments=segments,
             model=self._options.model.shown,
