@@ -76,10 +76,10 @@ class Reading:
         translated = _distinct(texts for _, texts in read_catalogues(catalogues)) if catalogues else []
 
         # each source alone gives its share; one without entries gives nothing
-        shares = ((0.37, 1.0, translated), (0.50, 0.5, said), (0.07, 0.3, prompts), (0.05, 0.0, classes))
+        shares = ((0.35, 1.0, translated), (0.47, 0.5, said), (0.07, 0.3, prompts), (0.05, 0.0, classes))
         kept = [Source(share, varied, _with_translations(texts, held_out)) for share, varied, texts in shares]
         # words of a closed set are in dev and test, too
-        kept.append(Source(0.01, 0.0, [row.texts for row in rows["arabic_commands"] if len(row.texts) > 1]))
+        kept.append(Source(0.06, 0.0, [row.texts for row in rows["arabic_commands"] if len(row.texts) > 1]))
         self.sources = [source for source in kept if source.entries]
 
         choice = random.Random(seed)
