@@ -92,9 +92,9 @@ def check_numbers(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor])
         tensors: its weights by name.
 
     Raises:
-        ModelError: weights are integers or NaN.
+        ModelError: weights are integers, have only 8 bits, or are NaN.
     """
-    wrong = [key for key, tensor in tensors.items() if expected[key].is_floating_point() > tensor.is_floating_point()]
+    wrong = [key for key, tensor in tensors.items() if expected[key].is_floating_point() and _is_quantized(tensor)]
     if wrong:
         kind = str(tensors[wrong[0]].dtype).removeprefix("torch.")
         raise ModelError(
@@ -108,6 +108,10 @@ def check_numbers(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor])
             f"({', '.join(empty[:LISTED])}{', …' if len(empty) > LISTED else ''}).",
             hint="The training diverged; use an earlier checkpoint.",
         )
+
+
+def _is_quantized(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or tensor.itemsize == 1
 
 
 def _has_nan(tensor: Tensor) -> bool:

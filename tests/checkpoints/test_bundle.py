@@ -182,12 +182,14 @@ def test_all_problems_are_in_one_error(model_folder: Write) -> None:
     assert "enc_to_dec_proj.bias is 13 where 12 is needed" in message
 
 
-def test_quantized_weights_are_refused(model_folder: Write) -> None:
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn, torch.float8_e5m2])
+def test_quantized_weights_are_refused(model_folder: Write, dtype: torch.dtype) -> None:
     folder = model_folder("wav2vec2", "bert")
     tensors = weights(folder)
-    tensors["enc_to_dec_proj.weight"] = tensors["enc_to_dec_proj.weight"].to(torch.int8)
+    tensors["enc_to_dec_proj.weight"] = tensors["enc_to_dec_proj.weight"].to(dtype)
     save_file(tensors, folder / "model.safetensors")
-    with pytest.raises(ModelError, match="floating-point numbers, but 1 tensors are int8"):
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(ModelError, match=f"floating-point numbers, but 1 tensors are {name}"):
         load(folder)
 
 
