@@ -79,10 +79,13 @@ def _sources(folder: Path, part: str, family: Family) -> Iterator[tuple[str, Sou
         tensors = {key.removeprefix(part): source for key, source in tensors.items() if key.startswith(part)}
     headed = any(key.startswith(family.base) for key in tensors)
     present = tensors.keys() if headed else {family.base + key for key in tensors}
+    # A bare model lacks the first word of the prefix: "wav2vec2.", or "model." of Whisper's "model.encoder.".
+    bare = family.base.partition(".")[2]
+    prefix = family.base if headed else bare if any(key.startswith(bare) for key in tensors) else ""
     for key, source in tensors.items():
         if part == "encoder.":
             # Keys of a head lack the prefix of the base model; renamed, they match no rule of the encoder.
-            known = key.removeprefix(family.base) if key.startswith(family.base) or not headed else f"head.{key}"
+            known = key.removeprefix(prefix) if key.startswith(prefix) else f"head.{key}"
         else:
             known = key if headed else family.base + key
         renamed = (family.sources or {}).get(known, known)

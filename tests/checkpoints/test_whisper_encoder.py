@@ -45,6 +45,17 @@ def test_all_weights_of_the_encoder_are_those_of_the_checkpoint(joined: tuple[Bu
     assert all(key.startswith("model.decoder.") for key in report.left_in_encoder)
 
 
+@pytest.mark.parametrize("name", ["WhisperModel", "WhisperForAudioClassification"])
+def test_the_encoder_is_found_in_a_checkpoint_without_a_decoders_head(
+    joined: tuple[Bundle, FreshParameters], places: tuple[Path, Path], tmp_path: Path, name: str
+) -> None:
+    getattr(transformers, name).from_pretrained(places[0]).save_pretrained(tmp_path)
+    bundle, report = warm_start(tmp_path, places[1])
+    assert report.from_encoder == joined[1].from_encoder
+    expected, found = joined[0].model.encoder.state_dict(), bundle.model.encoder.state_dict()
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
 def test_logits_are_those_of_the_two_halves_joined_by_hand(
     joined: tuple[Bundle, FreshParameters], places: tuple[Path, Path], tmp_path: Path
 ) -> None:
