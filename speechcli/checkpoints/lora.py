@@ -28,9 +28,16 @@ PREFIX = "base_model.model."
 WHOLE = {"projection": "enc_to_dec_proj", "encoder.adapter": "encoder.adapter"}
 """Our names of modules that are fully trained beside low-rank updates, and their names in transformers."""
 # Options that change the sum W + scale * B A in unsupported ways.
-_REFUSED = ("use_dora", "alpha_pattern", "layer_replication", "trainable_token_indices", "lora_bias")
+_REFUSED = (
+    "use_dora",
+    "alpha_pattern",
+    "layer_replication",
+    "trainable_token_indices",
+    "lora_bias",
+    "alora_invocation_tokens",
+)
 # Initializations that take the first update out of the base weights, which the file does not contain.
-_CHANGE_BASE = ("pissa", "olora", "corda", "loftq")
+_CHANGE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 
 def their_map(config: SpeechEncoderDecoderConfig, name: str) -> str | None:
@@ -114,7 +121,7 @@ def with_lora(theirs: Mapping[str, Tensor], folder: Path, rules: Sequence[Rule])
     """
     config = files.read_json(folder / CONFIG)
     odd = [key for key in _REFUSED if config.get(key)]
-    if str(config.get("init_lora_weights")).startswith(_CHANGE_BASE):
+    if str(config.get("init_lora_weights")).lower().startswith(_CHANGE_BASE):
         odd.append(f"init_lora_weights {config['init_lora_weights']}")
     if config.get("peft_type") != "LORA" or odd or config.get("bias", "none") != "none":
         what = ", ".join(odd) or f"{config.get('peft_type')}, bias {config.get('bias', 'none')}"

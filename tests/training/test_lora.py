@@ -221,6 +221,9 @@ def test_targets_that_match_nothing_are_refused(places, tmp_path):
     [
         ({"use_dora": True}, "plain LoRA, but .* use_dora"),
         ({"init_lora_weights": "pissa_niter_4"}, "plain LoRA, but .* pissa_niter_4"),
+        ({"init_lora_weights": "OLoRA"}, "plain LoRA, but .* OLoRA"),
+        ({"init_lora_weights": "lora_ga"}, "plain LoRA, but .* lora_ga"),
+        ({"alora_invocation_tokens": [3, 4]}, "plain LoRA, but .* alora_invocation_tokens"),
         ({"peft_type": "IA3"}, "plain LoRA, but .* IA3"),
         ({"base_model_name_or_path": None}, "base_model_name_or_path"),
         ({"base_model_name_or_path": "./gone"}, "is not available"),
