@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import tokenizers
+from tokenizers import normalizers, pre_tokenizers
 
 from speechcli.errors import ModelError
-from speechcli.text.rebuild import rebuild
-from speechcli.text.vocabulary import ROLES, USUAL_NAMES, TokenizerFiles
+from speechcli.text.rebuild import BYTE_LEVEL_PLAIN, BYTE_LEVEL_WRAPPED, WORDPIECE, rebuild
+from speechcli.text.vocabulary import ROLES, USUAL_NAMES, TokenizerFiles, kind_of
 
 LANGUAGE_TAG = re.compile(r"[a-z]{2,3}_([A-Z]{2}|[A-Z][a-z]{3})")
 """``de_DE`` in mBART-50, ``deu_Latn`` in NLLB."""
@@ -126,6 +127,7 @@ class Tokenizer:
             raise
         except BaseException as error:  # the package raises plain Exception, or a panic, which is not an Exception
             raise ModelError(f"`{files.folder / 'tokenizer.json'}` must be a tokenizer file, but: {error}.") from error
+        _follow_config(backend, files)
         return cls(backend, files)
 
     def save(self, folder: Path) -> None:
@@ -194,6 +196,21 @@ class Tokenizer:
         added = sorted((token.content for token in self.backend.get_added_tokens_decoder().values()), key=len)
         parts = re.split(f"({'|'.join(map(re.escape, reversed(added)))})", text)
         return "".join(part if number % 2 else part.upper() for number, part in enumerate(parts))
+
+
+def _follow_config(backend: tokenizers.Tokenizer, files: TokenizerFiles) -> None:
+    """Apply the options of ``tokenizer_config.json``: for these classes, they override those of ``tokenizer.json``."""
+    stated, config = files.config.get("tokenizer_class"), files.config
+    kind = files.kind if stated is None else kind_of(stated)
+    rules, words = backend.normalizer, backend.pre_tokenizer
+    if kind in WORDPIECE and isinstance(rules, normalizers.BertNormalizer):
+        rules.lowercase = bool(config.get("do_lower_case", rules.lowercase))
+        rules.strip_accents = config.get("strip_accents", rules.strip_accents)
+        rules.handle_chinese_chars = bool(config.get("tokenize_chinese_chars", rules.handle_chinese_chars))
+        backend.normalizer = rules
+    if kind in (*BYTE_LEVEL_PLAIN, *BYTE_LEVEL_WRAPPED) and isinstance(words, pre_tokenizers.ByteLevel):
+        words.add_prefix_space = bool(config.get("add_prefix_space", words.add_prefix_space))
+        backend.pre_tokenizer = words
 
 
 def _add_listed_tokens(backend: tokenizers.Tokenizer, files: TokenizerFiles) -> None:

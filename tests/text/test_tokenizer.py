@@ -72,6 +72,34 @@ def test_older_vocabulary_files_give_the_ids_and_texts_of_transformers(case: str
     assert ours.vocabulary_size == len(theirs)
 
 
+@pytest.mark.parametrize(
+    ("case", "changes"),
+    [
+        ("bert", {"do_lower_case": False}),
+        ("bert_cased", {"do_lower_case": True}),
+        ("bert", {"strip_accents": False}),
+        ("bert", {"tokenize_chinese_chars": False, "tokenizer_class": None}),
+        ("gpt2", {"add_prefix_space": True}),
+        ("bart", {"add_prefix_space": True}),
+        ("gpt2_prefix", {"add_prefix_space": False}),
+    ],
+)
+def test_options_of_the_config_override_those_of_tokenizer_json(
+    case: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    import transformers
+
+    write, class_name, config = CASES[case]
+    folder = write(tmp_path / "tokenizer", tokenizer_class=class_name, **config)
+    Tokenizer.load(folder).save(folder)
+    config = {"tokenizer_class": class_name, **config, **changes}
+    write_json(folder / "tokenizer_config.json", {key: each for key, each in config.items() if each is not None})
+    write_json(folder / "config.json", {"model_type": class_name.removesuffix("Tokenizer").lower()})
+    ours, theirs = Tokenizer.load(folder), transformers.AutoTokenizer.from_pretrained(folder)
+    for text in NASTY:
+        assert ours.encode(text) == theirs(text, add_special_tokens=False).input_ids
+
+
 def test_blenderbot_adds_a_space_before_and_an_end_token_after_the_text(tmp_path: Path) -> None:
     import transformers
 
