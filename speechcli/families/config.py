@@ -54,8 +54,7 @@ class FamilyConfig:
 
     @classmethod
     def _check(cls, key: str, value: Any, kind: Any) -> None:
-        several = key.endswith("_token_id") and isinstance(value, tuple)  # several tokens that end a text
-        fits = all(_fits(item, kind) for item in value) if several else _fits(value, kind)
+        fits = _fits(value, kind)
         words = kind.__name__ if isinstance(kind, type) else str(kind)
         if fits and not key.endswith("_id"):
             least, most = _limits(key)

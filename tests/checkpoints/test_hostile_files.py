@@ -85,6 +85,7 @@ def entry(start: int = 0, end: int = 24, shape: object = (2, 3), dtype: object =
         ("decoder", "d_model", {"a": 1}, "`d_model` .* must be int"),
         ("decoder", "d_model", 24, "do not fit the configuration: .* misshapen"),
         ("decoder", "pad_token_id", 1.5, "must be int | None"),
+        ("decoder", "pad_token_id", [0], r"`pad_token_id` of a bart configuration must be int \| None, but is"),
     ],
 )
 def test_a_value_of_the_wrong_kind_in_the_configuration_is_named(folder, part, key, value, words) -> None:
