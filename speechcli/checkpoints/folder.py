@@ -18,6 +18,7 @@ from torch import Tensor
 
 from speechcli.checkpoints.tensors import after_colon, read_tensors
 from speechcli.errors import ModelError, OutputError
+from speechcli.text.vocabulary import FILE_NAMES as TOKENIZER_FILES
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
@@ -174,7 +175,7 @@ def writing(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder; its files are moved to `folder` if the block succeeds, and deleted otherwise.
 
     A new folder is created atomically. In an existing folder each file is replaced atomically, weights of an earlier
-    save are removed, and other files are kept.
+    save are removed, also its tokenizer if there is a new one, and other files are kept.
 
     Raises:
         OutputError: the folder cannot be written, for example because the disk is full.
@@ -209,8 +210,10 @@ def _replace_files(stage: Path, folder: Path) -> None:
             shutil.rmtree(path)
     for name in written:
         os.replace(stage / name, folder / name)
+    # Files of two tokenizers would be read as one.
+    tokenizer = TOKENIZER_FILES if not set(written).isdisjoint(TOKENIZER_FILES) else ()
     for path in folder.iterdir():
-        if _STALE.fullmatch(path.name) and path.name not in written:
+        if (_STALE.fullmatch(path.name) or path.name in tokenizer) and path.name not in written:
             path.unlink()
 
 

@@ -261,6 +261,20 @@ def test_an_id_of_larger_models_is_not_taken_where_none_is_needed(tmp_path: Path
         warm_start(encoder, decoder)
 
 
+def test_a_model_saved_over_another_keeps_nothing_of_its_vocabulary(tmp_path: Path) -> None:
+    encoder, target = write_encoder(tmp_path / "encoder"), tmp_path / "model"
+    old = write_decoder(tmp_path / "old", "bart", "BartForCausalLM")
+    (old / "special_tokens_map.json").write_text(json.dumps({"bos_token": "<s>", "eos_token": "</s>"}))
+    save(warm_start(encoder, old)[0], target)
+    (target / "README.md").touch()
+    bundle, _ = warm_start(encoder, write_decoder(tmp_path / "new", "bert"))
+    save(bundle, target)
+    before, after = bundle.tokenizer, load(target).tokenizer
+    assert before is not None and after is not None
+    assert (after.vocabulary_size, after.end_id) == (before.vocabulary_size, before.end_id)
+    assert (target / "README.md").exists()
+
+
 def test_the_vocabulary_of_the_encoder_is_never_used(tmp_path: Path) -> None:
     encoder, decoder = write_encoder(tmp_path / "encoder"), write_decoder(tmp_path / "decoder", "bart", tokenizer=False)
     write_tokenizer(encoder, "bert")
