@@ -27,8 +27,10 @@ PLAIN_E = 0.75
 """Part of the other Russian texts that lose the dots of "ё", which most prompts leave out."""
 TRANSLATED, ENGLISH = 0.88, 0.7
 """Part of the examples that have a translation, and part of the translations that are English."""
-MISHEARD, WRONG_TOKENS = 0.3, 0.1
-"""Part of the transcripts with tokens that were not said, or left out, and the part of their tokens."""
+MISHEARD = 0.3
+"""Part of the transcripts that have errors, as those of the speech model do."""
+WRONG_TOKENS, MISSING_TOKENS = 0.07, 0.03
+"""Parts of their tokens that are replaced by any other, and left out."""
 
 
 class Source(NamedTuple):
@@ -75,7 +77,6 @@ class Reading:
         said = [texts for _, texts in announcements()]
         translated = _distinct(texts for _, texts in read_catalogues(catalogues)) if catalogues else []
 
-        # each source alone gives its share; one without entries gives nothing
         shares = ((0.35, 1.0, translated), (0.47, 0.5, said), (0.07, 0.3, prompts), (0.05, 0.0, classes))
         kept = [Source(share, varied, _with_translations(texts, held_out)) for share, varied, texts in shares]
         # words of a closed set are in dev and test, too
@@ -175,9 +176,9 @@ def _misheard(heard: Sequence[int], tokenizer: Tokenizer, choice: random.Random)
     start, tag, *text, end = heard
     wrong: list[int] = []
     for token in text:
-        draw = choice.random() / WRONG_TOKENS
-        if draw > 1:
-            wrong.append(token)
-        elif draw > 0.3:
+        draw = choice.random()
+        if draw < WRONG_TOKENS:
             wrong.append(choice.randrange(tokenizer.vocabulary_size))
+        elif draw >= WRONG_TOKENS + MISSING_TOKENS:
+            wrong.append(token)
     return (start, tag, *wrong, end)
