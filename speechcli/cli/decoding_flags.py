@@ -156,6 +156,24 @@ LmWeight = Annotated[
         metavar="X",
     ),
 ]
+Memory = Annotated[
+    str | None,
+    flag(
+        DECODING,
+        "--memory",
+        help="Translation memory: manifest of texts with translations; those of similar transcripts are favored.",
+        metavar="FILE",
+    ),
+]
+MemoryWeight = Annotated[
+    float,
+    flag(
+        DECODING,
+        "--memory-weight",
+        help="Share of the translation memory in the probability of a token; 0: none.",
+        metavar="X",
+    ),
+]
 HotwordsFile = Annotated[
     str | None, flag(DECODING, "--hotwords", help="File of likely words and phrases, one per line.", metavar="FILE")
 ]

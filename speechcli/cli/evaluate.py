@@ -88,6 +88,8 @@ def evaluate(
     ctc_weight: decoding.CtcWeight = None,
     lm: decoding.Lm = None,
     lm_weight: decoding.LmWeight = None,
+    memory: decoding.Memory = None,
+    memory_weight: decoding.MemoryWeight = 0.5,
     hotwords: decoding.HotwordsFile = None,
     hotword_boost: decoding.HotwordBoost = 1.0,
     batch_seconds: decoding.BatchSeconds = None,

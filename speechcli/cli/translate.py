@@ -45,6 +45,8 @@ def translate(
     generation_set: decoding.GenerationSet = None,
     lm: decoding.Lm = None,
     lm_weight: decoding.LmWeight = None,
+    memory: decoding.Memory = None,
+    memory_weight: decoding.MemoryWeight = 0.5,
     hotwords: decoding.HotwordsFile = None,
     hotword_boost: decoding.HotwordBoost = 1.0,
     retry_repeats: decoding.RetryRepeats = False,

@@ -73,7 +73,7 @@ class Table:
 class Columns:
     """The column of each role; None: the manifest has none."""
 
-    audio: str
+    audio: str | None = None
     id: str | None = None
     seconds: str | None = None
     start: str | None = None
@@ -96,15 +96,16 @@ class Columns:
         return ", ".join([f"{role}={column}" for role, column in found.items() if column] + wide)
 
 
-def find_columns(names: list[str], path: Path) -> Columns:
+def find_columns(names: list[str], path: Path, *, need_audio: bool = True) -> Columns:
     """Find the column of each role.
 
     Args:
         names: the columns of the manifest.
         path: the manifest, for messages.
+        need_audio: whether a column of recordings is needed.
 
     Raises:
-        InputError: if there is no column of recordings.
+        InputError: if there is no column of recordings, but one is needed.
     """
     by_lower = {name.lower(): name for name in reversed(names)}
     found: dict[str, str] = {}
@@ -112,7 +113,7 @@ def find_columns(names: list[str], path: Path) -> Columns:
         column = next((by_lower[name] for name in usual if name in by_lower), None)
         if column is not None:
             found[role] = column
-    if "audio" not in found:
+    if need_audio and "audio" not in found:
         raise InputError(
             f"The manifest `{path}` must have a column of recordings ({', '.join(COLUMNS['audio'])}), "
             f"but has {', '.join(names) or 'no columns'}."

@@ -76,8 +76,8 @@ class ManifestOptions:
     """The spoken language of rows that name none."""
     check_audio: bool = True
     """Whether a row whose file does not exist is a bad row."""
-    need_seconds: bool = True
-    """Whether durations that the rows lack are read from the files (false: they are 0, if only texts are used)."""
+    texts_only: bool = False
+    """Whether only the texts are used: rows need no recording, and all durations are 0."""
     raw_rate: int | None = None
     """Sample rate in Hz of recordings without headers; durations that the rows lack are then 0."""
 
@@ -129,7 +129,7 @@ def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Mani
     """
     options = options or ManifestOptions()
     table = read_layout(path)
-    columns = find_columns(table.columns, path)
+    columns = find_columns(table.columns, path, need_audio=not options.texts_only)
     utterances: dict[str, Utterance] = {}
     bad: list[BadRow] = []
     left_out = 0
@@ -162,7 +162,7 @@ def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOption
     if row.problem:
         raise RowError(row.problem)
     audio = row.get(columns.audio)
-    if not audio:
+    if not audio and not options.texts_only:
         raise RowError(f"`{columns.audio}` must name a recording, but is empty")
     language = row.get(columns.source_language) or options.default_language
     if not _wanted(language, options.source_languages):
@@ -177,13 +177,16 @@ def _utterance(row: Row, columns: Columns, folder: Path, options: ManifestOption
                 "the row must have a text, but every text is empty or has no known column", kind="empty-text"
             )
         return None
+    if audio is None or options.texts_only:
+        # rows of one recording are joined here, too: they may be its translations
+        cells = [row.get(column) for column in (columns.audio, columns.start, columns.end, columns.seconds)]
+        name = row.get(columns.id) or " ".join(filter(None, cells)) or row.where
+        return Utterance(name, Path(name), 0.0, targets, transcript, language, where=row.where)
     file, part = find_recording(audio, folder)
     # os.path, because Path.is_file() raises an error for names that are too long
     if options.check_audio and not os.path.isfile(outer_file(file)):
         raise RowError(f"the recording must exist, but `{outer_file(file)}` does not", kind="missing-audio")
-    start, end, seconds = find_times(
-        row, columns, file, part, from_header=options.need_seconds, raw_rate=options.raw_rate
-    )
+    start, end, seconds = find_times(row, columns, file, part, raw_rate=options.raw_rate)
     teacher = row.get(columns.teacher)
     return Utterance(
         id=row.get(columns.id) or (audio if part else _default_id(audio, start, end)),

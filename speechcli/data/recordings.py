@@ -66,7 +66,6 @@ def find_times(
     file: AudioFile,
     part: Part | None,
     *,
-    from_header: bool = True,
     raw_rate: int | None = None,
 ) -> tuple[float | None, float | None, float]:
     """Return start, end and duration of an utterance in seconds; start and end are None for a whole file.
@@ -76,7 +75,6 @@ def find_times(
         columns: the columns of its manifest.
         file: its recording.
         part: the part of the recording, if the cell names one.
-        from_header: whether to read what the row lacks from the file; else the duration is 0.
         raw_rate: sample rate of a file without a header, in Hz; a duration that the row lacks is then 0.
 
     Raises:
@@ -85,8 +83,6 @@ def find_times(
     if part is not None:
         if part.length == 0:
             raise RowError("the recording must be longer than 0 samples, but is not")
-        if not from_header:
-            return None, None, 0.0
         rate = raw_rate or _from_header(audio_rate, file)
         return part.offset / rate, (part.offset + part.length) / rate, part.length / rate
     start, end, seconds = (read_number(row, name) for name in (columns.start, columns.end, columns.seconds))
@@ -94,7 +90,7 @@ def find_times(
         if end <= (start or 0.0):
             raise RowError(f"`{columns.end}` must be after the start ({start or 0.0:g} s), but is {end:g}")
         seconds = end - (start or 0.0)
-    elif seconds is None and (raw_rate is not None or not from_header):
+    elif seconds is None and raw_rate is not None:
         return start, None, 0.0
     elif seconds is None:
         seconds = _from_header(audio_seconds, file) - (start or 0.0)

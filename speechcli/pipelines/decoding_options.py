@@ -79,6 +79,10 @@ class DecodingOptions:
     """A causal language model over the decoder's vocabulary: a folder or a name on the Hub; None: the model's own."""
     lm_weight: float | None = None
     """Weight of the language model; None: as the model's own was tuned, else 0.3. 0: no language model."""
+    memory: str | None = None
+    """Translation memory: a manifest of texts with translations; those of similar transcripts are favored."""
+    memory_weight: float = 0.5
+    """Share of the translation memory in the probability of a token, from 0 to below 1."""
     hotwords: str | None = None
     """A file of likely words and phrases, one per line."""
     hotword_boost: float = 1.0
@@ -119,6 +123,8 @@ class DecodingOptions:
             fits = (self.min_new_tokens or 0) <= self.max_new_tokens
             check(fits, "--min-new-tokens", f"at most --max-new-tokens, {self.max_new_tokens}", self.min_new_tokens)
         check_used(self, "hotwords", "hotword_boost")
+        check_used(self, "memory", "memory_weight")
+        check(0 <= self.memory_weight < 1, "--memory-weight", "at least 0 and below 1", self.memory_weight)
         for name in ("lm_weight", "hotword_boost"):
             value = getattr(self, name)
             fits = value is None or abs(value) <= MAX_WEIGHT

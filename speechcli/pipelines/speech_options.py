@@ -259,7 +259,7 @@ class TranslateOptions(SpeechOptions):
 
 def local_inputs(model: ModelOptions, decoding: DecodingOptions) -> tuple[str | None, ...]:
     """Return what options name as inputs besides recordings and manifests: paths, names on the Hub, or None."""
-    return model.model, decoding.lm, decoding.hotwords
+    return model.model, decoding.lm, decoding.memory, decoding.hotwords
 
 
 def target_labels(targets: Sequence[str]) -> list[str]:

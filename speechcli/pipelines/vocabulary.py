@@ -74,7 +74,7 @@ def make_vocabulary(options: VocabularyOptions) -> VocabularyReport:
 
 def _texts(options: VocabularyOptions) -> list[tuple[str | None, str]]:
     """Return every wanted text with its language."""
-    wanted = ManifestOptions(target_languages=options.languages or None, check_audio=False, need_seconds=False)
+    wanted = ManifestOptions(target_languages=options.languages or None, texts_only=True)
     utterances = [each for path in options.manifests for each in read_manifest(path, options=wanted).utterances]
     texts = [(target.language, target.text) for utterance in utterances for target in utterance.targets]
     if not texts:

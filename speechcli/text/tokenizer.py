@@ -53,6 +53,7 @@ class Tokenizer:
         languages: the model's own language tags and their ids, in id order; empty for models without tags.
         tasks: ids of the tokens for `transcribe` and `translate`; empty for models without them.
         silence_id: token that the decoder predicts after its start token for silence; None: there is none.
+        special_ids: ids of tokens that are no text: special tokens and timestamps.
         no_timestamps_id: token that requests text without timestamps; larger ids are timestamps. None: there is none.
         start_id: dedicated start token of the decoder; None: there is none.
         bos_id, eos_id, unk_id, sep_id, pad_id, cls_id, mask_id: ids by role; None if there is no such token.
@@ -89,6 +90,8 @@ class Tokenizer:
                 tags, tasks = {tag: i for tag, i in tags.items() if tag == "en"}, {}
             self.languages, self.tasks = tags, {task: i for task, i in tasks.items() if i is not None}
         self.vocabulary_size = size or max(backend.get_vocab().values(), default=-1) + 1
+        times = [] if self.no_timestamps_id is None else range(self.no_timestamps_id + 1, self.vocabulary_size)
+        self.special_ids = frozenset([*(i for i, t in added if t.special), *times])
         self._capitals = files.of_characters and bool(files.config.get("do_lower_case", False))
         # Many releases wrote the key for every tokenizer; byte-pair vocabularies restore spaces without it.
         byte_pairs = isinstance(backend.model, tokenizers.models.BPE)

@@ -94,9 +94,11 @@ def test_transcribe_hands_over_every_option(job):
 
 
 def test_translate_hands_over_every_option(job):
-    flags = f"a.wav b {MODEL_FLAGS} {INPUT_FLAGS} {DECODING_FLAGS} {OUTPUT_FLAGS} --from de --to es --to fr"
+    flags = f"a.wav b {MODEL_FLAGS} {INPUT_FLAGS} {DECODING_FLAGS} {OUTPUT_FLAGS} --memory m --memory-weight 0.7 --from de --to es --to fr"
     assert main(["translate", *flags.split()]) == 0
-    assert job == [(TranslateOptions(MODEL, INPUTS, DECODING, "de", ("es", "fr")), OUTPUTS)]
+    assert job == [
+        (TranslateOptions(MODEL, INPUTS, replace(DECODING, memory="m", memory_weight=0.7), "de", ("es", "fr")), OUTPUTS)
+    ]
 
 
 def test_formats_that_are_about_times_ask_the_decoder_for_them(job):
@@ -268,7 +270,8 @@ def test_evaluating_hands_over_every_option(monkeypatch, capsys):
         "--strategy beam --beam-size 6 --length-penalty 0.5 --early-stopping never --repetition-penalty 1.1 "
         "--generation-set top_h=0.5 --no-repeat-ngram-size 3 --min-new-tokens 1 --max-new-tokens 99 "
         "--temperature 0.7 --top-k 8 --top-p 0.9 --min-p 0.1 --typical-p 0.8 --ctc-weight 0.2 "
-        "--lm l --lm-weight 0.2 --hotwords w --hotword-boost 3 --batch-seconds 40 --batch-size 5"
+        "--lm l --lm-weight 0.2 --memory m --memory-weight 0.7 --hotwords w --hotword-boost 3 --batch-seconds 40 "
+        "--batch-size 5"
     )
     flags = (
         f"t.tsv u.tsv {MODEL_FLAGS} {decoding} --task translate --from en --to de --to es --spoken en --limit 5 "
@@ -301,6 +304,8 @@ def test_evaluating_hands_over_every_option(monkeypatch, capsys):
                 ctc_weight=0.2,
                 lm="l",
                 lm_weight=0.2,
+                memory="m",
+                memory_weight=0.7,
                 hotwords="w",
                 hotword_boost=3.0,
                 batch_seconds=40.0,

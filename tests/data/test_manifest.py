@@ -314,3 +314,16 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 def test_a_task_that_does_not_exist_is_refused() -> None:
     with pytest.raises(UsageError, match="`task` must be one of transcribe, translate, both, but is 'sing'"):
         ManifestOptions(task="sing")  # type: ignore[arg-type]
+
+
+def test_texts_alone_need_no_recording_nor_its_times(tmp_path):
+    path = tmp_path / "texts.tsv"
+    path.write_text("src_lang\tsrc_text\ttext_fr\nen\tyes\toui\nen\tno\t\n")
+    read = read_manifest(path, options=ManifestOptions(texts_only=True)).utterances
+    assert [(each.transcript, [target.text for target in each.targets]) for each in read] == [
+        ("yes", ["yes", "oui"]),
+        ("no", ["no"]),
+    ]
+    path.write_text("audio\tstart\tsrc_lang\tsrc_text\na.wav\t0\ten\tyes\na.wav\t2\ten\tno\n\t\ten\tmaybe\n")
+    read = read_manifest(path, options=ManifestOptions(texts_only=True)).utterances
+    assert [(each.transcript, each.seconds) for each in read] == [("yes", 0.0), ("no", 0.0), ("maybe", 0.0)]

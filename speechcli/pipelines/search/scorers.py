@@ -1,23 +1,46 @@
 """The scorers that are combined with the decoder: CTC head, language model, hotwords."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
 
 from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.checkpoints.language_model import load_language_model
 from speechcli.decoding.ctc_prefix import CtcPrefixScorer
 from speechcli.decoding.generation_options import GenerationOptions
+from speechcli.decoding.memory import Example, MemoryScorer
 from speechcli.decoding.scorers import Hotwords, LanguageModelScorer, Scorer, ScorerPerText
 from speechcli.errors import UsageError
 from speechcli.models.decoder import TextDecoder
 from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.decoding_options import LM_WEIGHT, DecodingOptions
 from speechcli.pipelines.load import find_model
+from speechcli.pipelines.search.memory import TranslationMemory
 from speechcli.pipelines.speech_options import HubAccess
 from speechcli.text.tokenizer import Tokenizer
 from speechcli.text.vocabulary import has_tokenizer
+
+MATCHES = 16
+"""Number of translations from the memory that are used for a text."""
+TEMPERATURE = 0.02
+"""Difference in similarity that makes a translation count e times as much."""
+
+
+class Source(NamedTuple):
+    """What a translation is made from."""
+
+    tokens: tuple[int, ...]
+    """The transcript, after its language tag."""
+    text: str
+    """The transcript."""
+    spoken: str | None
+    """Its language, in any spelling; None: unknown."""
+    written: str | None
+    """The language of the translation; likewise."""
 
 
 class Scorers:
@@ -49,11 +72,18 @@ class Scorers:
         if lm is not None and any(self._lm_weights):
             self._lm, self._begin = language_model(bundle, bundle.model.decoder.vocabulary, str(lm), hub)
         own = bundle.settings.get("lm", {}) if decoding.lm is None else {}
-        self.reads_transcripts = bool(own.get("translates") and self._lm is not None and self._lm_weights.translated)
+        self._lm_translates = bool(own.get("translates") and self._lm is not None and self._lm_weights.translated)
+        self._memory = TranslationMemory(Path(decoding.memory)) if decoding.memory is not None else None
+        self._memory_weight = decoding.memory_weight
         self._hotwords = make_hotwords(bundle.tokenizer, decoding)
 
+    @property
+    def needs_transcripts(self) -> bool:
+        """Whether translations are made from transcripts, too."""
+        return self._lm_translates or self._memory is not None
+
     def make(
-        self, encoded: Encoded, options: GenerationOptions, *, spoken: bool, heard: Sequence[Sequence[int]] = ()
+        self, encoded: Encoded, options: GenerationOptions, *, spoken: bool, start: int, sources: Sequence[Source] = ()
     ) -> list[Scorer]:
         """Make the scorers of one search.
 
@@ -61,9 +91,16 @@ class Scorers:
             encoded: the recordings, one row per text.
             options: the options of the search.
             spoken: whether the texts are transcripts; a CTC head can score only those.
-            heard: for each text the transcript that a language model reads first, if it `reads_transcripts`.
+            start: number of tokens in the prompts.
+            sources: what each translation is made from, if it `needs_transcripts`.
         """
         scorers: list[Scorer] = []
+        if self._memory is not None and not spoken:
+            scorers.append(
+                ScorerPerText(
+                    [self._memory_scorer(self._memory, each, options, start, encoded.memory.device) for each in sources]
+                )
+            )
         head = self._bundle.model.ctc_head
         if self._ctc_weight and spoken and head is not None:
             logprobs = head(encoded.frames).float().log_softmax(dim=-1)[..., : self._bundle.model.decoder.vocabulary]
@@ -79,14 +116,32 @@ class Scorers:
         lm_weight = self._lm_weights.spoken if spoken else self._lm_weights.translated
         if self._lm is not None and lm_weight:
             begin = options.start_token_id if self._begin is None else self._begin
-            if self.reads_transcripts and not spoken:
-                after = [self._lm_scorer(self._lm, 1, lm_weight, (begin, *text, begin)) for text in heard]
+            if self._lm_translates and not spoken:
+                after = [self._lm_scorer(self._lm, 1, lm_weight, (begin, *each.tokens, begin)) for each in sources]
                 scorers.append(ScorerPerText(after))
             else:
                 scorers.append(self._lm_scorer(self._lm, encoded.memory.size(0), lm_weight, (begin,)))
         if self._hotwords is not None:
             scorers.append(self._hotwords)
         return scorers
+
+    def _memory_scorer(
+        self, memory: TranslationMemory, source: Source, options: GenerationOptions, start: int, device: torch.device
+    ) -> MemoryScorer:
+        tokenizer = self._bundle.tokenizer
+        assert tokenizer is not None
+        matches = memory.similar(source.text, spoken=source.spoken, written=source.written, count=MATCHES)
+        best = max((match.similarity for match in matches), default=0.0)
+        examples = [
+            Example(
+                (*tokenizer.encode(match.translation), *options.eos_ids[:1]),
+                math.exp((match.similarity - best) / TEMPERATURE),
+            )
+            for match in matches
+        ]
+        return MemoryScorer(
+            examples, share=self._memory_weight, start=start, passed=tokenizer.special_ids, device=device
+        )
 
     def _lm_scorer(self, lm: TextDecoder, texts: int, weight: float, begin: Sequence[int]) -> Scorer:
         nothing = lm.tokens.weight.new_zeros(texts, 0, lm.width)

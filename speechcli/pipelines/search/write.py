@@ -13,7 +13,7 @@ from speechcli.errors import ModelError, UsageError
 from speechcli.models.speech_encoder_decoder import Encoded
 from speechcli.pipelines.decoding_options import DecodingOptions
 from speechcli.pipelines.search.effective_options import decoder_prompts, with_limit
-from speechcli.pipelines.search.scorers import Scorers
+from speechcli.pipelines.search.scorers import Scorers, Source
 from speechcli.pipelines.speech_options import ModelOptions
 from speechcli.text.prompts import Prompt
 from speechcli.text.tokenizer import Tokenizer
@@ -102,17 +102,25 @@ class TextWriter:
         for (spoken, _, obeyed, _), places in groups.items():
             ids = torch.tensor([requests[place].prompt.ids for place in places], device=encoded.memory.device)
             part = encoded.take([requests[place].row for place in places])
-            heard = [transcripts.get(_recording(requests[place]), ()) for place in places]
-            scorers = self._scorers.make(part, obeyed, spoken=spoken, heard=heard)
+            sources = [
+                Source(
+                    *transcripts[_recording(requests[place])], requests[place].language, requests[place].prompt.language
+                )
+                for place in places
+                if _recording(requests[place]) in transcripts
+            ]
+            scorers = self._scorers.make(part, obeyed, spoken=spoken, start=ids.size(1), sources=sources)
             generator = torch.Generator(encoded.memory.device).manual_seed(self._seed)
             found = generate(model.step, model.start(part), ids, obeyed, generator=generator, scorers=scorers)
             results.update(zip(places, found, strict=True))
         return [results[place] for place in range(len(requests))]
 
-    def _transcripts(self, encoded: Encoded, requests: Sequence[Request]) -> dict[_Recording, tuple[int, ...]]:
-        """Return the transcripts that a language model reads before it translates, with their language tags."""
+    def _transcripts(
+        self, encoded: Encoded, requests: Sequence[Request]
+    ) -> dict[_Recording, tuple[tuple[int, ...], str]]:
+        """Return the transcripts that translations are made from, if any: tokens after a language tag, and text."""
         translated = {_recording(request): request.seconds for request in requests if not request.spoken}
-        if not (translated and self._scorers.reads_transcripts):
+        if not (translated and self._scorers.needs_transcripts):
             return {}
         wanted = [
             Request(row, self.prompts.between(language, language), seconds)
@@ -121,7 +129,7 @@ class TextWriter:
         read = []
         for request, found in zip(wanted, self.write(encoded, wanted), strict=True):
             text = self.tokenizer.decode(found[0].tokens).strip()
-            read.append((*request.prompt.given, *self.tokenizer.encode(text)))
+            read.append(((*request.prompt.given, *self.tokenizer.encode(text)), text))
         return dict(zip(translated, read, strict=True))
 
 
