@@ -170,7 +170,7 @@ MemoryWeight = Annotated[
     flag(
         DECODING,
         "--memory-weight",
-        help="Share of the translation memory in the probability of a token; 0: none.",
+        help="Share of the translation memory where it contains the very transcript; less where texts differ.",
         metavar="X",
     ),
 ]

@@ -82,7 +82,8 @@ class DecodingOptions:
     memory: str | None = None
     """Translation memory: a manifest of texts with translations; those of similar transcripts are favored."""
     memory_weight: float = 0.5
-    """Share of the translation memory in the probability of a token, from 0 to below 1."""
+    """Share of the translation memory in the probability of a token, from 0 to below 1, where it contains the very
+    transcript; the share is smaller where its texts are less similar."""
     hotwords: str | None = None
     """A file of likely words and phrases, one per line."""
     hotword_boost: float = 1.0

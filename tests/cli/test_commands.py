@@ -94,7 +94,8 @@ def test_transcribe_hands_over_every_option(job):
 
 
 def test_translate_hands_over_every_option(job):
-    flags = f"a.wav b {MODEL_FLAGS} {INPUT_FLAGS} {DECODING_FLAGS} {OUTPUT_FLAGS} --memory m --memory-weight 0.7 --from de --to es --to fr"
+    translating = "--memory m --memory-weight 0.7 --from de --to es --to fr"
+    flags = f"a.wav b {MODEL_FLAGS} {INPUT_FLAGS} {DECODING_FLAGS} {OUTPUT_FLAGS} {translating}"
     assert main(["translate", *flags.split()]) == 0
     assert job == [
         (TranslateOptions(MODEL, INPUTS, replace(DECODING, memory="m", memory_weight=0.7), "de", ("es", "fr")), OUTPUTS)

@@ -316,7 +316,7 @@ def test_a_task_that_does_not_exist_is_refused() -> None:
         ManifestOptions(task="sing")  # type: ignore[arg-type]
 
 
-def test_texts_alone_need_no_recording_nor_its_times(tmp_path):
+def test_texts_alone_need_no_recording_nor_its_times(tmp_path: Path) -> None:
     path = tmp_path / "texts.tsv"
     path.write_text("src_lang\tsrc_text\ttext_fr\nen\tyes\toui\nen\tno\t\n")
     read = read_manifest(path, options=ManifestOptions(texts_only=True)).utterances

@@ -139,9 +139,9 @@ class Scorers:
             )
             for match in matches
         ]
-        return MemoryScorer(
-            examples, share=self._memory_weight, start=start, passed=tokenizer.special_ids, device=device
-        )
+        # the less a transcript resembles those of the memory, the less their translations count
+        share = self._memory_weight ** (1 / max(best, 1e-3))
+        return MemoryScorer(examples, share=share, start=start, passed=tokenizer.special_ids, device=device)
 
     def _lm_scorer(self, lm: TextDecoder, texts: int, weight: float, begin: Sequence[int]) -> Scorer:
         nothing = lm.tokens.weight.new_zeros(texts, 0, lm.width)
