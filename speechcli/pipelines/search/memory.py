@@ -1,14 +1,12 @@
 """A translation memory: finds the texts with translations that resemble a transcript most."""
 
-import math
-from array import array
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from speechcli.data.manifest import ManifestOptions, read_manifest
 from speechcli.errors import InputError
@@ -76,41 +74,38 @@ class TranslationMemory:
 
 
 class _Part:
-    """Pairs of texts in one pair of languages."""
+    """Pairs of texts in one pair of languages, with an inverted index of their n-grams."""
 
-    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
         distinct = dict.fromkeys(pairs)
         self._translations = [translation for _, translation in distinct]
         texts = [_ngrams(text) for text, _ in distinct]
-        places: dict[str, array[int]] = defaultdict(lambda: array("q"))
-        for place, ngrams in enumerate(texts):
-            for ngram in ngrams:
-                places[ngram].append(place)
-        self._places = dict(places)
-        self._weights = {ngram: math.log1p(len(texts) / len(each)) ** 2 for ngram, each in places.items()}
-        self._unknown = math.log1p(len(texts)) ** 2
-        self._norms = torch.tensor([self._norm(ngrams) for ngrams in texts])
+        keys, places = np.concatenate(texts), np.repeat(np.arange(len(texts)), [len(ngrams) for ngrams in texts])
+        order = np.argsort(keys, kind="stable")
+        # the texts with the n-gram keys[i] are places[starts[i] : starts[i + 1]]
+        self._keys, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
+        self._places, self._starts = places[order], np.append(starts, len(places))
+        self._weights, self._unknown = (np.log1p(len(texts) / number) ** 2 for number in (counts, 1))
+        self._norms = np.sqrt(np.bincount(self._places, np.repeat(self._weights, counts)))
 
     def similar(self, text: str, count: int) -> list[Match]:
         ngrams = _ngrams(text)
-        products: Tensor = torch.zeros(len(self._translations))
-        for ngram in ngrams & self._places.keys():
-            products[torch.frombuffer(self._places[ngram], dtype=torch.int64)] += self._weights[ngram]
-        cosines = products / (self._norms * self._norm(ngrams))
-        values, places = cosines.topk(min(count, len(cosines)))
-        return [
-            Match(self._translations[place], value)
-            for place, value in zip(places.tolist(), values.tolist(), strict=True)
-            if value > 0
-        ]
-
-    def _norm(self, ngrams: Iterable[str]) -> float:
-        return math.sqrt(sum(self._weights.get(ngram, self._unknown) for ngram in ngrams))
+        found = np.searchsorted(self._keys, ngrams).clip(max=len(self._keys) - 1)
+        known = self._keys[found] == ngrams
+        products = np.zeros(len(self._translations))
+        for number in found[known]:
+            products[self._places[self._starts[number] : self._starts[number + 1]]] += self._weights[number]
+        norm = np.sqrt(np.where(known, self._weights[found], self._unknown).sum())
+        cosines = products / (self._norms * norm)
+        best = np.argsort(-cosines, kind="stable")[:count]
+        return [Match(self._translations[place], float(cosines[place])) for place in best if cosines[place] > 0]
 
 
-def _ngrams(text: str) -> set[str]:
+def _ngrams(text: str) -> NDArray[np.int64]:
+    """The distinct n-grams of a text, as hashes."""
     text = f" {' '.join(text.lower().split())} "
-    return {text[first : first + length] for length in NGRAMS for first in range(len(text) - length + 1)}
+    found = {text[first : first + length] for length in NGRAMS for first in range(len(text) - length + 1)}
+    return np.fromiter(map(hash, found), dtype=np.int64, count=len(found))
 
 
 def _code(language: str | None) -> str | None:
