@@ -148,7 +148,7 @@ def read_manifest(path: Path, *, options: ManifestOptions | None = None) -> Mani
     for name in (*(options.source_languages or ()), *(options.target_languages or ())):
         check_language(name, known)
     if not utterances:
-        raise InputError(_nothing_usable(path, bad, left_out), hint=f"columns found: {columns.summary()}")
+        raise InputError(_nothing_usable(path, bad, left_out), hint=f"columns found: {columns.summary() or 'none'}")
     return Manifest(path, tuple(utterances.values()), tuple(bad), left_out)
 
 
