@@ -14,6 +14,8 @@ from speechcli.text.languages import language_code
 
 NGRAMS = (2, 3, 4, 5)
 """Lengths of the character n-grams that texts are compared by."""
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+"""Of the hashes: odd, its bits without a pattern (Knuth's, from the golden ratio)."""
 
 
 class Match(NamedTuple):
@@ -101,11 +103,17 @@ class _Part:
         return [Match(self._translations[place], float(cosines[place])) for place in best if cosines[place] > 0]
 
 
-def _ngrams(text: str) -> NDArray[np.int64]:
-    """The distinct n-grams of a text, as hashes."""
-    text = f" {' '.join(text.lower().split())} "
-    found = {text[first : first + length] for length in NGRAMS for first in range(len(text) - length + 1)}
-    return np.fromiter(map(hash, found), dtype=np.int64, count=len(found))
+def _ngrams(text: str) -> NDArray[np.uint64]:
+    """The distinct n-grams of a text, as hashes that are the same in every run, in ascending order."""
+    codes = np.array([ord(each) for each in f" {' '.join(text.lower().split())} "], dtype=np.uint64)
+    found = []
+    for length in (each for each in NGRAMS if each <= len(codes)):
+        windows = np.lib.stride_tricks.sliding_window_view(codes, length)
+        hashes = np.full(len(windows), length, dtype=np.uint64)
+        for column in windows.T:
+            hashes = hashes * MULTIPLIER + column
+        found.append(hashes)
+    return np.unique(np.concatenate(found))
 
 
 def _code(language: str | None) -> str | None:
