@@ -230,3 +230,20 @@ def test_it_can_be_taught_to_translate_into_other_languages(whisper_folder: Path
 
 def test_a_clip_costs_a_whole_window(bundle: Bundle) -> None:
     assert AttentionRecognizer(bundle, TranscribeOptions()).padded(100) == RATE
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_a_translation_memory_favors_its_texts_with_and_without_timestamps(
+    bundle: Bundle, tmp_path: Path, timestamps: bool
+) -> None:
+    (heard,) = AttentionRecognizer(bundle, TranscribeOptions(language="de", decoding=NO_TIMES)).decode([Clip(CLIPS[2])])
+    assert heard[0].text
+    memory = tmp_path / "memory.tsv"
+    memory.write_text(f"src_lang\tsrc_text\ttext_en\nde\t{heard[0].text}\tabba\n", encoding="utf-8")
+    decoding = DecodingOptions(
+        strategy="beam", beam_size=3, memory=str(memory), memory_weight=0.99, timestamps=timestamps,
+        generation_set=() if timestamps else NO_TIMES.generation_set,
+    )  # fmt: skip
+    options = TranslateOptions(language="de", decoding=decoding)
+    (found,) = AttentionRecognizer(bundle, options).decode([Clip(CLIPS[2])])
+    assert "abba" in found[0].text
