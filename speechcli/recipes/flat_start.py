@@ -29,7 +29,7 @@ from speechcli.data.manifest import ManifestOptions, Utterance, read_manifest
 from speechcli.data.waveform import read_waveform
 from speechcli.data.write import manifest_bytes
 from speechcli.errors import InputError
-from speechcli.pipelines.files.outputs import write_atomically
+from speechcli.pipelines.files.outputs import refuse_replacing, write_atomically
 from speechcli.recipes.embedded_data.arguments import exit_code, say
 
 Frames = NDArray[np.int64]
@@ -74,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(manifest: Path, out: Path, rounds: int, seed: int) -> None:
+    target = out / manifest.name
+    refuse_replacing([target], [manifest])
     utterances = read_manifest(manifest, options=ManifestOptions(need_targets=False)).utterances
     letters = sorted({letter for each in utterances for letter in _letters(each.transcript or "") if letter != " "})
     if not letters:
@@ -92,7 +94,6 @@ def _write(manifest: Path, out: Path, rounds: int, seed: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, alignment.astype(np.int16))
         taught[place] = replace(taught[place], teacher=path)
-    target = out / manifest.name
     write_atomically(target, manifest_bytes(taught, target))
 
 

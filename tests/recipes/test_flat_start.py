@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from speechcli.errors import InputError
+from speechcli.errors import InputError, UsageError
 from speechcli.recipes.flat_start import SILENCE, best_path, main
 
 RATE, FRAME = 16_000, 640
@@ -81,6 +81,14 @@ def test_the_path_is_the_most_likely_of_all():
                     likely.append((sum(scores[frame, states[place]] for frame, place in enumerate(places)), places))
         _, best = max(likely, key=lambda each: each[0])
         assert best_path(scores, states).tolist() == states[best].tolist()
+
+
+def test_the_manifest_itself_is_not_replaced(tmp_path, capsys):
+    write_recordings(tmp_path, 1)
+    before = (tmp_path / "train.tsv").read_text()
+    assert main([str(tmp_path / "train.tsv"), "--out", str(tmp_path)]) == UsageError.exit_code
+    assert "train.tsv" in capsys.readouterr().err
+    assert (tmp_path / "train.tsv").read_text() == before
 
 
 def test_recordings_too_short_for_their_letters_get_no_labels_but_stay(tmp_path):
