@@ -89,9 +89,10 @@ def _write(manifest: Path, out: Path, rounds: int, seed: int) -> None:
     torch.manual_seed(seed)
     found = align([spoken[place] for place in places], len(letters) + 1, rounds=rounds)
     taught = list(utterances)
+    folder = out / "labels"
+    folder.mkdir(parents=True, exist_ok=True)
     for number, (place, alignment) in enumerate(zip(places, found, strict=True)):
-        path = out / "labels" / f"{number:05d}.npy"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{number:05d}.npy"
         np.save(path, alignment.astype(np.int16))
         taught[place] = replace(taught[place], teacher=path)
     write_atomically(target, manifest_bytes(taught, target))

@@ -1,4 +1,4 @@
-"""The scorers that are combined with the decoder: CTC head, language model, hotwords."""
+"""The scorers that are combined with the decoder: CTC head, translation memory, language model, hotwords."""
 
 import math
 from collections.abc import Sequence
@@ -54,6 +54,7 @@ class Scorers:
     Raises:
         ModelError: the language model cannot be loaded.
         UsageError: a scorer is not possible with this model, or there is no language model for `--lm-weight`.
+        InputError: the translation memory cannot be used.
     """
 
     def __init__(self, bundle: Bundle, decoding: DecodingOptions, hub: HubAccess) -> None:

@@ -34,14 +34,6 @@ class Request(NamedTuple):
     """The language of the recording, if known: language models that translate need the transcript."""
 
 
-_Recording = tuple[int, str | None]
-"""Index of a recording in the batch, and its language."""
-
-
-def _recording(request: Request) -> _Recording:
-    return request.row, request.language
-
-
 class TextWriter:
     """A text decoder with its decoding options, prompts and scorers.
 
@@ -90,7 +82,7 @@ class TextWriter:
         """
         model = self.bundle.model
         _check_prompts(requests, model.decoder.vocabulary)
-        transcripts = self._transcripts(encoded, requests)
+        sources = self._sources(encoded, requests)
         groups: dict[tuple[bool, int, GenerationOptions, int | None], list[int]] = {}
         for place, (_, prompt, seconds, spoken, _) in enumerate(requests):
             limited = with_limit(
@@ -102,35 +94,31 @@ class TextWriter:
         for (spoken, _, obeyed, _), places in groups.items():
             ids = torch.tensor([requests[place].prompt.ids for place in places], device=encoded.memory.device)
             part = encoded.take([requests[place].row for place in places])
-            sources = [
-                Source(
-                    *transcripts[_recording(requests[place])], requests[place].language, requests[place].prompt.language
-                )
-                for place in places
-                if _recording(requests[place]) in transcripts
-            ]
-            scorers = self._scorers.make(part, obeyed, spoken=spoken, start=ids.size(1), sources=sources)
+            used = [sources[place] for place in places if place in sources]
+            scorers = self._scorers.make(part, obeyed, spoken=spoken, start=ids.size(1), sources=used)
             generator = torch.Generator(encoded.memory.device).manual_seed(self._seed)
             found = generate(model.step, model.start(part), ids, obeyed, generator=generator, scorers=scorers)
             results.update(zip(places, found, strict=True))
         return [results[place] for place in range(len(requests))]
 
-    def _transcripts(
-        self, encoded: Encoded, requests: Sequence[Request]
-    ) -> dict[_Recording, tuple[tuple[int, ...], str]]:
-        """Return the transcripts that translations are made from, if any: tokens after a language tag, and text."""
-        translated = {_recording(request): request.seconds for request in requests if not request.spoken}
+    def _sources(self, encoded: Encoded, requests: Sequence[Request]) -> dict[int, Source]:
+        """Return what each translation is made from, by the place of its request; empty if only from the speech."""
+        translated = {place: request for place, request in enumerate(requests) if not request.spoken}
         if not (translated and self._scorers.needs_transcripts):
             return {}
+        recordings = {(request.row, request.language): request.seconds for request in translated.values()}
         wanted = [
             Request(row, self.prompts.between(language, language), seconds)
-            for (row, language), seconds in translated.items()
+            for (row, language), seconds in recordings.items()
         ]
-        read = []
-        for request, found in zip(wanted, self.write(encoded, wanted), strict=True):
+        heard: dict[tuple[int, str | None], tuple[tuple[int, ...], str]] = {}
+        for recording, request, found in zip(recordings, wanted, self.write(encoded, wanted), strict=True):
             text = self.tokenizer.decode(found[0].tokens).strip()
-            read.append(((*request.prompt.given, *self.tokenizer.encode(text)), text))
-        return dict(zip(translated, read, strict=True))
+            heard[recording] = (*request.prompt.given, *self.tokenizer.encode(text)), text
+        return {
+            place: Source(*heard[request.row, request.language], request.language, request.prompt.language)
+            for place, request in translated.items()
+        }
 
 
 def tokenizer_of(bundle: Bundle) -> Tokenizer:
