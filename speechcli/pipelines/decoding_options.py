@@ -37,6 +37,12 @@ def check_used(options: Any, needed: str, *names: str) -> None:
             raise UsageError(f"`{flag}` needs {other}, which is not given.")
 
 
+def refuse_memory(options: "DecodingOptions") -> None:
+    """Raise `UsageError` if a translation memory is given where only transcripts are written."""
+    if options.memory is not None:
+        raise UsageError("`--memory` is possible for translations only, not for transcripts.", hint="Leave it out.")
+
+
 @dataclass(frozen=True)
 class DecodingOptions:
     """How to decode; None means the value of the model's `generation_config.json`."""

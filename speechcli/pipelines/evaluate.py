@@ -10,7 +10,7 @@ from speechcli.checkpoints.bundle import Bundle
 from speechcli.checkpoints.ctc import CtcBundle
 from speechcli.data.manifest import ManifestOptions, Utterance, read_manifest
 from speechcli.errors import AllInputsFailed, InputError, UsageError
-from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.decoding_options import DecodingOptions, refuse_memory
 from speechcli.pipelines.files.outputs import Input, refuse_replacing, write_atomically
 from speechcli.pipelines.load import load_bundle
 from speechcli.pipelines.recognition.ctc import CtcRecognizer
@@ -67,6 +67,8 @@ class EvaluateOptions:
             )
         if self.task not in ("transcribe", "translate", "both"):
             raise UsageError(f"`--task` must be transcribe, translate or both, but is {self.task}.")
+        if self.task == "transcribe":
+            refuse_memory(self.decoding)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import pytest
 
 from speechcli.errors import InputError, UsageError
 from speechcli.pipelines.decoding_options import DecodingOptions
+from speechcli.pipelines.evaluate import EvaluateOptions
 from speechcli.pipelines.recognition.attention import AttentionRecognizer
 from speechcli.pipelines.recognition.recognizer import Clip
 from speechcli.pipelines.search.memory import NGRAMS, TranslationMemory
@@ -123,3 +124,11 @@ def test_the_weight_of_the_memory_is_a_share(weight):
 def test_a_weight_without_a_memory_is_refused():
     with pytest.raises(UsageError, match="`--memory-weight` needs --memory"):
         DecodingOptions(memory_weight=0.9)
+
+
+def test_a_memory_is_refused_where_only_transcripts_are_written(bundle, tmp_path):
+    chosen = DecodingOptions(memory=str(write_memory(tmp_path / "memory.tsv")))
+    with pytest.raises(UsageError, match="`--memory` is possible for translations only"):
+        AttentionRecognizer(bundle, TranscribeOptions(decoding=chosen))
+    with pytest.raises(UsageError, match="`--memory` is possible for translations only"):
+        EvaluateOptions(manifests=(tmp_path / "test.tsv",), task="transcribe", decoding=chosen)

@@ -8,6 +8,7 @@ from speechcli.checkpoints.bundle import Bundle
 from speechcli.decoding.hypothesis import Hypothesis
 from speechcli.errors import UsageError
 from speechcli.models.speech_encoder_decoder import Encoded
+from speechcli.pipelines.decoding_options import refuse_memory
 from speechcli.pipelines.recognition.languages import Languages, detect_languages, logits_at_start, usual_language
 from speechcli.pipelines.recognition.phrases import Phrase, cut_at_times
 from speechcli.pipelines.recognition.recognizer import Clip, Decoded, Recognizer
@@ -60,6 +61,8 @@ class AttentionRecognizer(Recognizer):
             raise UsageError(
                 "`--ctc-weight` is possible for transcripts only, not for translations.", hint="Leave it out."
             )
+        if options.task == "transcribe":
+            refuse_memory(options.decoding)
         self._retries = options.decoding.retry_repeats
 
     def _write(self, clips: Sequence[Clip]) -> list[tuple[Decoded, ...]]:
